@@ -1,0 +1,1 @@
+"""All parties of one TOML file as separate processes on one machine."""

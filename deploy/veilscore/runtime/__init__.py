@@ -1,0 +1,1 @@
+"""How our processes run on a host: configuration, supervision, wires, pages."""

@@ -1,0 +1,1 @@
+"""Everything that proves: encryption, identities, envelopes, the log's tree."""

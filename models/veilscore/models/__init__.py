@@ -1,0 +1,1 @@
+"""Scorecards: binning, points, training across holders, measures of quality."""
