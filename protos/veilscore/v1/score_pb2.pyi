@@ -229,7 +229,6 @@ class ModelManifest(_message.Message):
     BASE_ODDS_FIELD_NUMBER: _builtins.int
     POINTS_TO_DOUBLE_ODDS_FIELD_NUMBER: _builtins.int
     GRANULARITY_FIELD_NUMBER: _builtins.int
-    INTERCEPT_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id of the run."""
     contract: _builtins.bytes
@@ -242,8 +241,6 @@ class ModelManifest(_message.Message):
     """Points that double the odds."""
     granularity: _builtins.int
     """Partial scores are rounded to this many points."""
-    intercept: _builtins.int
-    """Points every score starts from."""
     @_builtins.property
     def cards(self) -> _containers.RepeatedCompositeFieldContainer[Global___CardEntry]:
         """Every card, sorted by party."""
@@ -258,11 +255,10 @@ class ModelManifest(_message.Message):
         base_odds: _builtins.float = ...,
         points_to_double_odds: _builtins.float = ...,
         granularity: _builtins.int = ...,
-        intercept: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_odds", b"base_odds", "base_points", b"base_points", "cards", b"cards", "contract", b"contract", "granularity", b"granularity", "intercept", b"intercept", "points_to_double_odds", b"points_to_double_odds", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_odds", b"base_odds", "base_points", b"base_points", "cards", b"cards", "contract", b"contract", "granularity", b"granularity", "points_to_double_odds", b"points_to_double_odds", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

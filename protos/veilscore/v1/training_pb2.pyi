@@ -42,7 +42,7 @@ class RunContract(_message.Message):
     POLISH_NOISE_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
     RIDGE_FIELD_NUMBER: _builtins.int
-    MAX_LABEL_COLUMNS_FIELD_NUMBER: _builtins.int
+    MAX_COLUMNS_FIELD_NUMBER: _builtins.int
     MAX_ROWS_FIELD_NUMBER: _builtins.int
     BASE_POINTS_FIELD_NUMBER: _builtins.int
     BASE_ODDS_FIELD_NUMBER: _builtins.int
@@ -71,8 +71,8 @@ class RunContract(_message.Message):
     """
     ridge: _builtins.float
     """Ridge penalty in units of 1/(p(1-p)), p the bad rate."""
-    max_label_columns: _builtins.int
-    """Most columns the label holder may put into its rows."""
+    max_columns: _builtins.int
+    """Most columns any holder may bring; every proven width follows from it."""
     max_rows: _builtins.int
     """Most rows a run may hold."""
     base_points: _builtins.int
@@ -103,7 +103,7 @@ class RunContract(_message.Message):
         polish_noise: _builtins.float = ...,
         exact: _builtins.bool = ...,
         ridge: _builtins.float = ...,
-        max_label_columns: _builtins.int = ...,
+        max_columns: _builtins.int = ...,
         max_rows: _builtins.int = ...,
         base_points: _builtins.int = ...,
         base_odds: _builtins.float = ...,
@@ -113,7 +113,7 @@ class RunContract(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_two_party", b"allow_two_party", "base_odds", b"base_odds", "base_points", b"base_points", "count_epsilon", b"count_epsilon", "cover_ratio", b"cover_ratio", "exact", b"exact", "granularity", b"granularity", "key_bits", b"key_bits", "label_holder", b"label_holder", "max_label_columns", b"max_label_columns", "max_rows", b"max_rows", "min_count", b"min_count", "points_to_double_odds", b"points_to_double_odds", "polish_noise", b"polish_noise", "polish_steps", b"polish_steps", "ridge", b"ridge", "roster", b"roster", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_two_party", b"allow_two_party", "base_odds", b"base_odds", "base_points", b"base_points", "count_epsilon", b"count_epsilon", "cover_ratio", b"cover_ratio", "exact", b"exact", "granularity", b"granularity", "key_bits", b"key_bits", "label_holder", b"label_holder", "max_columns", b"max_columns", "max_rows", b"max_rows", "min_count", b"min_count", "points_to_double_odds", b"points_to_double_odds", "polish_noise", b"polish_noise", "polish_steps", b"polish_steps", "ridge", b"ridge", "roster", b"roster", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,6 +146,68 @@ class RosterEntry(_message.Message):
 Global___RosterEntry: _TypeAlias = RosterEntry  # noqa: Y015
 
 @_typing.final
+class StepRequest(_message.Message):
+    """What the coordinator's ServerApp asks a node to do in one Flower round. Seen by
+    coordinator and node; carries no data of any party.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTRACT_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    contract: _builtins.bytes
+    """The run's contract; only in the first step."""
+    manifest: _builtins.bytes
+    """The finished model's ModelManifest; only in the last step."""
+    def __init__(
+        self,
+        *,
+        contract: _builtins.bytes = ...,
+        manifest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "manifest", b"manifest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepRequest: _TypeAlias = StepRequest  # noqa: Y015
+
+@_typing.final
+class StepReport(_message.Message):
+    """A node's answer in that round. Seen by coordinator and node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_FIELD_NUMBER: _builtins.int
+    BYTES_BUCKET_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
+    MAX_ABS_POINTS_FIELD_NUMBER: _builtins.int
+    sent: _builtins.bytes
+    """SHA-256 over the digests of all envelopes it sent in the step, in order."""
+    bytes_bucket: _builtins.int
+    """Bytes it sent, rounded up to a power of two."""
+    card: _builtins.bytes
+    """SHA-256 of its card file; only after the last training step."""
+    max_abs_points: _builtins.int
+    """Bound on its absolute partial score; goes with the card."""
+    def __init__(
+        self,
+        *,
+        sent: _builtins.bytes = ...,
+        bytes_bucket: _builtins.int = ...,
+        card: _builtins.bytes = ...,
+        max_abs_points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_bucket", b"bytes_bucket", "card", b"card", "max_abs_points", b"max_abs_points", "sent", b"sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepReport: _TypeAlias = StepReport  # noqa: Y015
+
+@_typing.final
 class TrainingMessage(_message.Message):
     """The one message type inside a sealed envelope of a run."""
 
@@ -159,7 +221,7 @@ class TrainingMessage(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     MOMENTS_FIELD_NUMBER: _builtins.int
     CROSS_ANSWER_FIELD_NUMBER: _builtins.int
-    CROSS_SHARE_FIELD_NUMBER: _builtins.int
+    CROSS_SHARES_FIELD_NUMBER: _builtins.int
     BLOCK_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
     GRADIENT_FIELD_NUMBER: _builtins.int
@@ -198,8 +260,8 @@ class TrainingMessage(_message.Message):
         """Cross moments, feature holder to feature holder."""
 
     @_builtins.property
-    def cross_share(self) -> Global___CrossShare:
-        """Cross moments, each half of a pair to the label holder."""
+    def cross_shares(self) -> Global___CrossShares:
+        """Cross moments, feature holder to label holder."""
 
     @_builtins.property
     def block(self) -> Global___Block:
@@ -232,18 +294,18 @@ class TrainingMessage(_message.Message):
         counts: Global___Counts | None = ...,
         moments: Global___Moments | None = ...,
         cross_answer: Global___CrossAnswer | None = ...,
-        cross_share: Global___CrossShare | None = ...,
+        cross_shares: Global___CrossShares | None = ...,
         block: Global___Block | None = ...,
         predictor: Global___Predictor | None = ...,
         gradient: Global___Gradient | None = ...,
         slope: Global___Slope | None = ...,
         score_share: Global___ScoreShare | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_share", b"cross_share", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_share", b"cross_share", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_share", "block", "predictor", "gradient", "slope", "score_share"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -418,12 +480,6 @@ class Counts(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COLUMNS_FIELD_NUMBER: _builtins.int
-    GOOD_FIELD_NUMBER: _builtins.int
-    BAD_FIELD_NUMBER: _builtins.int
-    good: _builtins.int
-    """Labelled goods and bads of the whole run."""
-    bad: _builtins.int
-    """Bads."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___BinCounts]:
         """One entry a column."""
@@ -432,12 +488,10 @@ class Counts(_message.Message):
         self,
         *,
         columns: _abc.Iterable[Global___BinCounts] | None = ...,
-        good: _builtins.int = ...,
-        bad: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad", b"bad", "columns", b"columns", "good", b"good"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,6 +592,32 @@ class CrossAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CrossAnswer: _TypeAlias = CrossAnswer  # noqa: Y015
+
+@_typing.final
+class CrossShares(_message.Message):
+    """The sender's halves of the cross blocks of all its pairs. The label holder
+    learns the rotated cross moments once it has both halves of a pair.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___CrossShare]:
+        """One entry a pair."""
+
+    def __init__(
+        self,
+        *,
+        shares: _abc.Iterable[Global___CrossShare] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shares", b"shares"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CrossShares: _TypeAlias = CrossShares  # noqa: Y015
 
 @_typing.final
 class CrossShare(_message.Message):

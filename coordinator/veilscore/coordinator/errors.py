@@ -1,0 +1,39 @@
+"""What can go wrong at the coordinator."""
+
+from veilscore.fault import Fault
+
+
+class CoordinatorError(Fault):
+    """Base of all errors of this package."""
+
+    code = "coordinator"
+
+
+class RunError(CoordinatorError):
+    """A training run that could not be started or finished."""
+
+    code = "run"
+
+
+class AppendError(CoordinatorError):
+    """An event the log does not accept."""
+
+    code = "append"
+
+
+class AccessError(CoordinatorError):
+    """A registered party that may not do this, or no longer."""
+
+    code = "access"
+
+
+class OverloadError(CoordinatorError):
+    """More than the coordinator will keep for a party; to be sent again later."""
+
+    code = "overload"
+
+
+class ReplacedError(CoordinatorError):
+    """A stream whose party opened another one."""
+
+    code = "replaced"

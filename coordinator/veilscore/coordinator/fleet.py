@@ -1,0 +1,190 @@
+"""The nodes of one run, as the coordinator's training code sees them.
+
+A step is one Flower message to each named node and one reply from each. Flower's
+own ``send_and_receive`` sleeps three seconds at a time; this loop sleeps one and is
+woken by the notices that travel over the hub.
+
+Who learns what: the coordinator sees payloads of steps, which hold no id, feature,
+label or score; those travel between the parties in sealed envelopes.
+"""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+from flwr.app import ConfigRecord, Message, RecordDict
+
+from veilscore.coordinator.errors import RunError
+from veilscore.runtime.flower.pace import Pace
+from veilscore.runtime.flower.tasks import error_name
+
+_LONGEST_TEXT = 300
+# A reply's lifetime ends with its message's but is counted on the node's clock.
+# Flower lets clocks differ by 300 s.
+_CLOCK_SKEW_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepReply:
+    """What one node said to one step; ``ok`` tells which fields are filled."""
+
+    party: str
+    ok: bool
+    payload: bytes
+    code: str
+    reason: str
+    message_id: str  # of the request; the node's audit names the same
+
+
+class Post(Protocol):
+    """What a fleet uses of Flower's ``Grid``."""
+
+    def push_messages(self, messages: Iterable[Message], /) -> Iterable[str]:
+        """Send messages; return their ids, in order."""
+        ...
+
+    def pull_messages(self, message_ids: Iterable[str], /) -> Iterable[Message]:
+        """Return the replies there are by now, each only once."""
+        ...
+
+
+class Fleet:
+    """Calls the nodes of one run. One thread calls; any thread may abort."""
+
+    def __init__(
+        self,
+        grid: Post,
+        run: str,
+        node_ids: Mapping[str, int],
+        *,
+        wake: Callable[[Collection[str], str], None],
+        step_done: threading.Event,
+    ) -> None:
+        self.run = run
+        self._grid = grid
+        self._node_ids = dict(node_ids)
+        self._wake = wake
+        self._pace = Pace(poked=step_done)
+        self._aborted = ""
+
+    def parties(self) -> tuple[str, ...]:
+        """Return the names of the nodes, sorted."""
+        return tuple(sorted(self._node_ids))
+
+    def abort(self, reason: str) -> None:
+        """Make this call and all later ones raise RunError."""
+        self._aborted = reason
+        self._pace.poked.set()
+
+    def call(
+        self, step: str, payloads: Mapping[str, bytes], timeout_s: float
+    ) -> dict[str, StepReply]:
+        """Send each named party its payload and wait for all replies.
+
+        Raises RunError if a party is not in the fleet, if one does not answer in
+        time, and if the run was aborted or stopped. What a node answers, also that
+        it refuses or is gone, is a reply.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._check()
+        waiting = self._push(step, payloads, timeout_s)
+        self._wake(tuple(payloads), step)
+        replies: dict[str, StepReply] = {}
+        while waiting:
+            self._check()
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"no answer to step {step} within {timeout_s:g} s",
+                    party=", ".join(sorted(waiting.values())),
+                    remedy="See whether the node runs and what its log says.",
+                )
+            for message in self._pull(waiting):
+                message_id = message.metadata.reply_to_message_id
+                party = waiting.pop(message_id, None)
+                if party is not None:
+                    replies[party] = _read(party, message_id, message)
+            if waiting:
+                self._pace.wait()
+        return replies
+
+    def _check(self) -> None:
+        if self._aborted:
+            raise RunError(self._aborted)
+
+    def _push(
+        self, step: str, payloads: Mapping[str, bytes], timeout_s: float
+    ) -> dict[str, str]:
+        """Return the parties by the id of the message each was sent."""
+        strangers = sorted(payloads.keys() - self._node_ids)
+        if strangers:
+            raise RunError("not a node of this run", party=", ".join(strangers))
+        messages = [
+            Message(
+                RecordDict(
+                    {
+                        "step": ConfigRecord(
+                            {"run": self.run, "step": step, "payload": payload}
+                        )
+                    }
+                ),
+                self._node_ids[party],
+                "query.step",
+                ttl=timeout_s + _CLOCK_SKEW_S,
+                group_id=step,
+            )
+            for party, payload in payloads.items()
+        ]
+        try:
+            pushed = list(self._grid.push_messages(messages))
+        except httpx.HTTPError as error:
+            raise _superlink_error(error) from error
+        if len(pushed) != len(messages) or not all(pushed):
+            raise RunError(f"the SuperLink did not take the messages of step {step}")
+        return dict(zip(pushed, payloads, strict=True))
+
+    def _pull(self, waiting: Collection[str]) -> Collection[Message]:
+        try:
+            return list(self._grid.pull_messages(waiting))
+        except httpx.TransportError:
+            return ()  # the SuperLink comes back by itself; the deadline decides
+        except httpx.HTTPError as error:
+            raise _superlink_error(error) from error
+
+
+def _superlink_error(error: httpx.HTTPError) -> RunError:
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (
+        httpx.codes.UNAUTHORIZED,
+        httpx.codes.FORBIDDEN,
+    ):
+        return RunError("the run was stopped")
+    return RunError(f"the SuperLink failed ({type(error).__name__})")
+
+
+def _read(party: str, message_id: str, message: Message) -> StepReply:
+    """Return a node's reply; nothing in it is trusted."""
+    failure = functools.partial(
+        StepReply, party, ok=False, payload=b"", message_id=message_id
+    )
+    if message.has_error():
+        error = message.error
+        name = error_name(error.code)
+        # Flower's own sentence, or the type of an exception on the node.
+        why = (error.reason or name)[:_LONGEST_TEXT]
+        return failure(code=name, reason=f"{party}: {why}")
+    record = message.content.config_records.get("reply", ConfigRecord())
+    ok, payload = record.get("ok"), record.get("payload")
+    code, reason = record.get("code"), record.get("reason")
+    if not (
+        isinstance(ok, bool)
+        and isinstance(payload, bytes)
+        and isinstance(code, str)
+        and isinstance(reason, str)
+    ):
+        return failure(code="malformed", reason=f"{party}: the reply is malformed")
+    if not ok:
+        return failure(code=code[:_LONGEST_TEXT], reason=reason[:_LONGEST_TEXT])
+    return StepReply(party, ok, payload, "", "", message_id)

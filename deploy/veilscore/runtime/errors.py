@@ -1,0 +1,49 @@
+"""What can go wrong on a host: configuration, processes, wires."""
+
+from veilscore.fault import Fault
+
+
+class HostError(Fault):
+    """Base of all errors of this package."""
+
+    code = "host"
+
+
+class ConfigError(HostError):
+    """A configuration file that cannot be used as it is."""
+
+    code = "config"
+    exit_code = 2
+
+
+class PortInUseError(HostError):
+    """A port that another program holds."""
+
+    code = "port-in-use"
+    exit_code = 3
+
+
+class UnreachableError(HostError):
+    """A peer that does not answer."""
+
+    code = "unreachable"
+    exit_code = 4
+
+
+class PeerLostError(HostError):
+    """A party that was there and is gone."""
+
+    code = "peer-lost"
+    exit_code = 4
+
+
+class WireError(HostError):
+    """Bytes from a peer that break the wire's rules."""
+
+    code = "wire"
+
+
+class FlowerError(HostError):
+    """Flower is not the pinned version, or refused what it should accept."""
+
+    code = "flower"

@@ -1,0 +1,1 @@
+"""Everything that knows how the pinned Flower release works inside."""

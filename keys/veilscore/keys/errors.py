@@ -1,0 +1,104 @@
+"""What can go wrong with keys, proofs and sealed things."""
+
+from veilscore.fault import Fault
+
+
+class KeysError(Fault):
+    """Base of all errors of this package."""
+
+    code = "keys"
+
+
+class InvalidKeyError(KeysError):
+    """A key that must not be used: wrong size, wrong kind, expired."""
+
+    code = "invalid-key"
+
+
+class InvalidCiphertextError(KeysError):
+    """A number that is not a ciphertext of the key it claims."""
+
+    code = "invalid-ciphertext"
+
+
+class PlaintextRangeError(KeysError):
+    """A plaintext or a sum outside the range that was proven to fit."""
+
+    code = "plaintext-range"
+
+
+class SignatureError(KeysError):
+    """A signature that does not verify."""
+
+    code = "bad-signature"
+
+
+class SealError(KeysError):
+    """An envelope or stored file that does not open, or not for us."""
+
+    code = "bad-seal"
+
+
+class ReplayError(KeysError):
+    """Something that was received or used before."""
+
+    code = "replay"
+
+
+class KeystoreError(KeysError):
+    """A keystore file that cannot be read, opened or trusted."""
+
+    code = "keystore"
+
+
+class RegistryError(KeysError):
+    """A party that is not registered, or not as it claims."""
+
+    code = "registry"
+
+
+class EntityIdError(KeysError):
+    """An id that is not of its declared type."""
+
+    code = "entity-id"
+
+
+class LinkageError(KeysError):
+    """A blinded set that breaks the rules of alignment."""
+
+    code = "linkage"
+
+
+class ProofError(KeysError):
+    """A tree, checkpoint, proof or leaf that does not verify."""
+
+    code = "bad-proof"
+    exit_code = 7
+
+
+class LogStoreError(KeysError):
+    """A log that cannot be read or must not be appended to."""
+
+    code = "log-store"
+
+
+class AuditError(ProofError):
+    """An export of a log that fails a step of the audit."""
+
+    code = "audit"
+
+    def __init__(self, step: str, what: str, *, party: str = "", place: str) -> None:
+        super().__init__(
+            what,
+            party=party,
+            place=place,
+            remedy="Keep the export as evidence; compare the coordinator's checkpoint "
+            "with those that other parties hold.",
+        )
+        self.step = step
+
+
+class WorkerError(KeysError):
+    """A worker process that died, could not be started, or was closed."""
+
+    code = "worker"

@@ -1,0 +1,250 @@
+"""Receiving keys: made for one purpose, signed by their owner, deleted after it.
+
+Everybody sees the public halves. Because the private halves of a run live in memory
+only, a long-term key stolen later opens nothing that was recorded before. Sealing is
+HPKE (RFC 9180, base mode) with the hybrid of ML-KEM-768 and X25519, so that what is
+recorded today stays closed to a later quantum computer.
+
+The Paillier modulus is carried and signed here; whether it is a safe one is proven and
+checked elsewhere. Times are seconds since 1970.
+"""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mlkem import (
+    MLKEM768PrivateKey,
+    MLKEM768PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.x25519 import (
+    X25519PrivateKey,
+    X25519PublicKey,
+)
+from cryptography.hazmat.primitives.hpke import (
+    AEAD,
+    KDF,
+    KEM,
+    MLKEM768X25519PrivateKey,
+    MLKEM768X25519PublicKey,
+    Suite,
+)
+from google.protobuf.message import DecodeError
+
+from veilscore.keys.errors import InvalidKeyError, SealError
+from veilscore.keys.identity import RECEIVING_KEY_DOMAIN, Signer
+from veilscore.keys.registry import Registry
+from veilscore.v1 import hub_pb2
+
+SCORE: Final = "score"
+
+_SUITE: Final = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+_PURPOSE = re.compile(r"score|run:[0-9a-zA-Z_-]{1,64}")
+_VERSION: Final = b"\1"
+_SEED: Final = 64  # an ML-KEM private key, FIPS 203 section 7.1: d || z
+_MLKEM_PUBLIC: Final = 1184
+_X25519: Final = 32
+_NONCE: Final = 32
+_PRIVATE: Final = 1 + _SEED + _X25519 + _X25519 + _NONCE
+_MAX_MODULUS: Final = 2048  # bytes
+
+
+def run_purpose(run: str) -> str:
+    """Return the purpose of the keys of one run."""
+    purpose = f"run:{run}"
+    check_purpose(purpose)
+    return purpose
+
+
+def check_purpose(purpose: str) -> None:
+    """Raise InvalidKeyError unless it is "score" or "run:" and a run's id."""
+    if not _PURPOSE.fullmatch(purpose):
+        raise InvalidKeyError(f"{purpose[:80]!r} is not a purpose of a receiving key")
+
+
+class ReceivingKeys:
+    """The private halves; their owner opens envelopes and derives masks with them."""
+
+    __slots__ = ("_mlkem", "_x25519", "mask", "nonce")
+
+    def __init__(
+        self,
+        mlkem: MLKEM768PrivateKey,
+        x25519: X25519PrivateKey,
+        mask: X25519PrivateKey,
+        nonce: bytes,
+    ) -> None:
+        self._mlkem = mlkem
+        self._x25519 = x25519
+        self.mask = mask
+        self.nonce = nonce
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make new keys."""
+        return cls(
+            MLKEM768PrivateKey.generate(),
+            X25519PrivateKey.generate(),
+            X25519PrivateKey.generate(),
+            secrets.token_bytes(_NONCE),
+        )
+
+    @classmethod
+    def from_private_bytes(cls, raw: bytes) -> Self:
+        """Read what ``private_bytes`` wrote; raises InvalidKeyError."""
+        if len(raw) != _PRIVATE or raw[:1] != _VERSION:
+            raise InvalidKeyError("these are not receiving keys of a version we read")
+        seed, x25519, mask, nonce = _split(raw[1:], _SEED, _X25519, _X25519)
+        return cls(
+            MLKEM768PrivateKey.from_seed_bytes(seed),
+            X25519PrivateKey.from_private_bytes(x25519),
+            X25519PrivateKey.from_private_bytes(mask),
+            nonce,
+        )
+
+    def private_bytes(self) -> bytes:
+        """Return the secret bytes, for the keystore only; never for keys of a run."""
+        return b"".join(
+            (
+                _VERSION,
+                self._mlkem.private_bytes_raw(),
+                self._x25519.private_bytes_raw(),
+                self.mask.private_bytes_raw(),
+                self.nonce,
+            )
+        )
+
+    def signed(
+        self,
+        signer: Signer,
+        party: str,
+        purpose: str,
+        *,
+        paillier_modulus: int | None,
+        not_before: int,
+        not_after: int,
+    ) -> hub_pb2.SignedKey:
+        """Return the public halves, signed; the same arguments give the same bytes."""
+        check_purpose(purpose)
+        body = hub_pb2.ReceivingKey(
+            party=party,
+            purpose=purpose,
+            hpke=self._mlkem.public_key().public_bytes_raw()
+            + self._x25519.public_key().public_bytes_raw(),
+            mask=self.mask.public_key().public_bytes_raw(),
+            nonce=self.nonce,
+            paillier_modulus=_encode_modulus(paillier_modulus),
+            not_before=not_before,
+            not_after=not_after,
+        ).SerializeToString(deterministic=True)
+        signature = signer.sign(RECEIVING_KEY_DOMAIN, body)
+        return hub_pb2.SignedKey(body=body, signature=signature)
+
+    def decrypt(self, sealed: bytes, info: bytes) -> bytes:
+        """Open what ``PeerKeys.encrypt`` sealed with the same ``info``.
+
+        Raises SealError. Says nothing about who sealed it.
+        """
+        try:
+            key = MLKEM768X25519PrivateKey(self._mlkem, self._x25519)
+            return _SUITE.decrypt(sealed, key, info=info)
+        except (InvalidTag, ValueError) as error:
+            raise SealError("the sealed part does not open with our key") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKeys:
+    """The verified public halves of a party's receiving keys."""
+
+    party: str
+    purpose: str
+    digest: bytes  # SHA-256 of the signed body
+    hpke: bytes
+    mask: bytes
+    nonce: bytes
+    modulus: int | None
+    not_after: int
+
+    @property
+    def key_id(self) -> bytes:
+        """First 8 bytes of the digest: what an envelope names its recipient by."""
+        return self.digest[:8]
+
+    def encrypt(self, plaintext: bytes, info: bytes) -> bytes:
+        """Seal to this party; raises InvalidKeyError if its key is unusable."""
+        mlkem, x25519 = _split(self.hpke, _MLKEM_PUBLIC)
+        try:
+            key = MLKEM768X25519PublicKey(
+                MLKEM768PublicKey.from_public_bytes(mlkem),
+                X25519PublicKey.from_public_bytes(x25519),
+            )
+            return _SUITE.encrypt(plaintext, key, info=info)
+        except ValueError as error:
+            raise InvalidKeyError(
+                "the receiving key cannot be sealed to", party=self.party
+            ) from error
+
+
+def verify_signed_key(
+    key: hub_pb2.SignedKey, registry: Registry, purpose: str, now: float
+) -> PeerKeys:
+    """Return a party's keys for ``purpose`` if it signed them and they are valid.
+
+    Raises InvalidKeyError, RegistryError (an unregistered party) or SignatureError.
+    """
+    try:
+        body = hub_pb2.ReceivingKey.FromString(key.body)
+    except DecodeError as error:
+        raise InvalidKeyError("this is not a receiving key") from error
+    registry.party(body.party).key.verify(key.signature, RECEIVING_KEY_DOMAIN, key.body)
+    if body.purpose != purpose:
+        raise InvalidKeyError(
+            f"the receiving key was made for {body.purpose[:80]!r}, not {purpose!r}",
+            party=body.party,
+        )
+    if not body.not_before <= now < body.not_after:
+        raise InvalidKeyError(
+            "the receiving key is not valid now",
+            party=body.party,
+            remedy="Check the clocks of both hosts; restart the party's node, which "
+            "publishes a new key.",
+        )
+    lengths = (len(body.hpke), len(body.mask), len(body.nonce))
+    if lengths != (_MLKEM_PUBLIC + _X25519, _X25519, _NONCE):
+        raise InvalidKeyError("the receiving key has a wrong size", party=body.party)
+    return PeerKeys(
+        party=body.party,
+        purpose=body.purpose,
+        digest=hashlib.sha256(key.body).digest(),
+        hpke=body.hpke,
+        mask=body.mask,
+        nonce=body.nonce,
+        modulus=_decode_modulus(body.paillier_modulus, body.party),
+        not_after=body.not_after,
+    )
+
+
+def _encode_modulus(modulus: int | None) -> bytes:
+    if modulus is None:
+        return b""
+    return modulus.to_bytes((modulus.bit_length() + 7) // 8)
+
+
+def _decode_modulus(raw: bytes, party: str) -> int | None:
+    if not raw:
+        return None
+    if raw[0] == 0 or len(raw) > _MAX_MODULUS:
+        raise InvalidKeyError("the Paillier modulus is not well formed", party=party)
+    return int.from_bytes(raw)
+
+
+def _split(raw: bytes, *lengths: int) -> tuple[bytes, ...]:
+    """Cut ``raw`` into parts of the given lengths and the rest."""
+    parts: list[bytes] = []
+    for length in lengths:
+        parts.append(raw[:length])
+        raw = raw[length:]
+    return (*parts, raw)

@@ -1,0 +1,106 @@
+"""A node's own chain of events, kept on disk so that a restart continues it.
+
+An event is signed and stored before it is sent and stays *pending* until the log's
+proof for it has been checked. Whoever starts up sends the pending events first, in
+order: the log answers an event that it has already with its proof again, so a crash
+between sending and confirming neither breaks the chain nor doubles an event.
+
+The file holds nothing that the log will not hold. Losing it ends the chain: the log
+refuses a second event of a number.
+"""
+
+from pathlib import Path
+
+from veilscore.keys.errors import LogStoreError
+from veilscore.keys.identity import Signer
+from veilscore.keys.tlog.database import Database
+from veilscore.keys.tlog.events import ActorHead, Detail, build_event, sign_event
+
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS head (
+        actor TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS pending (
+        seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL
+    ) STRICT""",
+)
+
+
+class ActorChain:
+    """The events of one party, made one after the other by any of its threads.
+
+    Raises LogStoreError if the file cannot be used or is another party's.
+    """
+
+    def __init__(self, path: Path, signer: Signer, party: str) -> None:
+        self._signer = signer
+        self._party = party
+        self._db = Database(path)
+        try:
+            self._check_owner()
+        except LogStoreError:
+            self.close()
+            raise
+
+    def _check_owner(self) -> None:
+        with self._db.transaction():
+            for statement in _SCHEMA:
+                self._db.run(statement)
+        owner = self._db.row("SELECT actor FROM head")
+        if owner not in {None, (self._party,)}:
+            raise LogStoreError(
+                "the file holds the events of another party",
+                party=self._party,
+                place=str(self._db.path),
+                remedy="Give every party a directory of its own.",
+            )
+
+    def close(self) -> None:
+        """Close the file; the object is of no use afterwards."""
+        self._db.close()
+
+    def next_leaf(self, detail: Detail, correlation: str, now_ms: int) -> bytes:
+        """Sign and store our next event, now pending, and return it for sending.
+
+        Raises:
+            ProofError: the event is too large for a leaf.
+            LogStoreError: it could not be stored; do not send anything.
+
+        """
+        with self._db.transaction():
+            row = self._db.row("SELECT seq, digest FROM head")
+            event = build_event(
+                detail,
+                actor=self._party,
+                head=ActorHead(*row) if row else ActorHead(),
+                correlation=correlation,
+                time_ms=now_ms,
+            )
+            signed = sign_event(event, self._signer)
+            self._db.run(
+                "INSERT OR REPLACE INTO head VALUES (?, ?, ?)",
+                self._party,
+                signed.head.seq,
+                signed.head.digest,
+            )
+            self._db.run("INSERT INTO pending VALUES (?, ?)", event.seq, signed.leaf)
+        return signed.leaf
+
+    def pending(self) -> list[bytes]:
+        """Return the events without a checked proof, in the order to send them."""
+        rows = self._db.rows("SELECT leaf FROM pending ORDER BY seq")
+        return [leaf for (leaf,) in rows]
+
+    def confirm(self, leaf: bytes) -> None:
+        """Forget a pending event whose proof was checked.
+
+        Raises:
+            LogStoreError: this event is not pending.
+
+        """
+        if not self._db.run("DELETE FROM pending WHERE leaf = ?", leaf):
+            raise LogStoreError(
+                "this event is not pending",
+                party=self._party,
+                place=str(self._db.path),
+            )

@@ -1,0 +1,77 @@
+"""One SQLite file that keeps what it was told: WAL, synchronous=FULL.
+
+What a transaction has written is on disk when it ends. One connection and one lock:
+calls from several threads wait for each other. Failures of SQLite become
+LogStoreError, which names the file.
+"""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from veilscore.keys.errors import LogStoreError
+
+
+class Database:
+    """An open file; raises LogStoreError whenever SQLite cannot do its work."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Held by whoever needs several calls to see one state; reentrant.
+        self.lock = RLock()
+        with self._named():
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False
+            )
+        try:
+            self.run("PRAGMA journal_mode = WAL")
+            self.run("PRAGMA synchronous = FULL")
+        except LogStoreError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; the object is of no use afterwards."""
+        with self.lock:
+            self._connection.close()
+
+    def run(self, statement: str, *bound: object) -> int:
+        """Execute one statement and return how many rows it changed."""
+        with self._named():
+            return self._connection.execute(statement, bound).rowcount
+
+    def rows(self, query: str, *bound: object) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        with self._named():
+            return self._connection.execute(query, bound).fetchall()
+
+    def row(self, query: str, *bound: object) -> tuple[Any, ...] | None:
+        """Return the first row of a query, or None."""
+        return next(iter(self.rows(query, *bound)), None)
+
+    @contextmanager
+    def transaction(self) -> Generator[None, None, None]:
+        """Commit what the body runs when it ends, all or nothing."""
+        with self.lock:
+            try:
+                self.run("BEGIN IMMEDIATE")
+                yield
+                self.run("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.rollback()
+
+    @contextmanager
+    def _named(self) -> Generator[None, None, None]:
+        with self.lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise LogStoreError(
+                    f"the file cannot be used ({error})",
+                    place=str(self.path),
+                    remedy="Check the disk and the permissions of the file.",
+                ) from error

@@ -1,0 +1,169 @@
+"""Reading a log's SQLite file: tiles, bundles, entries, proofs.
+
+Everything here is what auditors may see; which of them may see what is for the web
+to decide (witnesses need tiles and checkpoints, not bundles). Leaves were verified
+when they were appended and are decoded, not verified again, when read. All calls
+raise LogStoreError if the file cannot be read, and may come from any thread.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from veilscore.keys.errors import ProofError
+from veilscore.keys.tlog.database import Database
+from veilscore.keys.tlog.events import ActorHead, OpenedEvent, read_event
+from veilscore.keys.tlog.proof import inclusion_proof
+from veilscore.keys.tlog.tiles import WIDTH, Tile, encode_bundle, tile_reader
+from veilscore.keys.tlog.tlog_proof import TlogProof
+from veilscore.keys.tlog.tree import HASH_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event and its position in the log."""
+
+    index: int
+    opened: OpenedEvent
+
+
+class LogReader:
+    """The reading half of a log; ``LogStore`` adds the writing half."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = Database(path)
+
+    def close(self) -> None:
+        """Close the file; the object is of no use afterwards."""
+        self._db.close()
+
+    def checkpoint(self) -> str:
+        """Return the newest checkpoint, a signed note."""
+        return self._checkpoint("ORDER BY size DESC")[1]
+
+    def tile(self, tile: Tile) -> bytes:
+        """Return a tile of hashes, or a bundle of entries.
+
+        Raises:
+            ProofError: the log is not that large.
+
+        """
+        if tile.level is None:
+            data, found = self._bundle(tile)
+        else:
+            data = self._read_tile(tile.level, tile.number)[: tile.width * HASH_SIZE]
+            found = len(data) // HASH_SIZE
+        if found < tile.width:
+            raise ProofError("the log has no such tile", place=tile.path)
+        return data
+
+    def entry(self, index: int) -> Entry:
+        """Return one entry.
+
+        Raises:
+            ProofError: there is none at ``index``.
+
+        """
+        row = self._db.row("SELECT leaf FROM entry WHERE idx = ?", _bindable(index))
+        if row is None:
+            raise ProofError(f"the log has no entry {index}")
+        return Entry(index, read_event(row[0]))
+
+    def entries(
+        self,
+        *,
+        actor: str = "",
+        kind: str = "",
+        correlation: str = "",
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[Entry]:
+        """Return the newest entries, newest first, of those that fit.
+
+        Empty texts fit all; ``before`` is an index, for the next page.
+        """
+        clauses = {
+            "actor = ?": actor,
+            "kind = ?": kind,
+            "correlation = ?": correlation,
+            "idx < ?": before if before is None else _bindable(before),
+        }
+        bound = {
+            clause: value
+            for clause, value in clauses.items()
+            if value not in {"", None}
+        }
+        where = " AND ".join(bound) or "TRUE"
+        rows = self._db.rows(
+            f"SELECT idx, leaf FROM entry WHERE {where} "  # noqa: S608 - only the four clauses above
+            "ORDER BY idx DESC LIMIT ?",
+            *bound.values(),
+            limit,
+        )
+        return [Entry(index, read_event(leaf)) for index, leaf in rows]
+
+    def find(self, actor: str, seq: int) -> Entry | None:
+        """Return an actor's event by its number."""
+        row = self._db.row(
+            "SELECT idx, leaf FROM entry WHERE actor = ? AND seq = ?", actor, seq
+        )
+        return Entry(row[0], read_event(row[1])) if row else None
+
+    def head(self, actor: str) -> ActorHead:
+        """Return where an actor's chain ends; number 0 for a new actor."""
+        row = self._db.row("SELECT seq, digest FROM actor WHERE name = ?", actor)
+        return ActorHead(*row) if row else ActorHead()
+
+    def inclusion(self, index: int) -> TlogProof:
+        """Return the proof of an entry in the newest checkpoint.
+
+        Raises:
+            ProofError: there is no such entry.
+
+        """
+        return self._prove(index, *self._checkpoint("ORDER BY size DESC"))
+
+    def receipt(self, index: int) -> TlogProof:
+        """Return the proof of an entry in the first checkpoint that covers it.
+
+        Raises:
+            ProofError: there is no such entry.
+
+        """
+        where = "WHERE size > ? ORDER BY size"
+        return self._prove(index, *self._checkpoint(where, index))
+
+    def _prove(self, index: int, size: int, note: str) -> TlogProof:
+        read = tile_reader(cache(self._read_tile))  # one proof reads a tile repeatedly
+        path = inclusion_proof(index, size, read)
+        return TlogProof(index, path, note)
+
+    def _checkpoint(self, which: str, *bound: int) -> tuple[int, str]:
+        row = self._db.row(
+            f"SELECT size, note FROM checkpoint {which} LIMIT 1",  # noqa: S608 - fixed clauses of this module
+            *bound,
+        )
+        if row is None:
+            raise ProofError("the log has no such checkpoint")
+        size, note = row
+        return size, note
+
+    def _read_tile(self, level: int, number: int) -> bytes:
+        row = self._db.row(
+            "SELECT data FROM tile WHERE level = ? AND number = ?", level, number
+        )
+        return row[0] if row else b""
+
+    def _bundle(self, tile: Tile) -> tuple[bytes, int]:
+        start = tile.number * WIDTH
+        rows = self._db.rows(
+            "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx",
+            start,
+            start + tile.width,
+        )
+        return encode_bundle(leaf for (leaf,) in rows), len(rows)
+
+
+def _bindable(index: int) -> int:
+    """Return the index, or one as far beyond the end that SQLite can hold."""
+    return min(index, 2**63 - 1)

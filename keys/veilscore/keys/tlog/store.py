@@ -1,0 +1,175 @@
+"""Writing a log: one SQLite file, one writer.
+
+Entries, tiles and the signed checkpoint over them are committed in one transaction
+that is on disk before ``append`` returns (WAL, synchronous=FULL). Within it the
+stored size is compared with ours, so a second writer, or a write whose outcome we
+do not know, ends in an error and never in two checkpoints of one size.
+
+The file holds what auditors may see, and no key. Restoring an older copy of the
+file is not noticed here: whoever kept a newer checkpoint notices.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from veilscore.keys.errors import LogStoreError, ProofError
+from veilscore.keys.identity import Signer
+from veilscore.keys.tlog.checkpoint import (
+    Checkpoint,
+    open_checkpoint,
+    sign_checkpoint,
+)
+from veilscore.keys.tlog.events import OpenedEvent
+from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.reader import LogReader
+from veilscore.keys.tlog.tiles import TileEdge, tile_reader
+from veilscore.keys.tlog.tree import Edge, leaf_hash
+
+_FORMAT = 1
+_SCHEMA = (
+    """CREATE TABLE entry (
+        idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, actor TEXT NOT NULL,
+        seq INTEGER NOT NULL, kind TEXT NOT NULL, correlation TEXT NOT NULL,
+        UNIQUE (actor, seq)
+    ) STRICT""",
+    "CREATE INDEX entry_kind ON entry (kind, idx)",
+    "CREATE INDEX entry_correlation ON entry (correlation, idx)",
+    """CREATE TABLE tile (
+        level INTEGER, number INTEGER, data BLOB NOT NULL,
+        PRIMARY KEY (level, number)
+    ) STRICT""",
+    "CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
+    """CREATE TABLE actor (
+        name TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL
+    ) STRICT""",
+    f"PRAGMA user_version = {_FORMAT}",
+)
+
+
+class LogStore(LogReader):
+    """A log in a file: ``create`` it once, ``open`` it afterwards, then ``close``."""
+
+    def __init__(self, path: Path, origin: str, signer: Signer) -> None:
+        super().__init__(path)
+        self.key = NoteKey(origin, signer.verify_key)
+        self._signer = signer
+        self._edge = Edge()
+        self._tiles = TileEdge()
+
+    @classmethod
+    def create(cls, path: Path, origin: str, signer: Signer) -> "LogStore":
+        """Start an empty log.
+
+        Raises:
+            LogStoreError: the file exists or cannot be written.
+
+        """
+        if path.exists():
+            raise LogStoreError("there is a log already", place=str(path))
+        store = cls(path, origin, signer)
+        with store._db.transaction():
+            for statement in _SCHEMA:
+                store._db.run(statement)
+            store._put_checkpoint(Checkpoint(origin, 0, store._edge.root()))
+        return store
+
+    @classmethod
+    def open(cls, path: Path, origin: str, signer: Signer) -> "LogStore":
+        """Continue a log.
+
+        Raises:
+            LogStoreError: no log, another origin's or key's, or its tree does not
+                match its checkpoint.
+
+        """
+        if not path.is_file():
+            raise LogStoreError(
+                "there is no log",
+                place=str(path),
+                remedy="Restore the file; starting a new log would fork the old one.",
+            )
+        store = cls(path, origin, signer)
+        try:
+            store._load()
+        except (LogStoreError, ProofError) as error:
+            store.close()
+            raise LogStoreError(
+                error.what,
+                place=str(path),
+                remedy="Keep the file as evidence and restore the newest backup.",
+            ) from error
+        return store
+
+    def _load(self) -> None:
+        """Read the right edge, which must lead to the root that was signed."""
+        if self._db.row("PRAGMA user_version") != (_FORMAT,):
+            raise LogStoreError(f"this is not a log of format {_FORMAT}")
+        checkpoint = open_checkpoint(self.checkpoint(), self.key)
+        size = checkpoint.size
+        self._tiles = TileEdge.load(size, self._read_tile)
+        self._edge = Edge.load(size, tile_reader(self._read_tile))
+        entries = self._db.row("SELECT coalesce(max(idx) + 1, 0) FROM entry")
+        if self._edge.root() != checkpoint.root or entries != (size,):
+            raise LogStoreError(f"the tree is not that of the checkpoint ({size})")
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self._edge.size
+
+    def append(self, events: Sequence[OpenedEvent]) -> range:
+        """Append verified events and sign a checkpoint; return their indices.
+
+        Raises:
+            ProofError: an event that does not continue its actor's chain.
+            LogStoreError: not written, or another process wrote.
+
+        """
+        hashes = [leaf_hash(opened.leaf) for opened in events]
+        with self._db.lock:
+            edge = self._edge.extend(hashes)
+            tiles, changed = self._tiles.extend(hashes)
+            indices = range(self.size, edge.size)
+            with self._db.transaction():
+                self._check_sole_writer()
+                for index, opened in zip(indices, events, strict=True):
+                    self._put_entry(index, opened)
+                for where, data in changed.items():
+                    self._db.run(
+                        "INSERT OR REPLACE INTO tile VALUES (?, ?, ?)", *where, data
+                    )
+                self._put_checkpoint(Checkpoint(self.key.name, edge.size, edge.root()))
+            self._edge, self._tiles = edge, tiles
+        return indices
+
+    def _check_sole_writer(self) -> None:
+        stored = self._db.row("SELECT max(size) FROM checkpoint")
+        if stored != (self.size,):
+            raise LogStoreError(
+                f"the log is not as this process left it after {self.size} entries",
+                place=str(self._db.path),
+                remedy="Let no other process write to this log, and restart.",
+            )
+
+    def _put_entry(self, index: int, opened: OpenedEvent) -> None:
+        event, head = opened.event, opened.head
+        self.head(event.actor).check_next(event)
+        self._db.run(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)",
+            index,
+            opened.leaf,
+            event.actor,
+            event.seq,
+            opened.kind,
+            event.correlation,
+        )
+        self._db.run(
+            "INSERT OR REPLACE INTO actor VALUES (?, ?, ?)",
+            event.actor,
+            head.seq,
+            head.digest,
+        )
+
+    def _put_checkpoint(self, checkpoint: Checkpoint) -> None:
+        note = sign_checkpoint(checkpoint, self._signer)
+        self._db.run("INSERT INTO checkpoint VALUES (?, ?)", checkpoint.size, note)

@@ -1,0 +1,135 @@
+"""What the label holder decrypts, checked before anything is believed.
+
+Learns: [count, bad] per anonymous bin; moments of rotated columns. A peer whose
+answer has the wrong shape, does not add up or leaves its proven range gets a
+ProtocolError that names it, and nothing back.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilscore.models.errors import ProtocolError
+from veilscore.models.vertical.layout import (
+    ROTATED_UNIT,
+    CrossLayout,
+    RowLayout,
+    to_signed,
+)
+from veilscore.models.vertical.moments import PeerMoments
+from veilscore.models.vertical.ports import Floats, OwnKey
+from veilscore.models.woe import WOE_SCALE
+from veilscore.v1.training_pb2 import BinCiphertexts, CrossShare, Moments
+
+Counts = NDArray[np.int64]
+
+
+def pool_below(
+    good: Counts, bad: Counts, minimum: int
+) -> tuple[Counts, Counts, Counts]:
+    """Pool bins with fewer goods or bads than the minimum.
+
+    Returns (good, bad, pool): pooled bins carry their pool's total. A pool that is
+    still too small takes in the next smallest bin, so that nobody can learn a
+    small count by subtraction.
+    """
+    pool = np.zeros(len(good), dtype=np.int64)
+    smaller = np.minimum(good, bad)
+    order = np.argsort(smaller, kind="stable")
+    pooled = int((smaller < minimum).sum())
+    while 0 < pooled < len(order):
+        inside = order[:pooled]
+        if min(good[inside].sum(), bad[inside].sum()) >= minimum:
+            break
+        pooled += 1
+    inside = order[:pooled]
+    good, bad = good.copy(), bad.copy()
+    good[inside], bad[inside], pool[inside] = good[inside].sum(), bad[inside].sum(), 1
+    return good, bad, pool
+
+
+def read_counts(
+    peer: str, column: BinCiphertexts, key: OwnKey, layout: RowLayout, total: list[int]
+) -> tuple[Counts, Counts]:
+    """Return (good, bad) of a column's bins; ``total`` is [labelled, bad].
+
+    The bins must add up to the totals: a holder that evaluates any other linear
+    form of the encrypted rows is caught here.
+    """
+    residues = key.decrypt(column.ciphertexts)
+    sums = np.array([layout.read_counts(value) for value in residues], dtype=np.int64)
+    if len(sums) == 0 or sums.sum(axis=0).tolist() != total:
+        raise ProtocolError("bins do not add up to the totals", party=peer)
+    good, bad = sums[:, 0] - sums[:, 1], sums[:, 1]
+    if (good < 0).any():
+        raise ProtocolError("a bin with more bads than rows", party=peer)
+    return good, bad
+
+
+def read_moments(
+    peer: str, answer: Moments, key: OwnKey, layout: RowLayout
+) -> PeerMoments:
+    """Decrypt and check one holder's moments."""
+    size, groups = len(answer.sums), len(layout.groups)
+    residues = key.decrypt(answer.ciphertexts)
+    if size == 0 or len(residues) != size * groups or len(answer.gram) != size**2:
+        raise ProtocolError("moments of the wrong shape", party=peer)
+    signed = [to_signed(value, key.modulus) for value in residues]
+    wide = np.array(
+        [layout.read_moments(signed[column::size], peer) for column in range(size)],
+        dtype=np.float64,
+    )
+    gram, sums = np.array(answer.gram), np.array(answer.sums)
+    if not (np.isfinite(gram).all() and np.isfinite(sums).all()):
+        raise ProtocolError("moments that are not finite", party=peer)
+    return PeerMoments(
+        gram=gram.reshape(size, size),
+        sums=sums,
+        labelled=wide[:, 0] / ROTATED_UNIT,
+        bad=wide[:, 1] / ROTATED_UNIT,
+        with_own=wide[:, 2:] / (ROTATED_UNIT * WOE_SCALE),
+    )
+
+
+def read_cross(
+    halves: Sequence[CrossShare], columns: tuple[int, int], rows: int, max_columns: int
+) -> Floats:
+    """Add the two halves of a pair; ``columns`` are the key owner's and the other's.
+
+    Returns the rotated cross moments, (owner's columns, other's columns).
+    """
+    masked, mask = halves
+    size, modulus = len(masked.modulus), int.from_bytes(masked.modulus, "big")
+    layout = CrossLayout.plan(rows, columns[0], max_columns, modulus)
+    wanted = size * columns[1] * len(layout.groups)
+    if masked.modulus != mask.modulus or not (
+        len(masked.residues) == len(mask.residues) == wanted
+    ):
+        raise ProtocolError("halves of a pair that do not match", party=mask.key_owner)
+    sums = [
+        to_signed(
+            sum(
+                int.from_bytes(half.residues[start : start + size], "big")
+                for half in halves
+            )
+            % modulus,
+            modulus,
+        )
+        for start in range(0, wanted, size)
+    ]
+    block = [
+        layout.read(sums[column :: columns[1]], mask.other)
+        for column in range(columns[1])
+    ]
+    return np.array(block, dtype=np.float64).T / ROTATED_UNIT**2
+
+
+def read_gradient(
+    peer: str, ciphertexts: bytes, key: OwnKey, columns: int, unit: float
+) -> Floats:
+    """Decrypt inner products of residuals and rotated columns, (columns,)."""
+    residues = key.decrypt(ciphertexts)
+    if len(residues) != columns:
+        raise ProtocolError("a gradient of the wrong length", party=peer)
+    return np.array([to_signed(value, key.modulus) / unit for value in residues])

@@ -1,0 +1,61 @@
+"""How good the joint card is, beside what the label holder could do alone.
+
+Runs at the label holder, on scores and labels it already has; the figures stay
+there unless its operator shows them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilscore.models.metrics import auc, brier, ks
+from veilscore.models.scorecard import Scale
+from veilscore.models.vertical import solve
+from veilscore.models.vertical.ports import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Figures of the joint card, and of the label holder's own columns alone."""
+
+    rows: int
+    on_holdout: bool  # False: no holdout rows were declared, judged on training rows
+    auc: float
+    ks: float
+    brier: float
+    alone_auc: float
+    alone_ks: float
+
+
+def evaluate(
+    scale: Scale,
+    own: Floats,
+    scores: Floats,
+    train: NDArray[np.int8],
+    holdout: NDArray[np.int8],
+) -> Evaluation:
+    """Judge joint scores on the holdout rows, or on the training rows without any.
+
+    own: (rows, own columns) WoE; scores: (rows,) joint points; train and holdout:
+    (rows,) 1 bad, 0 good, -1 unknown. The baseline is a logistic regression of the
+    training labels on the own columns.
+    """
+    learned = np.nonzero(train >= 0)[0]
+    offset, weights = solve.logistic(own[learned], train[learned].astype(np.float64))
+    judged = np.nonzero(holdout >= 0)[0]
+    bad = holdout[judged] == 1
+    on_holdout = 0 < int(bad.sum()) < len(bad)
+    if not on_holdout:
+        judged, bad = learned, train[learned] == 1
+    joint = scale.default_probability(scores[judged])
+    alone = solve.sigmoid(offset + own[judged] @ weights)
+    return Evaluation(
+        rows=len(judged),
+        on_holdout=on_holdout,
+        auc=auc(bad, joint),
+        ks=ks(bad, joint),
+        brier=brier(bad, joint),
+        alone_auc=auc(bad, alone),
+        alone_ks=ks(bad, alone),
+    )

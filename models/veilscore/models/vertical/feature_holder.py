@@ -1,0 +1,318 @@
+"""A feature holder's part of every training step.
+
+Learns: good and bad counts of its own bins (pooled below the contract's
+minimum), its own weights. Never: a row's label, another holder's columns, which
+of its rows the label holder knows.
+
+Gives away: per-bin counts without names or order; second moments of its columns
+after a secret rotation; in polish and exact steps, and only if the contract says
+so, its noisy or exact share of the predictors.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilscore.models.errors import ProtocolError
+from veilscore.models.vertical import noise
+from veilscore.models.vertical.layout import (
+    ROTATED_UNIT,
+    ROTATION_SCALE,
+    CrossLayout,
+    RowLayout,
+    ScoreLayout,
+)
+from veilscore.models.vertical.ports import Floats, OwnKey, PeerKey, ZeroSumMasks
+from veilscore.models.vertical.run import PREDICTOR_SCALE, RunColumns, Terms
+from veilscore.models.vertical.script import Script, Send, receive_one
+from veilscore.models.vertical.solution import Solution, lookup
+from veilscore.models.woe import WOE_SCALE, woe_table
+from veilscore.v1.training_pb2 import (
+    BinCiphertexts,
+    Block,
+    CountAnswer,
+    Counts,
+    CrossAnswer,
+    CrossShare,
+    CrossShares,
+    EncryptedRows,
+    Gradient,
+    Moments,
+    Predictor,
+    ScoreShare,
+    TrainingMessage,
+)
+
+
+@dataclass(slots=True)
+class FeatureHolder:
+    """One feature holder in one run. Call its scripts in the order of the steps."""
+
+    name: str
+    terms: Terms
+    columns: RunColumns
+    own: OwnKey
+    peers: Mapping[str, PeerKey]
+    masks: ZeroSumMasks
+    _rotation: NDArray[np.int64] = field(init=False)  # (columns, columns)
+    _woe: list[list[int]] = field(
+        default_factory=list[list[int]]
+    )  # codes per column and bin
+    _weights: Floats = field(init=False)  # (columns,), of the log odds of bad
+    _slope: float = 1.0
+    _sums: list[list[int]] = field(
+        default_factory=list[list[int]]
+    )  # encrypted, per group
+
+    def __post_init__(self) -> None:
+        """Refuse columns the contract does not cover."""
+        self.terms.check_columns(self.name, self.columns)
+        size = len(self.columns.names)
+        self._rotation = np.rint(noise.rotation(size) * ROTATION_SCALE).astype(np.int64)
+        self._weights = np.zeros(size)
+
+    @property
+    def _label_key(self) -> PeerKey:
+        return self.peers[self.terms.label_holder]
+
+    def counts(self) -> Script:
+        """Answer encrypted bin sums; learn the counts of the own bins."""
+        label_holder = self.terms.label_holder
+        message = yield from receive_one("encrypted_rows", label_holder)
+        layout = RowLayout.plan(
+            self.columns.rows,
+            message.encrypted_rows.columns,
+            self.terms.contract.max_columns,
+            self._label_key.modulus,
+        )
+        histograms = self._histograms(
+            self._label_key, message.encrypted_rows, len(layout.groups), label_holder
+        )
+        self._sums = [
+            [bin_sum for column in group for bin_sum in column] for group in histograms
+        ]
+        orders = [noise.ordering(count) for count in self.columns.bin_counts]
+        answer = CountAnswer()
+        for column, order in zip(histograms[0], orders, strict=True):
+            masks = [
+                layout.count_mask(secrets.randbits(layout.mask_bits)) for _ in order
+            ]
+            sums = self._label_key.answer([column[index] for index in order], masks)
+            answer.columns.append(BinCiphertexts(ciphertexts=sums))
+        yield Send(label_holder, TrainingMessage(count_answer=answer))
+        reply = yield from receive_one("counts", label_holder)
+        self._woe = self._read_counts(reply.counts, orders)
+
+    def _histograms(
+        self, key: PeerKey, rows: EncryptedRows, groups: int, sender: str
+    ) -> list[list[list[int]]]:
+        """Return encrypted sums by [ciphertext of the row][column][bin]."""
+        size, rest = divmod(len(rows.ciphertexts), groups)
+        if rest:
+            raise ProtocolError("encrypted rows of the wrong length", party=sender)
+        return [
+            key.histogram(
+                rows.ciphertexts[group * size : (group + 1) * size],
+                self.columns.codes,
+                self.columns.bin_counts,
+            )
+            for group in range(groups)
+        ]
+
+    def _read_counts(self, counts: Counts, orders: list[list[int]]) -> list[list[int]]:
+        if len(counts.columns) != len(orders):
+            raise ProtocolError(
+                "counts of the wrong number of columns", party=self.terms.label_holder
+            )
+        woe: list[list[int]] = []
+        for column, order in zip(counts.columns, orders, strict=True):
+            sizes = {len(column.good), len(column.bad), len(column.pool)}
+            if sizes != {len(order)}:
+                raise ProtocolError(
+                    "counts of the wrong number of bins", party=self.terms.label_holder
+                )
+            good, bad, pool = np.zeros((3, len(order)), dtype=np.int64)
+            good[order], bad[order], pool[order] = column.good, column.bad, column.pool
+            woe.append(woe_table(good, bad, pool).codes.tolist())
+        return woe
+
+    def _rotated_rows(self) -> NDArray[np.int64]:
+        """Return the rotated integer codes of every row, (rows, columns)."""
+        tables = [np.asarray(table, dtype=np.int64) for table in self._woe]
+        return lookup(self.columns.codes, tables) @ self._rotation.T
+
+    def _bin_weights(self) -> list[list[int]]:
+        """Return, for every rotated column, its integer weight of every bin."""
+        return [
+            [
+                int(turn) * value
+                for turn, table in zip(row, self._woe, strict=True)
+                for value in table
+            ]
+            for row in self._rotation
+        ]
+
+    def moments(self) -> Script:
+        """Send the second moments of the rotated columns."""
+        weights = self._bin_weights()
+        sums = [self._label_key.combine(group, weights) for group in self._sums]
+        self._sums = []
+        rotated = self._rotated_rows().astype(np.float64) / ROTATED_UNIT
+        answer = Moments(
+            ciphertexts=self._label_key.answer(
+                [value for group in sums for value in group], None
+            ),
+            gram=(rotated.T @ rotated).ravel(),
+            sums=rotated.sum(axis=0),
+        )
+        yield Send(self.terms.label_holder, TrainingMessage(moments=answer))
+
+    def cross(self) -> Script:
+        """Compute the cross moments with every other feature holder.
+
+        Of a pair, the holder whose name sorts first encrypts its rotated rows.
+        """
+        others = [name for name in self.terms.feature_holders if name != self.name]
+        later = [name for name in others if name > self.name]
+        if later:
+            rows = TrainingMessage(encrypted_rows=self._encrypted_rotated_rows())
+            for name in later:
+                yield Send(name, rows)
+        shares: list[CrossShare] = []
+        for name in others:
+            if name < self.name:
+                message = yield from receive_one("encrypted_rows", name)
+                answer, share = self._answer_cross(name, message.encrypted_rows)
+                yield Send(name, TrainingMessage(cross_answer=answer))
+                shares.append(share)
+        for name in later:
+            message = yield from receive_one("cross_answer", name)
+            residues = self.own.decrypt(message.cross_answer.ciphertexts)
+            shares.append(cross_share(self.name, name, self.own.modulus, residues))
+        yield Send(
+            self.terms.label_holder,
+            TrainingMessage(cross_shares=CrossShares(shares=shares)),
+        )
+
+    def _encrypted_rotated_rows(self) -> EncryptedRows:
+        own = len(self.columns.names)
+        layout = CrossLayout.plan(
+            self.columns.rows, own, self.terms.contract.max_columns, self.own.modulus
+        )
+        packed = [layout.pack(row) for row in self._rotated_rows().tolist()]
+        groups = zip(*packed, strict=True)
+        blob = b"".join(self.own.encrypt(group) for group in groups)
+        return EncryptedRows(ciphertexts=blob, columns=own)
+
+    def _answer_cross(
+        self, owner: str, rows: EncryptedRows
+    ) -> tuple[CrossAnswer, CrossShare]:
+        key, weights = self.peers[owner], self._bin_weights()
+        layout = CrossLayout.plan(
+            self.columns.rows,
+            rows.columns,
+            self.terms.contract.max_columns,
+            key.modulus,
+        )
+        sums: list[int] = []
+        for group in self._histograms(key, rows, len(layout.groups), owner):
+            bins = [value for column in group for value in column]
+            sums += key.combine(bins, weights)
+        # Uniform modulo n: the key owner decrypts noise.
+        masks = [secrets.randbelow(key.modulus) for _ in sums]
+        negated = [(-mask) % key.modulus for mask in masks]
+        answer = CrossAnswer(ciphertexts=key.answer(sums, masks))
+        return answer, cross_share(owner, self.name, key.modulus, negated)
+
+    def solve(self) -> Script:
+        """Learn the own block of the solution."""
+        reply = yield from receive_one("block", self.terms.label_holder)
+        self._accept(reply.block)
+
+    def _accept(self, block: Block) -> None:
+        rotated = np.asarray(block.weights, dtype=np.float64)
+        if rotated.shape != self._weights.shape or not np.isfinite(rotated).all():
+            raise ProtocolError(
+                "a solution of the wrong shape", party=self.terms.label_holder
+            )
+        self._weights = self._rotation.T @ rotated / ROTATION_SCALE
+
+    def polish(self, step: str) -> Script:
+        """Send a masked (noisy) predictor, then the gradient of the own columns."""
+        contract, label_holder = self.terms.contract, self.terms.label_holder
+        predictor = lookup(self.columns.codes, self._woe_tables()) @ self._weights
+        if not contract.exact:
+            spread = contract.polish_noise * predictor.std()
+            predictor = predictor + spread * noise.gaussian(len(predictor))
+        fixed = np.rint(predictor * PREDICTOR_SCALE).astype(np.int64).view(np.uint64)
+        masked = fixed + self.masks.words(step, len(fixed))
+        sent = Predictor(masked=masked.astype("<u8").tobytes())
+        yield Send(label_holder, TrainingMessage(predictor=sent))
+        if not (contract.exact and step == self.terms.last_polish):
+            message = yield from receive_one("encrypted_rows", label_holder)
+            (group,) = self._histograms(
+                self._label_key, message.encrypted_rows, 1, label_holder
+            )
+            sums = self._label_key.combine(
+                [value for column in group for value in column], self._bin_weights()
+            )
+            gradient = Gradient(ciphertexts=self._label_key.answer(sums, None))
+            yield Send(label_holder, TrainingMessage(gradient=gradient))
+        reply = yield from receive_one("block", label_holder)
+        self._accept(reply.block)
+
+    def _woe_tables(self) -> tuple[Floats, ...]:
+        return tuple(
+            np.asarray(table, dtype=np.float64) / WOE_SCALE for table in self._woe
+        )
+
+    def solution(self) -> Solution:
+        """Return the own part of the card at the present weights and slope."""
+        return Solution(
+            self.terms.scale,
+            self.terms.contract.granularity,
+            self._woe_tables(),
+            -self._weights * self._slope,
+        )
+
+    def calibrate(self) -> Script:
+        """Send masked provisional scores, learn the slope of the final ones."""
+        yield self._score_share("calibrate")
+        reply = yield from receive_one("slope", self.terms.label_holder)
+        if not 0.0 < reply.slope.factor < float("inf"):
+            raise ProtocolError(
+                "a slope that is not positive", party=self.terms.label_holder
+            )
+        self._slope = reply.slope.factor
+
+    def evaluate(self) -> Script:
+        """Send masked final scores."""
+        yield self._score_share("evaluate")
+
+    def _score_share(self, label: str) -> Send:
+        modulus = self._label_key.modulus
+        packed = ScoreLayout.plan(modulus).pack(
+            self.solution().partial_scores(self.columns.codes).tolist()
+        )
+        masks = self.masks.residues(label, len(packed), modulus)
+        plaintexts = [
+            (value + mask) % modulus for value, mask in zip(packed, masks, strict=True)
+        ]
+        share = ScoreShare(ciphertexts=self._label_key.encrypt(plaintexts))
+        return Send(self.terms.label_holder, TrainingMessage(score_share=share))
+
+
+def cross_share(
+    key_owner: str, other: str, modulus: int, residues: list[int]
+) -> CrossShare:
+    """Encode one half of a masked cross block."""
+    size = (modulus.bit_length() + 7) // 8
+    return CrossShare(
+        key_owner=key_owner,
+        other=other,
+        residues=b"".join(value.to_bytes(size, "big") for value in residues),
+        modulus=modulus.to_bytes(size, "big"),
+    )

@@ -1,0 +1,239 @@
+"""How integers are packed into one Paillier plaintext, with proven widths.
+
+Every sum that a run forms under encryption is bounded here before anything is
+sent: a layout that does not fit the modulus raises, so sums never wrap.
+
+Notation: N rows of the run; d columns of a holder; a WoE code is an integer of
+at most ``WOE_CODE_LIMIT``; a rotated code is at most ``rotated_bound(d)``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from veilscore.models.errors import BoundError, ProtocolError
+from veilscore.models.woe import WOE_CODE_LIMIT, WOE_SCALE
+
+ROTATION_SCALE = 1 << 12
+ROTATED_UNIT = WOE_SCALE * ROTATION_SCALE  # what one unit of WoE is, rotated
+# Statistical distance of a masked slot from uniform: 2^-MASK_BITS.
+MASK_BITS = 40
+SCORE_BITS = 32
+SCORE_GUARD_BITS = 64
+
+
+def rotated_bound(columns: int) -> int:
+    """Return the largest absolute rotated code of a holder with that many columns.
+
+    A row of the rotation has Euclidean norm ROTATION_SCALE before rounding, so
+    its absolute sum is at most ROTATION_SCALE * sqrt(d) + d / 2.
+    """
+    return math.ceil(
+        (ROTATION_SCALE * math.sqrt(columns) + columns / 2) * WOE_CODE_LIMIT
+    )
+
+
+def signed_width(bound: int) -> int:
+    """Return the bits of a slot whose sums lie in [-bound, bound]."""
+    return bound.bit_length() + 1
+
+
+def join(values: Sequence[int], widths: Sequence[int]) -> int:
+    """Pack signed values into slots, lowest first."""
+    packed, offset = 0, 0
+    for value, width in zip(values, widths, strict=True):
+        packed += value << offset
+        offset += width
+    return packed
+
+
+def split(packed: int, widths: Sequence[int], sender: str) -> list[int]:
+    """Unpack signed slots, lowest first.
+
+    Raises ProtocolError naming ``sender`` when anything is left above the last
+    slot: a sum left its range, or somebody's mask did not cancel.
+    """
+    values: list[int] = []
+    for width in widths:
+        half = 1 << (width - 1)
+        value = ((packed + half) & ((1 << width) - 1)) - half
+        values.append(value)
+        packed = (packed - value) >> width
+    if packed:
+        raise ProtocolError("packed sums do not fit their slots", party=sender)
+    return values
+
+
+def to_signed(residue: int, modulus: int) -> int:
+    """Return the representative of a residue in (-n/2, n/2)."""
+    return residue - modulus if residue > modulus // 2 else residue
+
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """The label holder's plaintext of one row, possibly over several ciphertexts.
+
+    The first ciphertext begins with the two count slots [labelled, bad], exactly
+    wide enough for counts, so that a malicious label holder cannot use them for
+    more. Then, above a gap that keeps weighted sums of the count slots out, come
+    the wide slots: [labelled, bad, own WoE codes ...].
+    """
+
+    count_bits: int
+    gap: int  # offset of the wide slots in the first ciphertext
+    width: int  # bits of a wide slot
+    groups: tuple[int, ...]  # wide slots per ciphertext
+    total_bits: int  # of the fullest ciphertext
+
+    @classmethod
+    def plan(
+        cls, rows: int, own_columns: int, max_columns: int, modulus: int
+    ) -> "RowLayout":
+        """Lay out ``2 + own_columns`` wide slots.
+
+        ``max_columns`` is the contract's bound on any holder's columns.
+
+        Raises BoundError when not even one wide slot fits the modulus.
+        """
+        count_bits = (rows - 1).bit_length() + 1 if rows > 1 else 2
+        weight = rotated_bound(max_columns)
+        gap = signed_width(rows * weight * (1 + (1 << count_bits)))
+        width = signed_width(rows * weight * WOE_CODE_LIMIT)
+        room = modulus.bit_length() - 2 - MASK_BITS - 1
+        first, rest = (room - gap) // width, room // width
+        if first < 1:
+            raise BoundError(
+                f"{rows} rows and {max_columns} columns do not fit a key of "
+                f"{modulus.bit_length()} bits",
+                remedy="use a larger key or fewer rows",
+            )
+        left, groups = 2 + own_columns, list[int]()
+        while left:
+            groups.append(min(left, rest if groups else first))
+            left -= groups[-1]
+        total = max(gap + groups[0] * width, max(groups) * width)
+        return cls(count_bits, gap, width, tuple(groups), total)
+
+    def pack(self, bad: int, codes: Sequence[int]) -> list[int]:
+        """Return the plaintexts of one labelled row (bad is 0 or 1)."""
+        slots = [1, bad, *codes]
+        plaintexts: list[int] = []
+        for group in self.groups:
+            plaintexts.append(join(slots[:group], [self.width] * group))
+            slots = slots[group:]
+        counts = 1 | bad << self.count_bits
+        plaintexts[0] = counts + (plaintexts[0] << self.gap)
+        return plaintexts
+
+    def read_counts(self, residue: int) -> tuple[int, int]:
+        """Return (labelled, bad) of a masked bin sum."""
+        mask = (1 << self.count_bits) - 1
+        return residue & mask, residue >> self.count_bits & mask
+
+    def count_mask(self, random_bits: int) -> int:
+        """Turn random bits into a mask that hides all but the count slots.
+
+        ``random_bits`` must be uniform below 2^mask_bits. The mask is a positive
+        multiple of the first bit above the count slots, and larger than any
+        negative sum.
+        """
+        low = 2 * self.count_bits
+        return (random_bits << low) + (1 << self.total_bits)
+
+    @property
+    def mask_bits(self) -> int:
+        """Random bits that :meth:`count_mask` needs."""
+        return self.total_bits + MASK_BITS - 2 * self.count_bits
+
+    def read_moments(self, sums: Sequence[int], sender: str) -> list[int]:
+        """Return the wide-slot sums of one rotated column, one int per group in."""
+        values: list[int] = []
+        for index, (group, packed) in enumerate(zip(self.groups, sums, strict=True)):
+            widths = [self.width] * group
+            if index == 0:
+                values += split(packed, [self.gap, *widths], sender)[1:]
+            else:
+                values += split(packed, widths, sender)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class CrossLayout:
+    """One feature holder's rotated codes of one row, over several ciphertexts."""
+
+    width: int
+    groups: tuple[int, ...]
+
+    @classmethod
+    def plan(
+        cls, rows: int, own_columns: int, max_columns: int, modulus: int
+    ) -> "CrossLayout":
+        """Lay out ``own_columns`` slots for sums weighted by a peer's codes."""
+        width = signed_width(rows * rotated_bound(max_columns) ** 2)
+        per = (modulus.bit_length() - 2) // width
+        if per < 1:
+            raise BoundError(
+                f"{rows} rows do not fit a key of {modulus.bit_length()} bits",
+                remedy="use a larger key or fewer rows",
+            )
+        full, rest = divmod(own_columns, per)
+        return cls(width, (per,) * full + ((rest,) if rest else ()))
+
+    def pack(self, codes: Sequence[int]) -> list[int]:
+        """Return the plaintexts of one row."""
+        plaintexts: list[int] = []
+        start = 0
+        for group in self.groups:
+            part = codes[start : start + group]
+            plaintexts.append(join(part, [self.width] * group))
+            start += group
+        return plaintexts
+
+    def read(self, sums: Sequence[int], sender: str) -> list[int]:
+        """Return the sums of all columns, one packed int per group in."""
+        return [
+            value
+            for group, packed in zip(self.groups, sums, strict=True)
+            for value in split(packed, [self.width] * group, sender)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLayout:
+    """Partial scores of many entities in one plaintext.
+
+    SCORE_GUARD_BITS above the last slot must come out zero: a holder that is
+    missing, or whose mask was keyed by another batch, leaves noise there.
+    """
+
+    slots: int
+
+    @classmethod
+    def plan(cls, modulus: int) -> "ScoreLayout":
+        """Return the layout for a key."""
+        return cls((modulus.bit_length() - SCORE_GUARD_BITS) // SCORE_BITS)
+
+    def plaintexts(self, scores: int) -> int:
+        """Return how many plaintexts that many scores take."""
+        return -(-scores // self.slots)
+
+    def pack(self, scores: Sequence[int]) -> list[int]:
+        """Pack signed partial scores of at most 2^(SCORE_BITS - 5) in size."""
+        return [
+            join(part, [SCORE_BITS] * len(part))
+            for part in (
+                scores[start : start + self.slots]
+                for start in range(0, len(scores), self.slots)
+            )
+        ]
+
+    def unpack(
+        self, residues: Sequence[int], count: int, modulus: int, sender: str
+    ) -> list[int]:
+        """Unpack sums of all holders; raises ProtocolError on non-zero guards."""
+        scores: list[int] = []
+        for residue in residues:
+            size = min(self.slots, count - len(scores))
+            packed = to_signed(residue, modulus)
+            scores += split(packed, [SCORE_BITS] * size, sender)
+        return scores

@@ -1,0 +1,93 @@
+"""What both roles of a run know: its contract, its rows, its steps.
+
+The order of steps is decided here and nowhere else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from veilscore.models.errors import DataError
+from veilscore.models.scorecard import Scale
+from veilscore.models.vertical.ports import Codes
+from veilscore.v1.training_pb2 import RunContract
+
+# Residuals and predictors travel as fixed-point integers.
+RESIDUAL_SCALE = 1 << 20
+PREDICTOR_SCALE = 1 << 30
+# Penalty of the logistic likelihood in polish and exact steps: scikit-learn's C=1.
+PENALTY = 1.0
+
+
+def steps(contract: RunContract) -> Iterator[str]:
+    """Yield the names of a run's steps in order; each is one Flower round."""
+    yield from ("join", "rows", "counts", "moments")
+    if len(contract.roster) > 2:  # noqa: PLR2004 - a pair of feature holders
+        yield "cross"
+    yield "solve"
+    for number in range(1, contract.polish_steps + 1):
+        yield f"polish-{number}"
+    yield from ("calibrate", "evaluate", "register")
+
+
+@dataclass(frozen=True, slots=True)
+class RunColumns:
+    """One holder's binned columns on the rows of the run.
+
+    codes: (rows, columns), bin 0 where the holder does not know the row.
+    """
+
+    names: tuple[str, ...]
+    codes: Codes
+    bin_counts: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the run."""
+        return len(self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A contract as the roles use it."""
+
+    contract: RunContract
+
+    @property
+    def label_holder(self) -> str:
+        """Name of the party that holds the labels."""
+        return self.contract.label_holder
+
+    @property
+    def feature_holders(self) -> tuple[str, ...]:
+        """Names of the others, sorted."""
+        return tuple(
+            sorted(
+                entry.party
+                for entry in self.contract.roster
+                if entry.party != self.contract.label_holder
+            )
+        )
+
+    @property
+    def last_polish(self) -> str:
+        """Name of the last polish step."""
+        return f"polish-{self.contract.polish_steps}"
+
+    @property
+    def scale(self) -> Scale:
+        """Scale of the points."""
+        return Scale(
+            self.contract.base_points,
+            self.contract.base_odds,
+            self.contract.points_to_double_odds,
+        )
+
+    def check_columns(self, party: str, columns: RunColumns) -> None:
+        """Refuse columns that the contract's proven widths do not cover."""
+        if not 1 <= len(columns.names) <= self.contract.max_columns:
+            raise DataError(
+                f"{len(columns.names)} columns, the contract allows 1 to "
+                f"{self.contract.max_columns}",
+                party=party,
+                remedy="declare fewer features or raise max_columns in the contract",
+            )

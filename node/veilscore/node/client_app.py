@@ -1,0 +1,76 @@
+"""The app that answers Flower on a node: one handler, installed here.
+
+It is what a training run reaches whatever app the run names. A message carries a
+run, a step and bytes; the handler that the node set at its start decides.
+
+Who learns what: the coordinator gets the handler's bytes, or a refusal: the stable
+code of a ``Fault`` and, for what the operator has not allowed, its fixed sentence.
+Of everything else it gets a name, never a text: texts may hold paths, columns, ids.
+"""
+
+import logging
+from collections.abc import Callable
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from veilscore.fault import Fault
+from veilscore.node.errors import RefusedError
+
+_LOG = logging.getLogger(__name__)
+_LONGEST_NAME = 64
+
+# run, step, payload, message id (hash of the message: joins both sides' logs)
+Handler = Callable[[str, str, bytes, str], bytes]
+
+
+def _absent(run: str, name: str, payload: bytes, message_id: str) -> bytes:
+    del run, name, payload, message_id
+    raise RefusedError("this node does not take part in training")
+
+
+# The executor sets it when it is made. Module-wide because Flower names an app by
+# its module.
+HANDLER: Handler = _absent
+
+app = ClientApp()
+
+
+@app.query("step")
+def step(message: Message, context: Context) -> Message:
+    """Answer one step of one run."""
+    del context  # comes from the coordinator; nothing here needs it
+    try:
+        run, name, payload = _parse(message.content)
+        answer = HANDLER(run, name, payload, message.metadata.message_id)
+    except Fault as fault:
+        _LOG.warning("step refused: %s", fault)
+        sentence = fault.what if isinstance(fault, RefusedError) else ""
+        return _reply(message, code=fault.code, reason=sentence)
+    except Exception as error:  # noqa: BLE001 - a border: only the type leaves
+        _LOG.warning("step failed", exc_info=True)
+        return _reply(message, code="internal", reason=type(error).__name__)
+    return _reply(message, payload=answer)
+
+
+def _parse(content: RecordDict) -> tuple[str, str, bytes]:
+    record = content.config_records.get("step", ConfigRecord())
+    run, name, payload = (record.get(key) for key in ("run", "step", "payload"))
+    if (
+        not isinstance(run, str)
+        or not isinstance(name, str)
+        or not isinstance(payload, bytes)
+        or not 0 < len(run) <= _LONGEST_NAME
+        or not 0 < len(name) <= _LONGEST_NAME
+    ):
+        raise RefusedError("a step needs a run, a name and a payload")
+    return run, name, payload
+
+
+def _reply(
+    message: Message, *, payload: bytes = b"", code: str = "", reason: str = ""
+) -> Message:
+    record = ConfigRecord(
+        {"ok": not code, "payload": payload, "code": code, "reason": reason}
+    )
+    return Message(RecordDict({"reply": record}), reply_to=message)

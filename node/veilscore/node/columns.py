@@ -1,0 +1,103 @@
+"""A holder's table in memory: checked, frozen, one row an entity.
+
+Everything here stays with the holder. Ids are normalised and unique, missing
+cells are marked and never filled in, and rows whose id failed its check are
+listed with a reason that repeats no value, so that the list may be shown.
+
+Nothing here reads a file: ``veilscore.node.sources`` does.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class NumericColumn:
+    """A measured feature; ``values`` is float64 and missing is NaN."""
+
+    name: str
+    values: NDArray[np.float64] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Freeze the array: every part of the node reads the same one."""
+        self.values.setflags(write=False)
+
+    def take(self, rows: NDArray[np.intp]) -> "NumericColumn":
+        """Return the column at these rows."""
+        return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryColumn:
+    """A coded feature; ``codes`` is int32 into sorted ``levels``, missing is -1."""
+
+    name: str
+    codes: NDArray[np.int32] = field(repr=False)
+    levels: tuple[str, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Freeze the array."""
+        self.codes.setflags(write=False)
+
+    def take(self, rows: NDArray[np.intp]) -> "CategoryColumn":
+        """Return the column at these rows, with all of its levels."""
+        return replace(self, codes=self.codes[rows])
+
+
+Feature: TypeAlias = NumericColumn | CategoryColumn
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A source row that was left out; rows count from 1, headers apart."""
+
+    row: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """One row an entity, in the order of the source.
+
+    ``labels`` is int8: 1 bad, 0 good, -1 no label (not a borrower yet, or this
+    holder has none). ``holdout`` marks rows that are never trained on.
+    """
+
+    ids: tuple[str, ...]
+    features: tuple[Feature, ...]
+    labels: NDArray[np.int8]
+    holdout: NDArray[np.bool_]
+    rejected: tuple[RejectedRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Freeze the arrays."""
+        self.labels.setflags(write=False)
+        self.holdout.setflags(write=False)
+
+    def __len__(self) -> int:
+        """Return the number of entities."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        """Say how much there is, and nothing of what it is."""
+        return f"Columns({len(self)} entities, {len(self.features)} features)"
+
+    def index(self) -> dict[str, int]:
+        """Map each normalised id to its row; build it once and keep it."""
+        return {entity: row for row, entity in enumerate(self.ids)}
+
+    def take(self, rows: ArrayLike) -> "Columns":
+        """Return the entities at these rows, in this order."""
+        at = np.asarray(rows, dtype=np.intp)
+        if at.size and at.min() < 0:
+            raise IndexError("a row is negative; look unknown entities up first")
+        return Columns(
+            ids=tuple(self.ids[row] for row in map(int, at)),
+            features=tuple(feature.take(at) for feature in self.features),
+            labels=self.labels[at],
+            holdout=self.holdout[at],
+        )

@@ -1,0 +1,54 @@
+"""What can go wrong at a node."""
+
+from veilscore.fault import Fault
+
+
+class NodeError(Fault):
+    """Base of all errors of this package."""
+
+    code = "node"
+
+
+class SourceError(NodeError):
+    """A data source that breaks its declared contract."""
+
+    code = "source"
+    exit_code = 5
+
+
+class RefusedError(NodeError):
+    """What this node's operator has not allowed.
+
+    ``what`` is a fixed sentence: it is shown to the peer that asked.
+    """
+
+    code = "refused"
+    exit_code = 6
+
+
+class TrainingError(NodeError):
+    """A training step that could not be finished."""
+
+    code = "training"
+
+
+class ScoringError(NodeError):
+    """A score request that could not be answered."""
+
+    code = "scoring"
+
+
+class CoordinatorRefusedError(NodeError):
+    """A call or stream that the coordinator refused; ``what`` is its sentence.
+
+    ``reason`` is its stable code, for instance "registry" or "replaced".
+    """
+
+    code = "coordinator-refused"
+    exit_code = 6
+
+    def __init__(
+        self, what: str, *, reason: str, place: str = "", remedy: str = ""
+    ) -> None:
+        super().__init__(what, place=place, remedy=remedy)
+        self.reason = reason

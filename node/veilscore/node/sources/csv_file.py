@@ -1,0 +1,75 @@
+"""Read the declared columns of a CSV file, plain or gzipped, chunk by chunk."""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TextIO, cast
+
+from veilscore.node.sources.origin import CHUNK_ROWS, Chunk, Origin
+
+
+def read_csv(
+    path: Path, encoding: str, columns: Sequence[str], origin: Origin
+) -> Iterator[Chunk]:
+    """Yield the columns as text; raise ``SourceError`` on a file that breaks off."""
+    row = 0
+    try:
+        with _open(path, encoding) as file:
+            # Strict, because a stray quote otherwise swallows the rows behind it.
+            # Blank lines come out as empty lists and do not count.
+            lines = filter(None, csv.reader(file, strict=True))
+            header = [name.strip() for name in next(lines, ())]
+            if not header:
+                raise origin.error("the file is empty", "Export it again")
+            origin.require(columns, header)
+            places = {column: header.index(column) for column in columns}
+            while rows := list(islice(lines, CHUNK_ROWS)):
+                _check_widths(rows, len(header), row, origin)
+                row += len(rows)
+                yield {
+                    column: [cells[place] for cells in rows]
+                    for column, place in places.items()
+                }
+    except FileNotFoundError as error:
+        raise origin.error(
+            "the file does not exist", "Correct the path, or export the file"
+        ) from error
+    except UnicodeDecodeError as error:
+        other = "gb18030" if encoding == "utf-8" else "utf-8"
+        raise origin.error(
+            f"a line after data row {row} is not {encoding} text",
+            f'Set encoding = "{other}", or export the file as {encoding}',
+        ) from error
+    except csv.Error as error:
+        raise origin.error(
+            f"a line after data row {row} is not CSV ({error})",
+            "Close its quotes and double the quotes inside them",
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise origin.error(
+            f"the file cannot be read ({type(error).__name__})",
+            "Check its permissions and that it was copied completely",
+        ) from error
+
+
+def _open(path: Path, encoding: str) -> TextIO:
+    # Excel puts a byte order mark before UTF-8.
+    codec = "utf-8-sig" if encoding == "utf-8" else encoding
+    if path.suffix == ".gz":
+        return cast("TextIO", gzip.open(path, "rt", encoding=codec, newline=""))
+    return path.open(encoding=codec, newline="")
+
+
+def _check_widths(
+    rows: list[list[str]], width: int, before: int, origin: Origin
+) -> None:
+    for at, cells in enumerate(rows, start=before + 1):
+        if len(cells) != width:
+            raise origin.error(
+                f"the row has {len(cells)} cells and the header has {width}",
+                "Quote cells that hold commas, and export every column",
+                row=at,
+            )

@@ -1,0 +1,93 @@
+"""Normalise the id column: every row gets a valid id, or is rejected with a reason.
+
+A check digit is never repaired. The reasons come from ``keys.entity_ids`` and
+repeat no id.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilscore.keys.entity_ids import EntityKind, normalise
+from veilscore.keys.errors import EntityIdError
+from veilscore.node.columns import RejectedRow
+from veilscore.node.sources.cells import text_of
+from veilscore.node.sources.origin import Chunk, Origin
+from veilscore.node.sources.settings import IdSettings
+
+
+class Ids:
+    """Normalised ids, which rows they stand in, and the rows without one."""
+
+    def __init__(self, settings: IdSettings, origin: Origin) -> None:
+        self._settings = settings
+        self._origin = origin
+        self._ids: list[str] = []
+        self._kept: list[NDArray[np.bool_]] = []
+        self._rejected: list[RejectedRow] = []
+
+    def add(self, chunk: Chunk, first: int) -> None:
+        """Check and normalise the ids of a chunk that starts at row ``first``."""
+        cells = chunk[self._settings.column]
+        kept = np.ones(len(cells), dtype=np.bool_)
+        for at, (cell, kind) in enumerate(zip(cells, self._kinds(chunk), strict=True)):
+            if isinstance(cell, float):
+                raise self._origin.error(
+                    "the ids are floating-point numbers, which lose digits",
+                    "Store the ids as text",
+                    column=self._settings.column,
+                    row=first + at,
+                )
+            try:
+                self._ids.append(normalise(_kind(kind), text_of(cell)))
+            except EntityIdError as error:
+                kept[at] = False
+                self._rejected.append(
+                    RejectedRow(first + at, self._settings.column, error.what)
+                )
+        self._kept.append(kept)
+
+    def _kinds(self, chunk: Chunk) -> Sequence[object]:
+        if self._settings.type_column is not None:
+            return chunk[self._settings.type_column]
+        return [self._settings.type] * len(chunk[self._settings.column])
+
+    def finish(self) -> tuple[tuple[str, ...], NDArray[np.bool_], list[RejectedRow]]:
+        """Return ids, the rows kept and the rows rejected; raise on duplicates."""
+        kept = np.concatenate(self._kept)
+        share = len(self._rejected) / len(kept)
+        if share > self._settings.max_rejected_share:
+            example = self._rejected[0]
+            raise self._origin.error(
+                f"{len(self._rejected)} of {len(kept)} rows have no valid id, more "
+                f"than the allowed share of {self._settings.max_rejected_share:g}; "
+                f"the first is row {example.row}: {example.reason}",
+                "Check the declared id type and column, or clean the ids",
+                column=self._settings.column,
+            )
+        self._refuse_duplicates(kept)
+        return tuple(self._ids), kept, self._rejected
+
+    def _refuse_duplicates(self, kept: NDArray[np.bool_]) -> None:
+        more = len(self._ids) - len(set(self._ids))
+        if not more:
+            return
+        seen: dict[str, int] = {}
+        for at, entity in enumerate(self._ids):
+            before = seen.setdefault(entity, at)
+            if before != at:
+                rows = np.flatnonzero(kept) + 1
+                raise self._origin.error(
+                    f"data rows {rows[before]} and {rows[at]} hold the same id once "
+                    f"normalised, and so do {more - 1} more",
+                    "Keep one row per entity",
+                    column=self._settings.column,
+                )
+
+
+def _kind(cell: object) -> EntityKind:
+    try:
+        return EntityKind(text_of(cell))
+    except ValueError:
+        raise EntityIdError("the id's type is not uscc, resident or opaque") from None

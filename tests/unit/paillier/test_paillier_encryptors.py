@@ -1,0 +1,120 @@
+"""Fast noise: exact powers, random n-th residues, and never the same one twice."""
+
+import pytest
+from gmpy2 import gcd, invert, is_prime, mpz, powmod
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from veilscore.keys.errors import PlaintextRangeError
+from veilscore.keys.paillier.comb import DEPTH, TEETH, FixedBase
+from veilscore.keys.paillier.owner_noise import OwnerEncryptor
+from veilscore.keys.paillier.peer_noise import PeerEncryptor
+from veilscore.keys.paillier.private import PrivateKey
+
+MODULUS = mpz((1 << 127) - 1)
+COMB = FixedBase(mpz(3), MODULUS, 3 * TEETH * DEPTH - 5)
+COLUMNS = COMB.blocks * DEPTH
+
+
+def exponent_of(columns: list[int]) -> int:
+    """Read the exponent off the columns as documented."""
+    exponent = 0
+    for number, column in enumerate(columns):
+        k, i = divmod(number, COMB.blocks)
+        for t in range(TEETH):
+            bit = column >> t & 1
+            exponent |= bit << t * COLUMNS + i * DEPTH + DEPTH - 1 - k
+    return exponent
+
+
+def test_every_exponent_has_exactly_one_spelling() -> None:
+    bits = {
+        exponent_of([(number == place) << t for number in range(COLUMNS)])
+        for place in range(COLUMNS)
+        for t in range(TEETH)
+    }
+    assert bits == {1 << bit for bit in range(TEETH * COLUMNS)}
+    assert len(bits) >= 3 * TEETH * DEPTH - 5
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    columns=st.lists(
+        st.integers(0, (1 << TEETH) - 1), min_size=COLUMNS, max_size=COLUMNS
+    )
+)
+def test_the_comb_is_exponentiation(columns: list[int]) -> None:
+    assert COMB.power(columns) == powmod(3, exponent_of(columns), MODULUS)
+
+
+def test_random_powers_differ_and_use_every_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[list[int]] = []
+    monkeypatch.setattr(COMB, "power", seen.append)
+    for _ in range(200):
+        COMB.random_power()
+    assert len({tuple(columns) for columns in seen}) == 200
+    for place in range(COLUMNS):
+        drawn = [columns[place] for columns in seen]
+        assert max(drawn) < 1 << TEETH
+        # 200 draws leave a bit constant with probability 2^-199.
+        for t in range(TEETH):
+            assert {column >> t & 1 for column in drawn} == {0, 1}
+
+
+def test_both_encryptors_make_fresh_encryptions(private: PrivateKey) -> None:
+    key = private.public
+    n_squared = mpz(key.n_squared)
+    order = (private.p - 1) * (private.q - 1)
+    for encryptor in (OwnerEncryptor(private), PeerEncryptor(key)):
+        ciphertexts = encryptor.encrypt([7] * 20)
+        assert len(set(ciphertexts)) == 20
+        assert private.decrypt(key.decode(key.encode(ciphertexts))) == [7] * 20
+        for ciphertext in ciphertexts:
+            noise = ciphertext * invert(7 * key.n + 1, n_squared) % n_squared
+            assert powmod(noise, order, n_squared) == 1
+            assert noise != 1
+        assert encryptor.encrypt([]) == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_decryption_inverts_encryption(
+    private: PrivateKey, peers: list[PeerEncryptor], data: st.DataObject
+) -> None:
+    residues = st.integers(0, private.public.n - 1)
+    plaintexts = data.draw(st.lists(residues, max_size=3))
+    for peer in peers:
+        assert private.decrypt(peer.encrypt(plaintexts)) == plaintexts
+
+
+@pytest.fixture(scope="module")
+def peers(private: PrivateKey) -> list[PeerEncryptor]:
+    return [PeerEncryptor(private.public) for _ in range(2)]
+
+
+def test_every_encryptor_draws_its_own_h(peers: list[PeerEncryptor]) -> None:
+    bases = {int(peer._zeros._tables[0][1]) for peer in peers}
+    assert len(bases) == 2
+
+
+def test_the_owners_elements_miss_no_small_part_of_the_group(
+    private: PrivateKey,
+) -> None:
+    owner = OwnerEncryptor(private)
+    for prime, residues in ((private.p, owner._at_p), (private.q, owner._at_q)):
+        base, square = residues._tables[0][1], mpz(prime) ** 2
+        assert powmod(base, prime - 1, square) == 1
+        assert gcd(base, prime) == 1
+        for r in range(2, 4096):
+            if is_prime(r) and (prime - 1) % r == 0:
+                assert powmod(base, (prime - 1) // r, square) != 1
+
+
+@pytest.mark.parametrize("plaintext", [-1, 1 << 4096])
+def test_only_residues_are_encrypted(private: PrivateKey, plaintext: int) -> None:
+    for encryptor in (OwnerEncryptor(private), PeerEncryptor(private.public)):
+        with pytest.raises(PlaintextRangeError) as caught:
+            encryptor.encrypt([1, plaintext])
+        assert caught.value.place == "plaintext 1"

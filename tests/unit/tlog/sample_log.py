@@ -1,0 +1,129 @@
+"""Four parties and a log, made anew for every test."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from veilscore.coordinator.log import LogService
+from veilscore.keys.identity import Signer
+from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.keys.tlog.archive import write_tar
+from veilscore.keys.tlog.events import (
+    ActorHead,
+    Detail,
+    OpenedEvent,
+    build_event,
+    sign_event,
+)
+from veilscore.keys.tlog.export import local_files, plan_export
+from veilscore.keys.tlog.store import LogStore
+from veilscore.v1.audit_pb2 import PartyJoined, ScoreDecided, Started
+
+ORIGIN = "hub.example/log"
+NOW_MS = 1_790_000_000_000
+ROLES = {
+    "bank": {Role.DATA_HOLDER, Role.REQUESTER},
+    "bureau": {Role.DATA_HOLDER},
+    "hub": {Role.COORDINATOR},
+    "market": {Role.DATA_HOLDER},
+}
+
+
+@dataclass(frozen=True)
+class Parties:
+    signers: dict[str, Signer]
+    registry: Registry
+    registry_file: bytes
+
+    @classmethod
+    def generate(cls) -> "Parties":
+        signers = {name: Signer.generate() for name in ROLES}
+        records = [
+            PartyRecord(
+                name=name,
+                roles=frozenset(roles),
+                key=signers[name].verify_key,
+                flower_key="",
+                joined=date(2026, 3, 1),
+            )
+            for name, roles in ROLES.items()
+        ]
+        file = Registry.sign(records, signers["hub"], 1)
+        fingerprint = signers["hub"].verify_key.fingerprint
+        return cls(signers, Registry.load(file, fingerprint), file)
+
+    @property
+    def fingerprint(self) -> bytes:
+        return self.signers["hub"].verify_key.fingerprint
+
+    def event(
+        self,
+        actor: str,
+        head: ActorHead,
+        detail: Detail | None = None,
+        *,
+        correlation: str = "",
+        time_ms: int = NOW_MS,
+    ) -> OpenedEvent:
+        event = build_event(
+            detail or Started(version=f"0.1.{head.seq}"),
+            actor=actor,
+            head=head,
+            correlation=correlation,
+            time_ms=time_ms,
+        )
+        return sign_event(event, self.signers[actor])
+
+    def events(self, actor: str, count: int) -> list[OpenedEvent]:
+        events: list[OpenedEvent] = []
+        head = ActorHead()
+        for _ in range(count):
+            events.append(self.event(actor, head))
+            head = events[-1].head
+        return events
+
+
+class SampleLog:
+    """A coordinator's log in a directory, and what a test does with it."""
+
+    def __init__(self, folder: Path, parties: Parties) -> None:
+        self.parties = parties
+        self.path = folder / "log.sqlite"
+        self.store = LogStore.create(self.path, ORIGIN, parties.signers["hub"])
+        self.service = self._serve()
+
+    def _serve(self) -> LogService:
+        return LogService(
+            self.store, self.parties.registry, self.parties.signers["hub"]
+        )
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = LogStore.open(self.path, ORIGIN, self.parties.signers["hub"])
+        self.service = self._serve()
+
+    def announce(self) -> None:
+        """Log that every party joined."""
+        for name, fingerprint in self.parties.registry.fingerprints().items():
+            joined = PartyJoined(party=name, fingerprint=fingerprint)
+            self.service.append_own(joined, correlation="", now_ms=NOW_MS)
+
+    def fill(self, count: int, *actors: str) -> None:
+        """Append ``count`` events of every actor in one transaction an actor."""
+        for actor in actors:
+            head = self.store.head(actor)
+            events: list[OpenedEvent] = []
+            for at in range(count):
+                detail = ScoreDecided(allowed=at % 2 == 0, code="", model=bytes(32))
+                run = f"{at % 7:04x}"
+                events.append(self.parties.event(actor, head, detail, correlation=run))
+                head = events[-1].head
+            self.store.append(events)
+
+    def files(self) -> dict[str, bytes]:
+        get = local_files(self.store, self.store.key, self.parties.registry_file)
+        return dict(plan_export(get).files(get))
+
+    def export(self, path: Path) -> Path:
+        write_tar(path, self.files().items())
+        return path

@@ -1,0 +1,104 @@
+"""A node's chain: continued after a restart, never forked, never doubled."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
+
+from veilscore.keys.errors import LogStoreError, ProofError
+from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.events import open_event
+from veilscore.v1.audit_pb2 import RunOpened, ScoreDecided, Started
+
+
+@pytest.fixture
+def chain(tmp_path: Path, parties: Parties) -> Iterator[ActorChain]:
+    chain = open_chain(tmp_path, parties)
+    yield chain
+    chain.close()
+
+
+def open_chain(folder: Path, parties: Parties) -> ActorChain:
+    return ActorChain(folder / "events.sqlite", parties.signers["bank"], "bank")
+
+
+def test_events_follow_each_other(chain: ActorChain, log: SampleLog) -> None:
+    for at in range(5):
+        leaf = chain.next_leaf(Started(version=str(at)), "run", NOW_MS + at)
+        log.service.append(leaf)
+        chain.confirm(leaf)
+    assert chain.pending() == []
+    events = [entry.opened.event for entry in log.service.events(actor="bank")]
+    assert [event.seq for event in events] == [5, 4, 3, 2, 1]
+    assert [event.time_ms - NOW_MS for event in events] == [4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_crash_before_confirming_neither_breaks_nor_doubles(
+    chain: ActorChain, log: SampleLog, tmp_path: Path, *, arrived: bool
+) -> None:
+    confirmed = chain.next_leaf(Started(version="1"), "", NOW_MS)
+    log.service.append(confirmed)
+    chain.confirm(confirmed)
+    sent = chain.next_leaf(Started(version="2"), "", NOW_MS)
+    if arrived:
+        log.service.append(sent)
+    chain.close()
+
+    again = open_chain(tmp_path, log.parties)
+    assert again.pending() == [sent]
+    for leaf in again.pending():
+        log.service.append(leaf).verify(leaf, log.store.key)
+        again.confirm(leaf)
+    log.service.append(again.next_leaf(Started(version="3"), "", NOW_MS))
+    assert log.service.size == 3
+    again.close()
+
+
+def test_events_wait_in_order_while_the_log_is_away(
+    chain: ActorChain, log: SampleLog
+) -> None:
+    def make(at: int) -> bytes:
+        return chain.next_leaf(ScoreDecided(code=str(at)), "", NOW_MS)
+
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(make, range(20)))
+    assert sorted(made) == sorted(chain.pending())
+    for leaf in chain.pending():
+        log.service.append(leaf)
+        chain.confirm(leaf)
+    assert log.service.size == 20
+    assert chain.pending() == []
+
+
+def test_an_event_too_large_leaves_no_gap(chain: ActorChain, parties: Parties) -> None:
+    with pytest.raises(ProofError, match="over 65535"):
+        chain.next_leaf(RunOpened(contract_body=bytes(70_000)), "", NOW_MS)
+    leaf = chain.next_leaf(Started(), "", NOW_MS)
+    assert open_event(leaf, parties.registry).event.seq == 1
+
+
+def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:
+    leaf = chain.next_leaf(Started(), "", NOW_MS)
+    chain.confirm(leaf)
+    for other in (leaf, b""):
+        with pytest.raises(LogStoreError, match="not pending"):
+            chain.confirm(other)
+
+
+def test_a_file_of_another_party_is_refused(
+    chain: ActorChain, tmp_path: Path, parties: Parties
+) -> None:
+    chain.next_leaf(Started(), "", NOW_MS)
+    with pytest.raises(LogStoreError, match="another party"):
+        ActorChain(tmp_path / "events.sqlite", parties.signers["bureau"], "bureau")
+
+
+def test_a_file_that_cannot_be_opened_is_named(
+    tmp_path: Path, parties: Parties
+) -> None:
+    with pytest.raises(LogStoreError) as caught:
+        open_chain(tmp_path / "missing", parties)
+    assert "missing/events.sqlite" in caught.value.place

@@ -1,0 +1,139 @@
+"""The service: who may append what, and what a repeated event is answered."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.unit.tlog.sample_log import NOW_MS, SampleLog
+
+from veilscore.coordinator.errors import AppendError
+from veilscore.keys.errors import ProofError
+from veilscore.keys.tlog.checkpoint import open_checkpoint
+from veilscore.keys.tlog.events import ActorHead
+from veilscore.keys.tlog.export import read_log_document
+from veilscore.v1.audit_pb2 import RunClosed, RunOpened, ScoreDecided
+
+
+def test_an_event_is_answered_with_its_proof(log: SampleLog) -> None:
+    for at, signed in enumerate(log.parties.events("bank", 3)):
+        proof = log.service.append(signed.leaf)
+        assert proof.index == at
+        head = proof.verify(signed.leaf, log.store.key)
+        assert head.size == at + 1
+
+
+def test_a_repeated_event_is_answered_with_the_same_proof(log: SampleLog) -> None:
+    first, second = log.parties.events("bank", 2)
+    proof = log.service.append(first.leaf)
+    other = log.parties.events("market", 1)[0]
+    log.service.append(other.leaf)
+    assert log.service.append(first.leaf) == proof
+    log.service.append(second.leaf)
+    log.reopen()
+    assert log.service.append(first.leaf) == proof
+    assert log.service.size == 3
+
+
+def test_a_gap_is_refused_with_both_numbers_and_the_actor(log: SampleLog) -> None:
+    events = log.parties.events("bank", 5)
+    log.service.append(events[0].leaf)
+    with pytest.raises(
+        AppendError, match="event 4 of bank cannot follow its event 1"
+    ) as caught:
+        log.service.append(events[3].leaf)
+    assert caught.value.party == "bank"
+    assert caught.value.remedy
+    assert log.service.size == 1
+
+
+def test_a_second_event_of_a_number_is_refused(log: SampleLog) -> None:
+    events = log.parties.events("bank", 3)
+    for signed in events:
+        log.service.append(signed.leaf)
+    other = log.parties.event("bank", events[1].head, ScoreDecided(code="other"))
+    with pytest.raises(AppendError, match="event 3 of bank is in the log already"):
+        log.service.append(other.leaf)
+    assert log.service.size == 3
+
+
+def test_an_event_after_another_one_than_ours_is_refused(log: SampleLog) -> None:
+    first = log.parties.events("bank", 1)[0]
+    log.service.append(first.leaf)
+    fork = log.parties.event("bank", ActorHead(1, bytes(32)))
+    with pytest.raises(AppendError, match="event 2 of bank follows another event 1"):
+        log.service.append(fork.leaf)
+
+
+def test_an_unregistered_or_unsigned_event_is_refused(log: SampleLog) -> None:
+    leaf = bytearray(log.parties.events("bank", 1)[0].leaf)
+    leaf[-1] ^= 1
+    with pytest.raises(AppendError, match="does not verify"):
+        log.service.append(bytes(leaf))
+    with pytest.raises(AppendError, match="not decodable"):
+        log.service.append(b"\xff")
+    assert log.service.size == 0
+
+
+def test_the_coordinator_keeps_a_chain_of_its_own(log: SampleLog) -> None:
+    opened = RunOpened(contract=bytes(32), contract_body=b"{}")
+    log.service.append_own(opened, correlation="0a", now_ms=NOW_MS)
+    log.reopen()
+    closed = RunClosed(completed=True)
+    proof = log.service.append_own(closed, correlation="0a", now_ms=NOW_MS + 1)
+    assert proof.index == 1
+    event = log.service.event(1).opened.event
+    assert (event.actor, event.seq, event.run_closed) == ("hub", 2, closed)
+    with pytest.raises(AppendError, match="over 65535"):
+        log.service.append_own(
+            RunOpened(contract_body=bytes(70_000)), correlation="", now_ms=NOW_MS
+        )
+
+
+def test_threads_append_at_the_same_time(log: SampleLog) -> None:
+    def party(name: str) -> None:
+        for signed in log.parties.events(name, 25):
+            proof = log.service.append(signed.leaf)
+            assert proof.verify(signed.leaf, log.store.key).size == proof.index + 1
+
+    def own(_: int) -> None:
+        log.service.append_own(ScoreDecided(), correlation="", now_ms=NOW_MS)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(party, ["bank", "bureau", "market"]))
+        list(threads.map(own, range(25)))
+    assert log.service.size == 100
+    log.reopen()
+    for index in range(100):
+        leaf = log.service.event(index).opened.leaf
+        log.service.inclusion(index).verify(leaf, log.store.key)
+
+
+def test_static_files_are_those_of_the_log(log: SampleLog) -> None:
+    log.fill(260, "bank")
+    assert read_log_document(log.service.log_document()) == log.store.key
+    head = open_checkpoint(log.service.checkpoint(), log.store.key)
+    assert head.size == log.service.size == 260
+    assert len(log.service.tile("tile/0/001.p/4")) == 4 * 32
+    assert log.service.entries("tile/entries/001.p/4")
+
+
+@pytest.mark.parametrize("path", ["tile/entries/000", "tile/0/000.p/9", "checkpoint"])
+def test_a_path_that_is_no_tile_of_hashes_is_refused(log: SampleLog, path: str) -> None:
+    log.fill(3, "bank")
+    with pytest.raises(ProofError):
+        log.service.tile(path)
+
+
+@pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000", "entries"])
+def test_a_path_that_is_no_bundle_is_refused(log: SampleLog, path: str) -> None:
+    log.fill(3, "bank")
+    with pytest.raises(ProofError):
+        log.service.entries(path)
+
+
+def test_there_is_no_event_beyond_the_end(log: SampleLog) -> None:
+    log.fill(3, "bank")
+    for index in (-1, 3, 10**19):
+        with pytest.raises(ProofError):
+            log.service.event(index)
+        with pytest.raises(ProofError):
+            log.service.inclusion(index)
