@@ -19,7 +19,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.node.link import Link
-from veilscore.runtime.channel import TlsIdentity
+from veilscore.runtime.channel import KEEPALIVE_S, TlsIdentity
 from veilscore.v1 import hub_pb2
 
 PARTIES: Final[tuple[str, str, str]] = ("bank-a", "bank-b", "farm-office")
@@ -93,7 +93,10 @@ def _queued(sink: queue.Queue[tuple[*_Ts]]) -> Callable[[*_Ts], None]:
 class Node:
     """A link, and queues of what it was told."""
 
-    def __init__(self, address: str, identity: TlsIdentity) -> None:
+    def __init__(self, address: str, identity: TlsIdentity, keepalive_s: float) -> None:
+        self.may_take = threading.Event()
+        """Cleared, it makes the node slow to take envelopes."""
+        self.may_take.set()
         self.envelopes: queue.Queue[tuple[str, bytes, bool]] = queue.Queue()
         self.notices: queue.Queue[hub_pb2.Notice] = queue.Queue()
         self.losses: queue.Queue[tuple[str, str]] = queue.Queue()
@@ -102,11 +105,16 @@ class Node:
             address,
             identity,
             server_name="hub.test",
-            on_envelope=_queued(self.envelopes),
+            keepalive_s=keepalive_s,
+            on_envelope=self._take,
             on_notice=self.notices.put,
             on_lost=_queued(self.losses),
             on_state=_queued(self.states),
         )
+
+    def _take(self, sender: str, data: bytes, urgent: bool) -> None:  # noqa: FBT001 - as the link calls it
+        self.may_take.wait()
+        self.envelopes.put((sender, data, urgent))
 
 
 class World:
@@ -183,11 +191,16 @@ class World:
         return wire
 
     def node(
-        self, party: str, *, port: int = 0, identity: TlsIdentity | None = None
+        self,
+        party: str,
+        *,
+        port: int = 0,
+        identity: TlsIdentity | None = None,
+        keepalive_s: float = KEEPALIVE_S,
     ) -> Node:
         """Start a node."""
         address = f"127.0.0.1:{port or self.port}"
-        node = Node(address, identity or self.identity(party))
+        node = Node(address, identity or self.identity(party), keepalive_s)
         node.link.start()
         self._nodes.append(node)
         return node

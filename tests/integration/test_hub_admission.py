@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Generator
 
+import grpc
 import psutil
 import pytest
 from tests.integration.hub_world import (
@@ -14,16 +15,16 @@ from tests.integration.hub_world import (
     world,
 )
 
-from veilscore.coordinator.relay import REFUSED
+from veilscore.coordinator.relay import BROKE_RULES, REFUSED
 from veilscore.fault import Fault
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import Certificate
 from veilscore.keys.errors import InvalidKeyError
 from veilscore.keys.receiving import ReceivingKeys
 from veilscore.node.errors import CoordinatorRefusedError
-from veilscore.runtime.channel import TlsIdentity
+from veilscore.runtime.channel import TlsIdentity, client_credentials
 from veilscore.runtime.errors import PortInUseError, UnreachableError
-from veilscore.v1 import hub_pb2
+from veilscore.v1 import hub_pb2, hub_pb2_grpc
 
 BANK_A, BANK_B, FARM_OFFICE = PARTIES
 SOON = 10.0
@@ -135,6 +136,31 @@ def test_an_address_where_nobody_answers_is_named(hub: World) -> None:
     assert isinstance(fault, UnreachableError)
     assert f"127.0.0.1:{wire.port} does not answer" in fault.what
     assert fault.remedy
+
+
+def test_a_caller_that_breaks_the_rules_is_put_out_and_the_others_go_on(
+    hub: World,
+) -> None:
+    first, second, _ = hub.nodes()
+    first.link.close()
+    assert second.losses.get(timeout=SOON)[0] == BANK_A
+    identity = hub.identity(BANK_A)
+    options = [("grpc.ssl_target_name_override", "hub.test")]
+    hello = hub_pb2.Frame(hello=hub_pb2.Hello(session=b"s" * 16))
+    gap = hub_pb2.Frame(
+        seq=2, notice=hub_pb2.Notice(kind=hub_pb2.NOTICE_KIND_STEP_DONE)
+    )
+    with grpc.secure_channel(
+        f"127.0.0.1:{hub.port}", client_credentials(identity), options
+    ) as channel:
+        attach = hub_pb2_grpc.HubServiceStub(channel).Attach
+        for frames in ([gap], [hello, hello], [hello, gap]):
+            requests = [hub_pb2.AttachRequest(frame=frame) for frame in frames]
+            with pytest.raises(grpc.RpcError) as caught:
+                list(attach(iter(requests), timeout=SOON))
+            assert "wire: the stream broke the rules of the wire" in str(caught.value)
+    assert second.losses.get(timeout=SOON) == (BANK_A, BROKE_RULES)
+    assert list(second.link.health().attached) == [BANK_B, FARM_OFFICE]
 
 
 def test_a_port_that_is_taken_is_named(hub: World) -> None:

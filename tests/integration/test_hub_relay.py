@@ -11,6 +11,7 @@ from tests.integration.hub_world import COORDINATOR, PARTIES, World, world
 from veilscore.coordinator.relay import GONE, LEFT, NOT_ATTACHED, RESTARTED
 from veilscore.node.attachment import ANEW, MISSED
 from veilscore.runtime.errors import PeerLostError
+from veilscore.runtime.outbox import WINDOW_BYTES
 from veilscore.v1 import hub_pb2
 
 BANK_A, BANK_B, FARM_OFFICE = PARTIES
@@ -88,6 +89,36 @@ def test_a_party_whose_wire_is_gone_is_named_within_five_seconds(
     assert time.monotonic() - began < LOST_WITHIN_S
     assert hub.losses.get(timeout=SOON) == (BANK_A, GONE)
     assert hub.hub.attached() == {BANK_B, FARM_OFFICE}
+
+
+def test_a_slow_recipient_keeps_little_in_memory_and_gets_everything(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_bytes = 4_000_000
+    monkeypatch.setattr("veilscore.node.link.QUEUE_BYTES", queue_bytes)
+    first, slow, _ = hub.nodes()
+    slow.may_take.clear()
+    sent = [secrets.token_bytes(2_000_000) for _ in range(20)]
+    for data in sent:
+        first.link.send(BANK_B, data)
+    first.link.send(FARM_OFFICE, b"the last", timeout_s=SOON)
+    time.sleep(1)  # nothing to wait for: what must not happen is that more comes
+    assert slow.link._backlog <= queue_bytes + WINDOW_BYTES + len(sent[0])
+    slow.may_take.set()
+    assert [slow.envelopes.get(timeout=SOON)[1] for _ in sent] == sent
+
+
+def test_a_silent_hub_is_dialled_again_and_the_session_goes_on(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veilscore.node.attachment.SILENCE_S", 1.0)
+    node = hub.node(BANK_A)  # the hub says nothing for BEAT_S
+    assert node.states.get(timeout=SOON) == (True, "attached")
+    is_open, detail = node.states.get(timeout=SOON)
+    assert not is_open
+    assert "does not respond" in detail
+    assert node.states.get(timeout=SOON) == (True, "resumed")
+    assert hub.losses.empty()
 
 
 def test_a_node_that_closes_has_left_at_once_and_its_last_words_arrive(

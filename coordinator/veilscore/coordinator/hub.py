@@ -72,7 +72,13 @@ class Hub:
         self._on_lost = on_lost
         self._on_attached = on_attached
         self._thread = LoopThread("hub")
-        self._relay = Relay(name, version=version, max_envelope=max_envelope)
+        self._relay = Relay(
+            name,
+            version=version,
+            # The two ends notice a dead line up to one keepalive apart.
+            grace_s=2 * keepalive_s,
+            max_envelope=max_envelope,
+        )
         self._service = HubService(
             self._relay,
             access,

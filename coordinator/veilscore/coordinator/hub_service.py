@@ -21,7 +21,6 @@ from veilscore.coordinator.refusals import refusal
 from veilscore.coordinator.relay import (
     BEAT_S,
     BROKE_RULES,
-    GRACE_S,
     LEFT,
     REFUSED,
     Arrival,
@@ -308,7 +307,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
             del self._streams[party]
             self.relay.cut(party, time.monotonic())
             loop = asyncio.get_running_loop()
-            loop.call_later(GRACE_S, self._expire)
+            loop.call_later(self.relay.grace_s, self._expire)
 
     def _expire(self) -> None:
         self.pump(self.relay.expire(time.monotonic()))

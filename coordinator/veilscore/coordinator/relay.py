@@ -68,9 +68,11 @@ class Relay:
         name: str,
         *,
         version: str = "",
+        grace_s: float = GRACE_S,
         max_envelope: int = MAX_ENVELOPE_BYTES,
     ) -> None:
         self.name = name
+        self.grace_s = grace_s
         self._version = version
         self._max_envelope = max_envelope
         self._members: dict[str, _Member] = {}
@@ -126,7 +128,7 @@ class Relay:
         return [
             lost
             for party, member in list(self._members.items())
-            if member.cut_at is not None and now >= member.cut_at + GRACE_S
+            if member.cut_at is not None and now >= member.cut_at + self.grace_s
             for lost in self.lose(party, GONE, now)
         ]
 
@@ -182,8 +184,8 @@ class Relay:
         arrivals: list[Arrival] = []
         for event in member.session.receive(frame):
             match event:
-                case ChunkArrived(chunk):
-                    self._route(party, member, chunk)
+                case ChunkArrived():
+                    self._route(party, member, frame)
                 case EnvelopeArrived() | NoticeArrived():
                     arrivals.append(event)
                 case _:
@@ -197,9 +199,9 @@ class Relay:
         if len(data) > self._max_envelope:
             raise ValueError("the envelope is larger than both ends accept")
         member = self._member(to)
-        for chunk in split(to, data, urgent=urgent):
-            setattr(chunk, "from", self.name)
-            member.session.queue_chunk(chunk)
+        for frame in split(to, data, urgent=urgent):
+            setattr(frame.chunk, "from", self.name)
+            member.session.queue_chunk(frame)
         self._ready.add(to)
 
     def notify(self, to: str, notice: hub_pb2.Notice) -> None:
@@ -244,7 +246,8 @@ class Relay:
                 if member.session.pending(urgent=urgent) > limit:
                     raise OverloadError("too much waits for one recipient", party=to)
 
-    def _route(self, sender: str, member: _Member, chunk: hub_pb2.Chunk) -> None:
+    def _route(self, sender: str, member: _Member, frame: hub_pb2.Frame) -> None:
+        chunk = frame.chunk
         key = (sender, is_urgent(chunk))
         target = self._members.get(chunk.to)
         session = target.session if target else None
@@ -256,7 +259,7 @@ class Relay:
         # beginning, is of no use to anybody; its sender has been told.
         if session is None or self._routes.get(key) is not session:
             return
-        session.queue_chunk(chunk)
+        session.queue_chunk(frame)
         self._ready.add(chunk.to)
         if self.congested(chunk.to):
             self.hold(chunk.to, sender)
@@ -265,5 +268,5 @@ class Relay:
         # What was told shortly before a stream was noticed to be broken may not
         # have arrived; to be told twice does no harm.
         for loss in self._losses:
-            if loss.at >= member.heard - GRACE_S:
+            if loss.at >= member.heard - self.grace_s:
                 member.session.queue_lost(loss.lost.party, loss.lost.reason)

@@ -126,7 +126,7 @@ def _verify_aloud(export: Path, pinned: bytes | None, older: str | None) -> None
             report = audit_export(files, fingerprint=pinned, older=older, watch=watch)
     except AuditError as error:
         console.print(f"✗ {error.step}", style="red")
-        console.print(f"  {error}", markup=False)
+        console.print(f"  {error}", markup=False, soft_wrap=True)
         raise typer.Exit(error.exit_code) from error
     _print(console, report)
 
@@ -146,16 +146,16 @@ def _steps(console: Console) -> Generator[Watch, None, None]:
 
 
 def _print(console: Console, report: AuditReport) -> None:
-    console.print(
-        f"{report.origin}: {report.size} entries in {report.files} files, "
-        f"root {report.root}",
-        markup=False,
-    )
-    console.print(f"log key {report.fingerprint}", markup=False)
+    def line(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+
+    line(f"{report.origin}: {report.size} entries in {report.files} files")
+    line(f"root {report.root}")
+    line(f"log key {report.fingerprint}")
     for actor, events in report.actors.items():
-        console.print(f"  {actor}: {events} events", markup=False)
+        line(f"  {actor}: {events} events")
     for remark in report.remarks:
-        console.print(f"! {remark}", style="yellow", markup=False)
+        line(f"! {remark}", style="yellow")
 
 
 def _verify_as_json(export: Path, pinned: bytes | None, older: str | None) -> None:

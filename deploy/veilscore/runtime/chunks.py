@@ -37,19 +37,19 @@ def is_urgent(chunk: hub_pb2.Chunk) -> bool:
     return chunk.priority == hub_pb2.PRIORITY_URGENT
 
 
-def split(to: str, data: bytes, *, urgent: bool) -> Iterator[hub_pb2.Chunk]:
-    """Yield the chunks of one envelope; an empty envelope is one empty chunk."""
+def split(to: str, data: bytes, *, urgent: bool) -> Iterator[hub_pb2.Frame]:
+    """Yield the frames of one envelope; an empty envelope is one empty chunk."""
     envelope_id = secrets.token_bytes(ENVELOPE_ID_BYTES)
     priority = hub_pb2.PRIORITY_URGENT if urgent else hub_pb2.PRIORITY_UNSPECIFIED
     for offset in range(0, max(len(data), 1), CHUNK_BYTES):
-        yield hub_pb2.Chunk(
-            envelope_id=envelope_id,
-            to=to,
-            offset=offset,
-            total=len(data),
-            data=data[offset : offset + CHUNK_BYTES],
-            priority=priority,
-        )
+        frame = hub_pb2.Frame()  # filled in place: protobuf copies what it is given
+        frame.chunk.envelope_id = envelope_id
+        frame.chunk.to = to
+        frame.chunk.offset = offset
+        frame.chunk.total = len(data)
+        frame.chunk.data = data[offset : offset + CHUNK_BYTES]
+        frame.chunk.priority = priority
+        yield frame
 
 
 @dataclass(slots=True)

@@ -47,3 +47,30 @@ class FlowerError(HostError):
     """Flower is not the pinned version, or refused what it should accept."""
 
     code = "flower"
+
+
+class UnauthorizedError(HostError):
+    """A web request without the right token or session."""
+
+    code = "unauthorized"
+
+
+class ForbiddenError(HostError):
+    """A form that did not come from a page of this site."""
+
+    code = "forbidden"
+
+
+class RequestError(HostError):
+    """A web request that cannot be read as its interface says.
+
+    ``items`` name every flaw: the place as a JSON pointer (RFC 6901), and a sentence.
+    """
+
+    code = "bad-request"
+
+    def __init__(
+        self, what: str, *, items: tuple[tuple[str, str], ...] = (), remedy: str = ""
+    ) -> None:
+        super().__init__(what, remedy=remedy)
+        self.items = items

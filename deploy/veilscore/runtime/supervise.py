@@ -13,6 +13,7 @@ files. Nothing here knows what the children do.
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from typing import NoReturn
 
 from veilscore.runtime.errors import ConfigError, PortInUseError
 
+_LOG = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
@@ -37,9 +39,9 @@ _LOG_BYTES = 8 * 2**20
 class Child:
     """One supervised process: ``python -m module parent_pid *arguments``.
 
-    ``on_death`` gets the exit status of every death that ``stop`` did not cause and
-    runs on the supervising thread. The log file is kept under 16 MiB in two files
-    as long as the child writes less than that between two starts.
+    ``on_death`` gets the exit status of every death that ``stop`` did not cause; it
+    runs on the supervising thread and must not raise. The log starts anew, keeping
+    one predecessor, when it is longer than 8 MiB at a start.
     """
 
     def __init__(
@@ -116,7 +118,11 @@ class Child:
         pause = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             started = time.monotonic()
-            status = self._run()
+            try:
+                status = self._run()
+            except OSError:  # no memory, no descriptors, no disk: may pass
+                _LOG.warning("cannot start %s", self._command[3], exc_info=True)
+                status = os.EX_OSERR
             if self._stopping.is_set():
                 return
             self._on_death(status)

@@ -119,7 +119,8 @@ class Card:
     """One holder's features and points in the model of one run.
 
     Partial scores are multiples of ``granularity``. ``parameters`` say how the
-    card was made.
+    card was made. ``intercept_points`` are the points every score starts from; they
+    and the unrounded ``intercept`` (log odds) are the label holder's, 0 elsewhere.
     """
 
     run: str
@@ -128,6 +129,8 @@ class Card:
     granularity: int
     features: tuple[Feature, ...]
     parameters: Mapping[str, Parameter]
+    intercept_points: int = 0
+    intercept: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a card that could answer ambiguously or overflow."""
@@ -181,7 +184,7 @@ class Card:
 
     def partial_codes(self, codes: Codes) -> Points:
         """Return the partial scores of codes of shape (rows, features)."""
-        total = np.zeros(codes.shape[0], np.int64)
+        total = np.full(codes.shape[0], self.intercept_points, np.int64)
         for feature, column in zip(self.features, codes.T, strict=True):
             total += np.array(feature.points)[column]
         return round_half_away(total, self.granularity).astype(np.int32)

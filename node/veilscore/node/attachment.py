@@ -228,7 +228,7 @@ class Attachment:
         try:
             await self._read()
         except TimeoutError:
-            return UnreachableError("the coordinator's process does not respond")
+            return self._silent()
         except WireError as error:
             self._forget_session()
             return error
@@ -242,6 +242,15 @@ class Attachment:
         finally:
             writer.cancel()
             self._stream.cancel()
+
+    def _silent(self) -> Fault:
+        if self._shown is not self._identity:
+            return UnreachableError("attaching anew with another certificate")
+        if self._state.is_open:
+            return UnreachableError(
+                "the coordinator's process does not respond", place=self._address
+            )
+        return explain("", self._address, self._shown.certificate, time.time())
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()

@@ -42,6 +42,11 @@ class CategoryColumn:
         """Freeze the array."""
         self.codes.setflags(write=False)
 
+    def texts(self) -> list[str | None]:
+        """Return the level of every row, None where it is missing."""
+        words = np.array([*self.levels, None], dtype=object)
+        return list(words[self.codes])
+
     def take(self, rows: NDArray[np.intp]) -> "CategoryColumn":
         """Return the column at these rows, with all of its levels."""
         return replace(self, codes=self.codes[rows])

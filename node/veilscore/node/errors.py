@@ -52,3 +52,21 @@ class CoordinatorRefusedError(NodeError):
     ) -> None:
         super().__init__(what, place=place, remedy=remedy)
         self.reason = reason
+
+
+class HolderRefusedError(ScoringError):
+    """A data holder that did not answer; ``reason`` is its stable code."""
+
+    def __init__(self, what: str, *, reason: str, party: str) -> None:
+        super().__init__(
+            what,
+            party=party,
+            remedy="Ask the data holder's operator; the decision is in the log.",
+        )
+        self.reason = reason
+
+
+class ShelfError(NodeError):
+    """A trained model that cannot be stored, read or trusted."""
+
+    code = "shelf"

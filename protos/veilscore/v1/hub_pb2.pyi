@@ -631,12 +631,15 @@ class HealthResponse(_message.Message):
     LOG_SIZE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    REGISTRY_FIELD_NUMBER: _builtins.int
     log_size: _builtins.int
     """Size of the log."""
     time: _builtins.float
     """Seconds since 1970 on the hub's clock."""
     version: _builtins.str
     """Version of the hub's software."""
+    registry: _builtins.bytes
+    """The registry of parties, as the coordinator signed it."""
     @_builtins.property
     def attached(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the attached parties."""
@@ -648,10 +651,11 @@ class HealthResponse(_message.Message):
         log_size: _builtins.int = ...,
         time: _builtins.float = ...,
         version: _builtins.str = ...,
+        registry: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "log_size", b"log_size", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "log_size", b"log_size", "registry", b"registry", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -124,8 +124,8 @@ def design(chunk: Chunk, holder: str, rows: NDArray[np.intp]) -> Floats:
             parts.append(np.where(missing, middle, np.clip(values, low, high)))
         parts.append(missing.astype(float))
     whole: Floats = np.column_stack(parts)
-    centred: Floats = whole - whole.mean(axis=0)
-    return centred / np.maximum(whole.std(axis=0), 1e-9)
+    scaled: Floats = (whole - whole.mean(axis=0)) / np.maximum(whole.std(axis=0), 1e-9)
+    return scaled
 
 
 def logistic_regression(x: Floats, bad: NDArray[np.int8]) -> Floats:
@@ -136,8 +136,7 @@ def logistic_regression(x: Floats, bad: NDArray[np.int8]) -> Floats:
         chance = 1 / (1 + np.exp(-x @ weights))
         curvature = (x * (chance * (1 - chance))[:, None]).T @ x
         slope = x.T @ (bad - chance) - weights
-        step: Floats = np.linalg.solve(curvature + np.eye(x.shape[1]), slope)
-        weights += step
+        weights += np.linalg.solve(curvature + np.eye(x.shape[1]), slope)
     return weights
 
 

@@ -240,6 +240,24 @@ def test_the_log_is_private_and_makes_way_when_it_is_large(
     started.child.stop(1)
 
 
+def test_a_start_that_fails_is_tried_again(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    directory, deaths = tmp_path / "not yet", list[int]()
+    child = Child(
+        "program",
+        [str(tmp_path / "out")],
+        environment=environment,
+        log=directory / "log",
+        on_death=deaths.append,
+    )
+    child.start()
+    eventually(lambda: deaths == [os.EX_OSERR])
+    directory.mkdir()
+    eventually(lambda: child.pid)
+    child.stop(5)
+
+
 def test_pokes_from_many_threads_neither_block_nor_fail(
     start: Callable[..., Started],
 ) -> None:

@@ -1,13 +1,13 @@
 """Fast noise: exact powers, random n-th residues, and never the same one twice."""
 
 import pytest
-from gmpy2 import gcd, invert, is_prime, mpz, powmod
+from gmpy2 import invert, is_prime, mpz, powmod
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from veilscore.keys.errors import PlaintextRangeError
 from veilscore.keys.paillier.comb import DEPTH, TEETH, FixedBase
-from veilscore.keys.paillier.owner_noise import OwnerEncryptor
+from veilscore.keys.paillier.owner_noise import OwnerEncryptor, draw_residue
 from veilscore.keys.paillier.peer_noise import PeerEncryptor
 from veilscore.keys.paillier.private import PrivateKey
 
@@ -94,22 +94,32 @@ def peers(private: PrivateKey) -> list[PeerEncryptor]:
     return [PeerEncryptor(private.public) for _ in range(2)]
 
 
-def test_every_encryptor_draws_its_own_h(peers: list[PeerEncryptor]) -> None:
-    bases = {int(peer._zeros._tables[0][1]) for peer in peers}
-    assert len(bases) == 2
+def test_every_encryptor_draws_its_own_h(
+    private: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bases: list[mpz] = []
+
+    def record(base: mpz, modulus: mpz, bits: int) -> None:
+        assert modulus == private.public.n_squared
+        assert bits >= private.public.bits / 2
+        bases.append(base)
+
+    monkeypatch.setattr("veilscore.keys.paillier.peer_noise.FixedBase", record)
+    PeerEncryptor(private.public)
+    PeerEncryptor(private.public)
+    assert len(set(bases)) == 2
 
 
 def test_the_owners_elements_miss_no_small_part_of_the_group(
     private: PrivateKey,
 ) -> None:
-    owner = OwnerEncryptor(private)
-    for prime, residues in ((private.p, owner._at_p), (private.q, owner._at_q)):
-        base, square = residues._tables[0][1], mpz(prime) ** 2
-        assert powmod(base, prime - 1, square) == 1
-        assert gcd(base, prime) == 1
+    for prime in (mpz(private.p), mpz(private.q)):
+        square = prime * prime
+        residue = draw_residue(prime)
+        assert powmod(residue, prime - 1, square) == 1
         for r in range(2, 4096):
             if is_prime(r) and (prime - 1) % r == 0:
-                assert powmod(base, (prime - 1) // r, square) != 1
+                assert powmod(residue, (prime - 1) // r, square) != 1
 
 
 @pytest.mark.parametrize("plaintext", [-1, 1 << 4096])

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from veilscore.keys.paillier.histogram import (
-    _group_bounds,
+    group_bounds,
     histogram,
     weighted_products,
 )
@@ -81,14 +82,14 @@ def test_bins_that_do_not_fit_are_our_bug(
 
 def test_sharing_columns_saves_multiplications() -> None:
     for rows, widths in ((8192, [10] * 20), (200, [2] * 400), (5, [9] * 3)):
-        bounds = _group_bounds(rows, widths)
+        bounds = group_bounds(rows, widths)
         assert bounds[0] == 0
         assert bounds[-1] == len(widths)
-        groups = list(zip(bounds, bounds[1:], strict=False))
+        groups = list(pairwise(bounds))
         assert all(start < stop for start, stop in groups)
         cost = sum(rows + prod(widths[start:stop]) for start, stop in groups)
         assert cost <= sum(rows + width for width in widths)
-    assert 6 <= len(_group_bounds(8192, [10] * 20)) - 1 <= 7
+    assert 6 <= len(group_bounds(8192, [10] * 20)) - 1 <= 7
 
 
 exponents = st.one_of(

@@ -42,7 +42,7 @@ def prime_above(number: int) -> int:
         prime_above(1 << 690) ** 3,
         3**1500,
     ],
-    ids="negative zero small even large square cube power".split(),
+    ids=["negative", "zero", "small", "even", "large", "square", "cube", "power"],
 )
 def test_impossible_moduli_are_refused(n: int) -> None:
     with pytest.raises(InvalidKeyError) as caught:
@@ -55,7 +55,7 @@ def test_a_huge_modulus_is_refused_before_any_arithmetic() -> None:
     start = time.process_time()
     with pytest.raises(InvalidKeyError):
         PublicKey.from_bytes(huge)
-    assert time.process_time() - start < 0.01
+    assert time.process_time() - start < 0.05
 
 
 def test_2048_bits_only_when_asked_for(private: PrivateKey) -> None:

@@ -207,6 +207,13 @@ def test_a_database_beside_the_file(tmp_path: Path) -> None:
     check(declared(tmp_path, SQLITE.replace("loan book", "main.loan book")))
 
 
+def test_a_database_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "数据 #1 %41"
+    folder.mkdir()
+    write_sqlite(folder / "t.db")
+    check(declared(folder, SQLITE))
+
+
 def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
     error = refused(tmp_path, SQLITE)
     assert "cannot be opened" in error.what
@@ -243,12 +250,15 @@ def test_a_cell_the_driver_cannot_read_is_not_quoted(tmp_path: Path) -> None:
     ("url", "what"),
     [
         ("no url", "not a database URL"),
+        ("postgresql://reader@host:hunter2/db", "not a database URL"),
         ("nosuch://reader@host/db", "no driver for nosuch"),
         ("postgresql+psycopg2://reader@host/db", "no driver for postgresql+psycopg2"),
     ],
 )
 def test_a_url_nobody_can_open(tmp_path: Path, url: str, what: str) -> None:
-    assert what in refused(tmp_path, f"sql = '{url}'\ntable = 't'").what
+    error = refused(tmp_path, f"sql = '{url}'\ntable = 't'")
+    assert what in error.what
+    assert "hunter2" not in str(error)
 
 
 def test_a_password_belongs_into_a_file(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPushError,
     pull_and_inflate_object_from_tree,
     pull_objects,
 )
@@ -71,12 +72,12 @@ class TaskRecord:
 def serve_client_task(
     endpoint: Endpoint, app: ClientCallable, token: str
 ) -> TaskRecord:
-    """Answer one message with ``app``.
+    """Answer one message with ``app``; raises if there is none to be had.
 
-    Raises if the message cannot be pulled or the answer not be delivered. The task
-    is then left to expire: the SuperNode, which serves nothing else before it has
-    an answer, makes an error reply of it within a minute. To report the task as
-    failed without an answer would keep it waiting for ever.
+    A task whose message cannot be pulled or whose answer cannot be delivered is left
+    to expire: the SuperNode, which serves nothing else before it has an answer, then
+    makes an error of it within a minute. To report such a task as failed would keep
+    it waiting for ever.
     """
     started = time.monotonic()
     with _claimed(endpoint, token) as client:
@@ -88,8 +89,12 @@ def serve_client_task(
             details, status = type(error).__name__, SubStatus.FAILED
             raised = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, details)
             reply = Message(raised, reply_to=message)
-        push_message(client, reply, context)
-        push_task_output(client, context, status, details)
+        try:
+            push_message(client, reply, context)
+            push_task_output(client, context, status, details)
+        except (httpx.HTTPError, ObjectPushError) as error:
+            details = f"not delivered: {type(error).__name__}"
+            status = SubStatus.FAILED
     return TaskRecord(
         run_id=context.run_id,
         message_type=message.metadata.message_type,

@@ -71,7 +71,8 @@ class Worker:
         deadline = time.monotonic() + grace_s
         self._stopping = True
         self.poke()
-        self._thread.join(grace_s)
+        if self._thread.is_alive():
+            self._thread.join(grace_s)
         for _ in range(self._threads):
             self._free.acquire(timeout=max(0.0, deadline - time.monotonic()))
         self._client.close()
@@ -95,7 +96,8 @@ class Worker:
         except httpx.HTTPError as error:
             trouble = type(error).__name__
         if trouble != self._trouble:  # once, not once a second
-            _LOG.warning("Flower's task queue: %s", trouble or "reachable")
+            level = logging.WARNING if trouble else logging.INFO
+            _LOG.log(level, "Flower's task queue: %s", trouble or "reachable")
             self._trouble = trouble
         return token
 

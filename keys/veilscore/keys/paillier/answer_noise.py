@@ -57,7 +57,3 @@ class NoisePool:
             except IndexError:
                 break
         return self._public.add(ciphertexts[: len(noise)], noise)
-
-    def clear(self) -> None:
-        """Forget all noise."""
-        self._unused.clear()

@@ -41,7 +41,7 @@ def histogram(
     modulus = mpz(key.n_squared)
     factors = [mpz(ciphertext) for ciphertext in ciphertexts]
     columns: list[list[mpz]] = []
-    for start, stop in pairwise(_group_bounds(len(factors), widths)):
+    for start, stop in pairwise(group_bounds(len(factors), widths)):
         group = widths[start:stop]
         cells = np.zeros(len(factors), np.int64)
         for column, width in zip(range(start, stop), group, strict=True):
@@ -93,7 +93,7 @@ def weighted_products(
     return [int(product) for product in products]
 
 
-def _group_bounds(rows: int, widths: Sequence[int]) -> list[int]:
+def group_bounds(rows: int, widths: Sequence[int]) -> list[int]:
     """Cut the columns into groups so that the multiplications are fewest."""
     # best[j]: least cost of the first j columns, and where their last group starts.
     best: list[tuple[int, int]] = [(0, 0)]

@@ -28,9 +28,9 @@ class OwnerEncryptor:
         p, q = mpz(private.p), mpz(private.q)
         self._public = private.public
         self._q_squared = q * q
-        self._at_p = _residues(p)
-        self._at_q = _residues(q)
         self._p_squared = p * p
+        self._at_p = _powers(p)
+        self._at_q = _powers(q)
         self._inverse = invert(self._q_squared, self._p_squared)
 
     def encrypt(self, plaintexts: Sequence[int]) -> list[int]:
@@ -47,19 +47,22 @@ class OwnerEncryptor:
         return int(at_q + self._q_squared * lift)
 
 
-def _residues(prime: mpz) -> FixedBase:
-    """Return a random element of the n-th residues modulo prime², with its tables.
+def draw_residue(prime: mpz) -> mpz:
+    """Return a random n-th residue modulo prime², for n = prime times another prime.
 
-    They are the prime-th powers, a cyclic group of order prime - 1. Elements that are
-    r-th powers for a small prime r dividing that order are drawn again, so the element
-    misses a part of the group only if it is an r-th power for a large r, which has
-    probability 1/r.
+    These residues are the prime-th powers, a cyclic group of order prime - 1. Elements
+    that are r-th powers for a small prime r dividing that order are drawn again, so the
+    element misses a part of the group only if it is an r-th power for a large r, which
+    has probability 1/r.
     """
     order = prime - 1
     small = [r for r in _SMALL_PRIMES if order % r == 0]
     while True:
         x = mpz(1 + secrets.randbelow(int(order)))
         if all(powmod(x, order // r, prime) != 1 for r in small):
-            break
-    square = prime * prime
-    return FixedBase(powmod(x, prime, square), square, prime.bit_length() + _EXTRA_BITS)
+            return powmod(x, prime, prime * prime)
+
+
+def _powers(prime: mpz) -> FixedBase:
+    bits = prime.bit_length() + _EXTRA_BITS
+    return FixedBase(draw_residue(prime), prime * prime, bits)

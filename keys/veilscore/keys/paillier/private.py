@@ -95,7 +95,7 @@ class PrivateKey:
     def decrypt(self, ciphertexts: Sequence[int]) -> list[int]:
         """Return the residue in [0, n) of each ciphertext of this key.
 
-        By the Chinese remainder theorem (Paillier, 1999, section 7): about 8 ms each
+        By the Chinese remainder theorem (Paillier, 1999, section 7): about 10 ms each
         at 3072 bits, during which other threads run.
         """
         p, q = mpz(self.p), mpz(self.q)

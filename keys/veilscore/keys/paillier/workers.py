@@ -33,7 +33,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 # Items of a chunk: at 3072 bits a few tenths of a second, a histogram's under one.
 _ENCRYPTIONS: Final = 128
 _DECRYPTIONS: Final = 32
-_NOISE: Final = 8
+_NOISE: Final = 4
 _HISTOGRAM_ROWS: Final = 8192  # fewer rows can share fewer columns
 _WEIGHTS: Final = 4096
 

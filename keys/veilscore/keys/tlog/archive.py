@@ -60,6 +60,10 @@ class DirectoryExport:
         return _within_limit(name, data)
 
 
+# What tarfile raises on bytes that are no tar; ValueError for absurd offsets.
+_DAMAGED = (tarfile.TarError, ValueError)
+
+
 class TarExport:
     """An export in a tar.
 
@@ -72,11 +76,11 @@ class TarExport:
             self._tar = tarfile.open(path, "r:")  # noqa: SIM115 - ``close`` closes it
         except OSError as error:
             raise LogStoreError("there is no export", place=str(path)) from error
-        except tarfile.TarError as error:
+        except _DAMAGED as error:
             raise AuditError(ARCHIVE, "this is not a tar", place=str(path)) from error
         try:
             self._index()
-        except (tarfile.TarError, ProofError) as error:
+        except (*_DAMAGED, ProofError) as error:
             self.close()
             raise AuditError(ARCHIVE, str(error), place=str(path)) from error
 
@@ -103,7 +107,7 @@ class TarExport:
         try:
             file = member and self._tar.extractfile(member)
             data = file.read(MAX_FILE + 1) if file else None
-        except tarfile.TarError as error:
+        except _DAMAGED as error:
             raise ProofError("the tar is damaged", place=name) from error
         if data is None:
             raise ProofError("the file is missing", place=name)

@@ -283,6 +283,8 @@ class _Audit:
                     entry = (tile.number * WIDTH + at) << HEIGHT * (tile.level or 0)
                     raise ProofError(
                         f"hash {at} of the tile is not that of the entries from {entry}"
+                        if tile.level
+                        else f"entry {entry} is not the one whose hash is in the tile"
                     )
 
     def _check_root(self, step: str, root: bytes, signed: Checkpoint) -> None:

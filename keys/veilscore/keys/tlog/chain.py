@@ -1,9 +1,9 @@
 """A node's own chain of events, kept on disk so that a restart continues it.
 
 An event is signed and stored before it is sent and stays *pending* until the log's
-proof for it has been checked. Whoever starts up sends the pending events first, in
-order: the log answers an event that it has already with its proof again, so a crash
-between sending and confirming neither breaks the chain nor doubles an event.
+proof for it has been checked. What is pending is sent in order, first of all after
+a start: the log answers an event that it has already with its proof again, so a
+crash between sending and confirming neither breaks the chain nor doubles an event.
 
 The file holds nothing that the log will not hold. Losing it ends the chain: the log
 refuses a second event of a number.
@@ -64,7 +64,7 @@ class ActorChain:
 
         Raises:
             ProofError: the event is too large for a leaf.
-            LogStoreError: it could not be stored; do not send anything.
+            LogStoreError: it may not have been stored; ``pending`` tells.
 
         """
         with self._db.transaction():

@@ -62,7 +62,7 @@ class Database:
                 self.run("COMMIT")
             finally:
                 if self._connection.in_transaction:
-                    self._connection.rollback()
+                    self.run("ROLLBACK")
 
     @contextmanager
     def _named(self) -> Generator[None, None, None]:

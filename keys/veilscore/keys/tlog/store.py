@@ -67,10 +67,14 @@ class LogStore(LogReader):
         if path.exists():
             raise LogStoreError("there is a log already", place=str(path))
         store = cls(path, origin, signer)
-        with store._db.transaction():
-            for statement in _SCHEMA:
-                store._db.run(statement)
-            store._put_checkpoint(Checkpoint(origin, 0, store._edge.root()))
+        try:
+            with store._db.transaction():
+                for statement in _SCHEMA:
+                    store._db.run(statement)
+                store._put_checkpoint(Checkpoint(origin, 0, store._edge.root()))
+        except LogStoreError:
+            store.close()
+            raise
         return store
 
     @classmethod

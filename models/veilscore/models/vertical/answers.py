@@ -5,6 +5,7 @@ answer has the wrong shape, does not add up or leaves its proven range gets a
 ProtocolError that names it, and nothing back.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,30 +24,42 @@ from veilscore.models.woe import WOE_SCALE
 from veilscore.v1.training_pb2 import BinCiphertexts, CrossShare, Moments
 
 Counts = NDArray[np.int64]
+EMPTY = 1e-9  # keeps the logarithm finite when all rows are good, or bad
 
 
 def pool_below(
     good: Counts, bad: Counts, minimum: int
 ) -> tuple[Counts, Counts, Counts]:
-    """Pool bins with fewer goods or bads than the minimum.
+    """Pool bins until every pool holds at least ``minimum`` goods and bads.
 
-    Returns (good, bad, pool): pooled bins carry their pool's total. A pool that is
-    still too small takes in the next smallest bin, so that nobody can learn a
-    small count by subtraction.
+    Returns (good, bad, pool): bins of a pool carry its total, pool 0 is a bin of its
+    own. The smallest pool joins the one with the nearest bad rate, a bin without
+    labelled rows counting as average; so besides the totals the bins' holder learns
+    which of its larger bins a small one resembles most.
     """
-    pool = np.zeros(len(good), dtype=np.int64)
-    smaller = np.minimum(good, bad)
-    order = np.argsort(smaller, kind="stable")
-    pooled = int((smaller < minimum).sum())
-    while 0 < pooled < len(order):
-        inside = order[:pooled]
-        if min(good[inside].sum(), bad[inside].sum()) >= minimum:
+    pools = [[index] for index in range(len(good))]
+    rate = bad.sum() / max(1, good.sum() + bad.sum())
+
+    def total(pool: list[int]) -> tuple[int, int]:
+        return int(good[pool].sum()), int(bad[pool].sum())
+
+    def log_odds(pool: list[int]) -> float:
+        goods, bads = total(pool)
+        return math.log((bads + rate + EMPTY) / (goods + 1 - rate + EMPTY))
+
+    while len(pools) > 1:
+        pools.sort(key=lambda pool: min(total(pool)))
+        if min(total(pools[0])) >= minimum:
             break
-        pooled += 1
-    inside = order[:pooled]
-    good, bad = good.copy(), bad.copy()
-    good[inside], bad[inside], pool[inside] = good[inside].sum(), bad[inside].sum(), 1
-    return good, bad, pool
+        smallest = pools.pop(0)
+        here = log_odds(smallest)
+        min(pools, key=lambda pool: abs(log_odds(pool) - here)).extend(smallest)
+    good, bad, numbers = good.copy(), bad.copy(), np.zeros(len(good), dtype=np.int64)
+    shared = [pool for pool in pools if len(pool) > 1]
+    for number, pool in enumerate(shared, start=1):
+        good[pool], bad[pool] = total(pool)
+        numbers[pool] = number
+    return good, bad, numbers
 
 
 def read_counts(

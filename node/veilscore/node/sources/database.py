@@ -36,12 +36,13 @@ def parse_url(text: str, party: str) -> URL:
     """Return the URL, or raise ``SourceError`` if it is none or holds a password."""
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        # A port that is no number may be a password, and the cause quotes it.
         raise SourceError(
             "the value of `sql` is not a database URL",
             party=party,
             remedy="Write it as dialect+driver://user@host/database",
-        ) from error
+        ) from None
     if url.password is not None:
         raise SourceError(
             "the database URL holds a password",

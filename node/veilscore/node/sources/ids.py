@@ -70,8 +70,8 @@ class Ids:
         return tuple(self._ids), kept, self._rejected
 
     def _refuse_duplicates(self, kept: NDArray[np.bool_]) -> None:
-        more = len(self._ids) - len(set(self._ids))
-        if not more:
+        repeated = len(self._ids) - len(set(self._ids))
+        if not repeated:
             return
         seen: dict[str, int] = {}
         for at, entity in enumerate(self._ids):
@@ -79,8 +79,8 @@ class Ids:
             if before != at:
                 rows = np.flatnonzero(kept) + 1
                 raise self._origin.error(
-                    f"data rows {rows[before]} and {rows[at]} hold the same id once "
-                    f"normalised, and so do {more - 1} more",
+                    f"{repeated} ids are there already once normalised; the first "
+                    f"in data rows {rows[before]} and {rows[at]}",
                     "Keep one row per entity",
                     column=self._settings.column,
                 )

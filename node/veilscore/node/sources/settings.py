@@ -56,11 +56,12 @@ class LabelSettings(Settings):
 def _sqlite_beside(url: str, info: ValidationInfo) -> str:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return url  # refused when it is opened, with the party's name
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return url
-    return str(parsed.set(database=str(beside(parsed.database, info))))
+    database = str(beside(parsed.database, info))
+    return parsed.set(database=database).render_as_string(hide_password=False)
 
 
 class SourceSettings(Settings):

@@ -1,0 +1,1 @@
+"""The coordinator's pages for auditors and its REST interface for operators."""

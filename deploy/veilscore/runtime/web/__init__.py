@@ -1,0 +1,1 @@
+"""What the web pages and REST interfaces of node and coordinator have in common."""

@@ -1,0 +1,112 @@
+"""The two languages of the pages: texts, numbers and times in them.
+
+Texts are written in English and looked up in gettext catalogues (``zh_CN.po``), which
+are read as they are: nothing is compiled at build time. A text without a translation
+would be shown in English; a test allows none.
+"""
+
+import io
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
+from typing import Final
+
+from babel import Locale
+from babel.dates import format_timedelta
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
+
+CHINESE: Final = "zh-CN"
+ENGLISH: Final = "en"
+
+_LONGEST_HEADER = 200
+_RANGE = re.compile(r"([A-Za-z]{1,8})(?:-[\w-]*)?(?:\s*;\s*q=([01](?:\.\d{0,3})?))?")
+
+
+def gettext_noop(text: str) -> str:
+    """Mark a text for translation where it is defined, not where it is shown."""
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language: ``tag`` is its BCP 47 tag, ``name`` its name in itself."""
+
+    tag: str
+    name: str
+    locale: Locale
+    translations: NullTranslations
+
+    def text(self, message: str) -> str:
+        """Translate a text."""
+        return self.translations.gettext(message)
+
+    def number(self, value: float) -> str:
+        """Write a number with the language's separators."""
+        return format_decimal(value, locale=self.locale)
+
+    def figure(self, value: float) -> str:
+        """Write a figure of merit with four decimals."""
+        return format_decimal(value, "0.0000", locale=self.locale)
+
+    def percent(self, fraction: float) -> str:
+        """Write a fraction in whole percent."""
+        return format_percent(fraction, "0%", locale=self.locale)
+
+    def duration(self, ms: int) -> str:
+        """Write roughly how long something lasted."""
+        return format_timedelta(ms / 1000, locale=self.locale)
+
+
+def load_languages(catalogues: Iterable[Path]) -> dict[str, Language]:
+    """Return the languages by tag; later catalogues add to earlier ones."""
+    chinese = _read_catalogues(catalogues)
+    return {
+        CHINESE: Language(CHINESE, "中文", Locale("zh", "CN"), chinese),
+        ENGLISH: Language(ENGLISH, "English", Locale("en"), NullTranslations()),
+    }
+
+
+def _read_catalogues(paths: Iterable[Path]) -> GNUTranslations:
+    merged = Catalog(locale="zh_CN")
+    for path in paths:
+        with path.open("rb") as file:
+            for message in read_po(file, locale="zh_CN", abort_invalid=True):
+                merged[message.id] = message
+    compiled = io.BytesIO()
+    write_mo(compiled, merged)
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+def choose_language(asked: Iterable[str], accept: str, tags: Collection[str]) -> str:
+    """Return the tag for a reader.
+
+    ``asked`` are the reader's explicit choices, the strongest first; ``accept`` is
+    the browser's Accept-Language header (RFC 9110, section 12.5.4), which counts if
+    there is no choice. Chinese is the default.
+    """
+    for choice in asked:
+        if choice in tags:
+            return choice
+    by_prefix = {tag.partition("-")[0]: tag for tag in tags}
+    ranges = [
+        _RANGE.fullmatch(part.strip()) for part in accept[:_LONGEST_HEADER].split(",")
+    ]
+    weighed = [(float(r[2] or 1), r[1].lower()) for r in ranges if r]
+    known = [
+        (weight, prefix) for weight, prefix in weighed if weight and prefix in by_prefix
+    ]
+    # Of equal weights the first counts: max returns it.
+    best = max(known, key=lambda each: each[0], default=(0, ""))[1]
+    return by_prefix.get(best, CHINESE)
+
+
+def local_time(ms: int) -> datetime:
+    """Return a time in ms since 1970 in the time zone of this machine."""
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone()

@@ -1,0 +1,94 @@
+"""Runs a site on a thread of its own until it is stopped.
+
+The thread only serves; a route that may block is a plain function, which the framework
+runs on a worker thread. What a proxy says about the client is not believed.
+"""
+
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from veilscore.runtime.errors import ConfigError, HostError
+from veilscore.runtime.supervise import port_is_free
+
+_GRACE_S: Final = 3  # for answers under way when the site is stopped
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """A certificate chain and its private key, both PEM."""
+
+    certificate: Path
+    key: Path
+
+
+class WebServer:
+    """Serves ``app`` from ``start`` to ``stop``; port 0 takes any free one."""
+
+    def __init__(
+        self, app: FastAPI, host: str, port: int, tls: TlsFiles | None = None
+    ) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._tls = tls
+
+    def start(self) -> str:
+        """Listen, and return the address to open in a browser.
+
+        Raises PortInUseError or ConfigError.
+        """
+        config = uvicorn.Config(
+            self._app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,  # the program configures logging
+            access_log=False,  # addresses of pages name runs and entities' requests
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            ssl_certfile=self._tls.certificate if self._tls else None,
+            ssl_keyfile=self._tls.key if self._tls else None,
+        )
+        try:
+            config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                "the web certificate or its key cannot be used",
+                place=str(self._tls.certificate) if self._tls else "",
+                remedy="Name a certificate chain and its unencrypted key, both PEM.",
+            ) from error
+        listener = self._listen()
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="web", daemon=True
+        )
+        self._thread.start()
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+    def _listen(self) -> socket.socket:
+        # Listening from here on: whoever connects before the thread serves, waits.
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            port_is_free(self._host, self._port)  # says why it is not
+            raise HostError(
+                "the web pages cannot be served here",
+                place=f"{self._host}:{self._port}",
+                remedy="Try again.",
+            ) from error
+
+    def stop(self) -> None:
+        """Take no more requests, finish those under way, end the thread."""
+        self._server.should_exit = True
+        self._thread.join()

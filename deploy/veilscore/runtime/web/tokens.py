@@ -1,0 +1,98 @@
+"""The secret that opens a local interface, and the file it stands in.
+
+Whoever holds the token may do everything the interface offers. Only its hash stays in
+memory, so no error, log or dump of an object shows it.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from veilscore.runtime.errors import ConfigError, UnauthorizedError
+from veilscore.runtime.web.problems import mark_at_home
+
+_SHORTEST: Final = 32  # characters: cannot be guessed, so guesses need no counting
+_LONGEST: Final = 512
+_BEARER = HTTPBearer(auto_error=False, description="The token of this interface")
+
+
+class AccessToken:
+    """A token to be checked against; raises ConfigError for one that is too short."""
+
+    __slots__ = ("_digest",)
+
+    def __init__(self, token: str) -> None:
+        if len(token) < _SHORTEST:
+            raise ConfigError(
+                f"the token has fewer than {_SHORTEST} characters",
+                remedy="Remove the file and let a new one be made.",
+            )
+        self._digest = _digest(token)
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Write a new random token to a file that only its owner may read.
+
+        Raises ConfigError if there is a file or it cannot be written.
+        """
+        token = secrets.token_urlsafe(_SHORTEST)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"{token}\n")
+        except OSError as error:
+            raise ConfigError(
+                f"the token cannot be written ({error.strerror})", place=str(path)
+            ) from error
+        return cls(token)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a token; raises ConfigError if others may read its file too."""
+        try:
+            with path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                token = file.read(_LONGEST).decode().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError("the token cannot be read", place=str(path)) from error
+        if stat.S_IMODE(mode) & 0o077:
+            raise ConfigError(
+                "others than its owner may read the token",
+                place=str(path),
+                remedy=f"Run: chmod 600 {path}",
+            )
+        return cls(token)
+
+    def check(self, presented: str) -> None:
+        """Raise UnauthorizedError unless this is the token."""
+        # Hashes are of one length, and comparing them tells nothing about either.
+        if not hmac.compare_digest(_digest(presented), self._digest):
+            raise UnauthorizedError(
+                "this is not the token of this interface",
+                remedy="Send the token from the file that the configuration names.",
+            )
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+
+
+def require_token(token: AccessToken) -> Callable[..., None]:
+    """Return the dependency of routes that need the token as a bearer (RFC 6750)."""
+
+    def check(
+        request: Request,
+        presented: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    ) -> None:
+        token.check(presented.credentials if presented else "")
+        mark_at_home(request)
+
+    return check

@@ -1,0 +1,1 @@
+"""Joint encrypted scores: asking for them, and answering as a data holder."""

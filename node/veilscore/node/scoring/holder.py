@@ -1,0 +1,171 @@
+"""The answering core: which queries a data holder answers, and with what.
+
+The holder learns which entities a requester asks about, for which purpose and under
+which consent. The requester gets a vector of residues that is uniform on its own; the
+vectors of all holders add up to packed joint scores (masks: Bonawitz et al., CCS 2017,
+without recovery). Requester and all holders but one together can always isolate the
+last.
+
+Two things are not hidden. Where one holder answers alone there is nobody to share a
+mask with: the requester learns that holder's partial scores, which is why it takes
+``allow_two_party``. And an entity that only one holder knows gets its partial score
+plus what the others' cards give to unknown entities, a constant.
+
+No file, socket, clock or encryption here: ``answering`` is the edge.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from veilscore.keys.errors import EntityIdError, InvalidKeyError
+from veilscore.keys.masks import pair_secret, zero_sum_residues
+from veilscore.keys.paillier.public import MINIMUM_BITS, PublicKey
+from veilscore.keys.receiving import PeerKeys, ReceivingKeys
+from veilscore.keys.registry import PartyRecord, Role
+from veilscore.models.scorecard import Card
+from veilscore.models.vertical.layout import ScoreLayout
+from veilscore.node.scoring.query import MAX_AHEAD_S, Query, canonical_ids
+from veilscore.node.scoring.refusals import QueryRefusedError, Reason
+from veilscore.node.scoring.settings import ScoringSettings
+from veilscore.node.shelf import ShelvedModel
+
+_LABEL = "score"  # of the masks; the query's digest makes each stream a new one
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a data holder knows when a query arrives."""
+
+    party: str
+    settings: ScoringSettings
+    sender: PartyRecord  # whose signature the envelope bears
+    model: ShelvedModel | None
+    keys: Mapping[bytes, ReceivingKeys]  # its own, by digest
+    peers: Mapping[str, PeerKeys]  # verified, by name
+    nonce_seen: bool
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedQuery:
+    """A query that passed every check, and what it takes to answer it."""
+
+    query: Query = field(repr=False)
+    party: str
+    card: Card = field(repr=False)
+    public: PublicKey
+    pair_secrets: Mapping[str, bytes] = field(repr=False)
+
+    def plaintexts(self, partial_scores: Sequence[int]) -> list[int]:
+        """Pack and mask the partial scores: residues modulo the requester's n."""
+        n = self.public.n
+        packed = ScoreLayout.plan(n).pack(partial_scores)
+        masks = zero_sum_residues(self.party, self.pair_secrets, _LABEL, len(packed), n)
+        return [(value + mask) % n for value, mask in zip(packed, masks, strict=True)]
+
+
+def accept(query: Query, situation: Situation) -> AcceptedQuery:
+    """Return the accepted query, or raise QueryRefusedError with the first reason."""
+    _check_sender(query, situation)
+    card = _check_model(query, situation)
+    _check_policy(query, situation)
+    own = _check_keys(query, situation)
+    _check_freshness(query, situation)
+    _check_entities(query, situation.settings.max_entities)
+    public = _check_modulus(query, situation)
+    if len(query.body.holders) == 1 and not situation.settings.allow_two_party:
+        raise QueryRefusedError(Reason.TWO_PARTY)
+    secrets = _pair_secrets(query, situation, own)
+    return AcceptedQuery(query, situation.party, card, public, secrets)
+
+
+def _check_sender(query: Query, situation: Situation) -> None:
+    sender = situation.sender
+    if query.body.requester != sender.name or Role.REQUESTER not in sender.roles:
+        raise QueryRefusedError(Reason.NOT_A_REQUESTER)
+
+
+def _check_model(query: Query, situation: Situation) -> Card:
+    model = situation.model
+    if model is None or model.card is None or model.card.holder != situation.party:
+        raise QueryRefusedError(Reason.UNKNOWN_MODEL)
+    others = [name for name in model.holders if name != query.body.requester]
+    if list(query.body.holders) != others or situation.party not in others:
+        raise QueryRefusedError(Reason.WRONG_HOLDERS)
+    return model.card
+
+
+def _check_policy(query: Query, situation: Situation) -> None:
+    if query.body.requester not in situation.settings.requesters:
+        raise QueryRefusedError(Reason.REQUESTER_NOT_ALLOWED)
+    if query.body.purpose not in situation.settings.purposes:
+        raise QueryRefusedError(Reason.PURPOSE_NOT_ALLOWED)
+
+
+def _check_keys(query: Query, situation: Situation) -> ReceivingKeys:
+    """Return our own keys that the query names; all others must be current."""
+    body = query.body
+    names = (*body.holders, body.requester)
+    listed = dict(zip(names, body.receiving_keys, strict=True))
+    own = situation.keys.get(listed.pop(situation.party))
+    known = {name: situation.peers.get(name) for name in listed}
+    if own is None or any(
+        peer is None or peer.digest != listed[name] for name, peer in known.items()
+    ):
+        raise QueryRefusedError(Reason.STALE_KEYS)
+    return own
+
+
+def _check_freshness(query: Query, situation: Situation) -> None:
+    if situation.nonce_seen:
+        raise QueryRefusedError(Reason.REPLAYED)
+    check_deadline(query, situation.now)
+    if query.body.deadline > situation.now + MAX_AHEAD_S:
+        raise QueryRefusedError(Reason.DEADLINE_TOO_FAR)
+
+
+def check_deadline(query: Query, now: float) -> None:
+    """Raise QueryRefusedError if it is too late to answer."""
+    if query.body.deadline <= now:
+        raise QueryRefusedError(Reason.EXPIRED)
+
+
+def _check_entities(query: Query, limit: int) -> None:
+    entities = list(query.body.entities)
+    if len(entities) > limit:
+        raise QueryRefusedError(Reason.TOO_MANY_ENTITIES)
+    try:
+        canonical = canonical_ids(entities)
+    except EntityIdError as error:
+        raise QueryRefusedError(Reason.BAD_ENTITIES) from error
+    if not entities or canonical != entities:
+        raise QueryRefusedError(Reason.BAD_ENTITIES)
+
+
+def _check_modulus(query: Query, situation: Situation) -> PublicKey:
+    """Return the requester's key.
+
+    No proof that n is a product of two primes is needed: what is encrypted here is
+    the requester's to read, and its mask is uniform modulo any n.
+    """
+    try:
+        public = PublicKey.from_bytes(query.body.modulus, minimum_bits=MINIMUM_BITS)
+    except InvalidKeyError as error:
+        raise QueryRefusedError(Reason.BAD_MODULUS) from error
+    if public.n != situation.peers[query.body.requester].modulus:
+        raise QueryRefusedError(Reason.BAD_MODULUS)
+    return public
+
+
+def _pair_secrets(
+    query: Query, situation: Situation, own: ReceivingKeys
+) -> dict[str, bytes]:
+    """Return the secrets shared with the other holders, for this query only."""
+    others = [name for name in query.body.holders if name != situation.party]
+    try:
+        return {
+            name: pair_secret(own.mask, situation.peers[name].mask, query.digest)
+            for name in others
+        }
+    except InvalidKeyError as error:
+        raise QueryRefusedError(Reason.STALE_KEYS) from error

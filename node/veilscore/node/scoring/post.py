@@ -1,0 +1,101 @@
+"""Score messages on their way: sealed, sent in order, opened in order.
+
+The hub sees who writes to whom, when and how much. Sequence numbers are kept over
+restarts, so nothing that arrived once is accepted again.
+"""
+
+import logging
+from threading import Lock
+from typing import Final, Protocol
+
+from google.protobuf.message import DecodeError
+
+from veilscore.fault import Fault
+from veilscore.keys.receiving import SCORE, PeerKeys, verify_signed_key
+from veilscore.keys.registry import Registry
+from veilscore.keys.sealing import Opener, Sealer
+from veilscore.runtime.errors import WireError
+from veilscore.v1.hub_pb2 import SignedKey
+from veilscore.v1.score_pb2 import ScoreMessage
+
+MAX_BYTES: Final = 4 * 1024 * 1024  # of an envelope
+
+_LOG = logging.getLogger(__name__)
+
+
+class HubLink(Protocol):
+    """What scoring needs of the node's link to the coordinator."""
+
+    def send(
+        self, to: str, data: bytes, *, urgent: bool = False, timeout_s: float = ...
+    ) -> None:
+        """Queue an envelope."""
+        ...
+
+    def publish(self, key: SignedKey) -> None:
+        """Hand in a signed receiving key."""
+        ...
+
+    def directory(self, purpose: str) -> list[SignedKey]:
+        """Return every party's newest receiving key for a purpose."""
+        ...
+
+
+class Post:
+    """Seals and opens one party's score messages.
+
+    The owner replaces ``registry`` when it gets a newer one.
+    """
+
+    def __init__(
+        self, registry: Registry, link: HubLink, sealer: Sealer, opener: Opener
+    ) -> None:
+        self.registry = registry
+        self._link = link
+        self._sealer = sealer
+        self._opener = opener
+        # Held over sealing and queueing: a number that overtakes a lower one makes
+        # the recipient take the lower one for a replay.
+        self._turn = Lock()
+
+    def peers(self, now: float) -> dict[str, PeerKeys]:
+        """Return the receiving keys of all parties whose key is good, by name.
+
+        Raises what ``directory`` raises.
+        """
+        good: dict[str, PeerKeys] = {}
+        for key in self._link.directory(SCORE):
+            try:
+                keys = verify_signed_key(key, self.registry, SCORE, now)
+            except Fault as fault:  # one bad key must not keep us from all others
+                _LOG.warning("a receiving key in the directory is no good: %s", fault)
+            else:
+                good[keys.party] = keys
+        return good
+
+    def send(
+        self, recipient: PeerKeys, message: ScoreMessage, query: str, timeout_s: float
+    ) -> None:
+        """Seal and queue a message that belongs to ``query``.
+
+        Raises InvalidKeyError, LogStoreError and what ``send`` raises.
+        """
+        plain = message.SerializeToString()
+        with self._turn:
+            envelope = self._sealer.seal(query, recipient, plain)
+            self._link.send(recipient.party, envelope, urgent=True, timeout_s=timeout_s)
+
+    def open(self, data: bytes) -> tuple[str, ScoreMessage]:
+        """Return the verified sender and the message; call it in order of arrival.
+
+        Raises what ``Opener.open`` raises, and WireError.
+        """
+        header, plain = self._opener.open(data, self.registry)
+        try:
+            return header.sender, ScoreMessage.FromString(plain)
+        except DecodeError as error:
+            raise WireError(
+                "this is not a score message",
+                party=header.sender,
+                remedy="Update the older of the two nodes.",
+            ) from error

@@ -1,0 +1,106 @@
+"""One score request in canonical form: the same bytes for every data holder.
+
+The SHA-256 of these bytes keys every mask of the answers. A requester that shows two
+holders different bytes (another id, order, model, roster, key or nonce) gets two
+vectors whose masks do not cancel: noise, not the difference it was after.
+
+Seen by the requester and the data holders. Ids are in it, so it is sealed on the way
+and printed nowhere.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from google.protobuf.message import DecodeError
+
+from veilscore.keys.entity_ids import EntityKind, normalise
+from veilscore.keys.errors import EntityIdError
+from veilscore.node.scoring.refusals import QueryRefusedError, Reason
+from veilscore.v1.score_pb2 import ScoreQueryBody
+
+NONCE_BYTES: Final = 16
+MAX_AHEAD_S: Final = 600  # how far away a deadline may be
+
+_DIGEST_BYTES: Final = 32
+_KINDS: Final = {
+    "U": EntityKind.USCC,
+    "R": EntityKind.RESIDENT,
+    "X": EntityKind.OPAQUE,
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Query:
+    """A query body and the exact bytes that it is."""
+
+    raw: bytes
+    body: ScoreQueryBody
+
+    @classmethod
+    def of(cls, body: ScoreQueryBody) -> Self:
+        """Write a body of our own."""
+        return cls(body.SerializeToString(deterministic=True), body)
+
+    @classmethod
+    def read(cls, raw: bytes) -> Self:
+        """Read a requester's body; raises QueryRefusedError for any flaw of form."""
+        try:
+            body = ScoreQueryBody.FromString(raw)
+        except DecodeError as error:
+            raise QueryRefusedError(Reason.MALFORMED) from error
+        body.DiscardUnknownFields()
+        digests = (body.model, *body.receiving_keys)
+        if not (
+            body.SerializeToString(deterministic=True) == raw
+            and len(body.nonce) == NONCE_BYTES
+            and all(len(digest) == _DIGEST_BYTES for digest in digests)
+            and len(body.receiving_keys) == len(body.holders) + 1
+        ):
+            raise QueryRefusedError(Reason.MALFORMED)
+        return cls(raw, body)
+
+    @property
+    def digest(self) -> bytes:
+        """What keys the masks and names the request; hides it by its nonce."""
+        return hashlib.sha256(self.raw).digest()
+
+    @property
+    def correlation(self) -> str:
+        """The digest as events and envelopes carry it."""
+        return self.digest.hex()
+
+
+def canonical_id(typed: str) -> str:
+    """Return "U:", "R:" or "X:" and an id of that type in its one spelling.
+
+    Raises EntityIdError, which never quotes the id.
+    """
+    prefix, _, raw = typed.partition(":")
+    if prefix not in _KINDS:
+        raise EntityIdError(
+            "the id does not begin with its type",
+            remedy="Write U: before a credit code, R: before a resident id, X: before "
+            "any other.",
+        )
+    return normalise(_KINDS[prefix], raw)
+
+
+def canonical_ids(typed: Iterable[str]) -> list[str]:
+    """Return all ids in their one spelling; raises EntityIdError also for a repeat."""
+    found: dict[str, int] = {}
+    for number, text in enumerate(typed, start=1):
+        place = f"entity {number}"
+        try:
+            entity = canonical_id(text)
+        except EntityIdError as error:
+            raise EntityIdError(error.what, place=place, remedy=error.remedy) from error
+        if entity in found:
+            raise EntityIdError(
+                f"this is entity {found[entity]} again",
+                place=place,
+                remedy="Name every entity once.",
+            )
+        found[entity] = number
+    return list(found)

@@ -1,0 +1,50 @@
+"""No receipt, no score: events go to the coordinator's log and come back proven.
+
+An event is signed and on disk before it is sent, and counts as recorded only once the
+log has proved that it holds it. What could not be sent stays pending and goes first
+the next time, so the log gets a party's events complete and in order.
+"""
+
+from collections.abc import Callable
+from threading import Lock
+
+from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.events import Detail
+from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.tlog_proof import TlogProof
+from veilscore.v1.hub_pb2 import AppendResponse
+
+
+class Receipts:
+    """Records one party's events; one object a chain, used by any of its threads.
+
+    ``append`` hands a leaf to the coordinator, ``log`` is whose signature counts.
+    """
+
+    def __init__(
+        self,
+        chain: ActorChain,
+        append: Callable[[bytes], AppendResponse],
+        log: NoteKey,
+        clock: Callable[[], float],
+    ) -> None:
+        self._chain = chain
+        self._append = append
+        self._log = log
+        self._clock = clock
+        self._turn = Lock()  # the log takes a party's events in their order only
+
+    def record(self, detail: Detail, correlation: str) -> None:
+        """Append an event and check the log's proof of it.
+
+        Raises LogStoreError if it may not even be on disk here, ProofError if the log
+        does not prove that it holds it, and what ``append`` raises.
+        """
+        with self._turn:
+            self._chain.next_leaf(detail, correlation, int(self._clock() * 1000))
+            for leaf in self._chain.pending():
+                response = self._append(leaf)
+                path = tuple(response.proof)
+                proof = TlogProof(response.index, path, response.checkpoint)
+                proof.verify(leaf, self._log)
+                self._chain.confirm(leaf)

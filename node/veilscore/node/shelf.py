@@ -1,0 +1,225 @@
+"""Trained models on disk: each as the party holds it, sealed by its keystore.
+
+A model is the manifest that all parties of its run agreed on, this party's own card
+and, at the label holder, how well the joint card did. The card is this party's secret;
+whoever has the folder without the keystore learns how many models there are.
+
+Nothing is shelved that could answer wrongly: the card must be the manifest's, and the
+partial scores of all holders together must fit a slot of a packed answer.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from pydantic import BaseModel, ConfigDict
+
+from veilscore.keys.keystore import Keystore
+from veilscore.models.card_file import decode, digest
+from veilscore.models.scorecard import Card, Parameter, Scale
+from veilscore.models.vertical.layout import SCORE_BITS
+from veilscore.node.errors import ShelfError
+from veilscore.v1.score_pb2 import ModelManifest
+
+_VERSION: Final = 1
+_SUFFIX: Final = ".model"
+_REMEDY: Final = "Train the model again, or restore the file from a backup."
+
+
+@dataclass(frozen=True, slots=True)
+class ShelvedModel:
+    """One model; ``hash`` is the SHA-256 of its manifest, by which all name it.
+
+    ``card`` is None at a party that only asks for scores.
+    """
+
+    hash: bytes
+    manifest: ModelManifest = field(repr=False)
+    card: Card | None = field(repr=False)
+    evaluation: Mapping[str, Parameter] = field(repr=False)
+    added: float  # seconds since 1970
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Names of the parties that hold a card, sorted."""
+        return tuple(entry.party for entry in self.manifest.cards)
+
+    @property
+    def scale(self) -> Scale:
+        """What the points mean."""
+        return _scale(self.manifest)
+
+
+class Shelf:
+    """The models in one folder; safe to use from any thread of one process.
+
+    Raises ShelfError or SealError when a file of it cannot be read.
+    """
+
+    def __init__(self, folder: Path, keystore: Keystore) -> None:
+        self._folder = folder
+        self._keystore = keystore
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files = {path: path.read_bytes() for path in folder.glob("*" + _SUFFIX)}
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        models = [self._open(path, sealed) for path, sealed in files.items()]
+        self._models = {model.hash: model for model in models}
+
+    def put(
+        self,
+        manifest: bytes,
+        card: bytes | None,
+        *,
+        now: float,
+        evaluation: Mapping[str, Parameter] | None = None,
+    ) -> ShelvedModel:
+        """Store a model, replacing what was stored of it; it is on disk on return.
+
+        Raises ShelfError for a manifest or card that cannot be used, and
+        CardFileError for a damaged card file.
+        """
+        stored = _Stored(
+            manifest=manifest, card=card, evaluation=dict(evaluation or {}), added=now
+        )
+        model = _check(stored)
+        path = self._folder / (model.hash.hex() + _SUFFIX)
+        plain = bytes((_VERSION,)) + stored.model_dump_json().encode()
+        try:
+            _write_atomically(path, self._keystore.seal_at_rest(path.name, plain))
+        except OSError as error:
+            raise _unusable(path, error) from error
+        self._models[model.hash] = model
+        return model
+
+    def get(self, model_hash: bytes) -> ShelvedModel | None:
+        """Return a model, or None if it is not here."""
+        return self._models.get(model_hash)
+
+    def latest(self) -> ShelvedModel | None:
+        """Return the model added last, or None if there is none."""
+        return next(iter(self.list()), None)
+
+    def list(self) -> list[ShelvedModel]:
+        """Return all models, the one added last first."""
+        models = list(self._models.values())
+        return sorted(models, key=lambda model: (model.added, model.hash), reverse=True)
+
+    def _open(self, path: Path, sealed: bytes) -> ShelvedModel:
+        plain = self._keystore.open_at_rest(path.name, sealed)
+        if plain[0] != _VERSION:
+            raise ShelfError(
+                f"a model of version {plain[0]}, expected {_VERSION}",
+                place=str(path),
+                remedy="Use the release of the program that stored the model.",
+            )
+        return _check(_Stored.model_validate_json(plain[1:]))
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
+    )
+
+    manifest: bytes
+    card: bytes | None
+    evaluation: dict[str, Parameter]
+    added: float
+
+
+def _check(stored: _Stored) -> ShelvedModel:
+    manifest = _read_manifest(stored.manifest)
+    card = None
+    if stored.card is not None:
+        card = decode(stored.card)
+        _check_card(card, digest(stored.card), manifest)
+    return ShelvedModel(
+        hash=hashlib.sha256(stored.manifest).digest(),
+        manifest=manifest,
+        card=card,
+        evaluation=stored.evaluation,
+        added=stored.added,
+    )
+
+
+def _read_manifest(data: bytes) -> ModelManifest:
+    try:
+        manifest = ModelManifest.FromString(data)
+    except DecodeError as error:
+        raise ShelfError("this is not a manifest of a model", remedy=_REMEDY) from error
+    manifest.DiscardUnknownFields()
+    names = [entry.party for entry in manifest.cards]
+    if (
+        manifest.SerializeToString(deterministic=True) != data
+        or not names
+        or names != sorted(set(names))
+    ):
+        raise ShelfError("the manifest is not in its canonical form", remedy=_REMEDY)
+    if sum(entry.max_abs_points for entry in manifest.cards) >= 1 << SCORE_BITS - 1:
+        raise ShelfError(
+            f"joint scores of this model do not fit {SCORE_BITS} bits",
+            remedy="Train the model again with fewer points to double the odds.",
+        )
+    _scale(manifest)  # raises DataError unless points mean something on it
+    return manifest
+
+
+def _check_card(card: Card, card_digest: bytes, manifest: ModelManifest) -> None:
+    entry = next((e for e in manifest.cards if e.party == card.holder), None)
+    if entry is None or entry.card != card_digest:
+        raise ShelfError(
+            "the card is not the one that the manifest names",
+            party=card.holder,
+            remedy=_REMEDY,
+        )
+    terms = (card.run, card.scale, card.granularity)
+    if terms != (manifest.run, _scale(manifest), manifest.granularity):
+        raise ShelfError(
+            "the card is of another run or scale than the manifest",
+            party=card.holder,
+            remedy=_REMEDY,
+        )
+    if card.max_abs_points > entry.max_abs_points:
+        raise ShelfError(
+            "the card's partial scores exceed the manifest's bound",
+            party=card.holder,
+            remedy=_REMEDY,
+        )
+
+
+def _scale(manifest: ModelManifest) -> Scale:
+    return Scale(
+        manifest.base_points, manifest.base_odds, manifest.points_to_double_odds
+    )
+
+
+def _unusable(path: Path, error: OSError) -> ShelfError:
+    return ShelfError(
+        f"models cannot be stored or read here: {error.strerror}",
+        place=str(path),
+        remedy="Check the disk and the permissions of the folder.",
+    )
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path``: after a crash it holds the old or the new bytes, whole."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # makes the new name durable
+    finally:
+        os.close(folder)

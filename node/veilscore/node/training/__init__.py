@@ -1,0 +1,1 @@
+"""A node's part in training: approve, align, compute, keep the card."""

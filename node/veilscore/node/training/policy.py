@@ -1,0 +1,97 @@
+"""What this node's operator allows a training run to do.
+
+A run outside these limits is refused with a fixed sentence; a run inside them still
+waits for the operator's approval unless ``approve`` says "automatic".
+"""
+
+from typing import Literal
+
+from veilscore.keys.registry import Registry, Role
+from veilscore.node.errors import RefusedError
+from veilscore.runtime.settings import Settings
+from veilscore.v1.training_pb2 import RunContract
+
+MAX_POLISH_STEPS = 20
+
+
+class TrainingSettings(Settings):
+    """``[training]`` of node.toml."""
+
+    approve: Literal["manual", "automatic"] = "manual"
+    # Per-row predictors may be shown to the label holder, with at least this noise.
+    allow_polish: bool = False
+    min_polish_noise: float = 0.25
+    # Rows of the run may be disclosed to the label holder at column level.
+    allow_exact: bool = False
+    # With one feature holder everything joint is its own by subtraction.
+    allow_two_party: bool = False
+    min_count: int = 5
+    max_rows: int = 2_000_000
+    step_timeout_s: float = 900.0
+
+
+def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
+    """Refuse a contract that this node's operator does not allow."""
+    feature_holders = len(contract.roster) - 1
+    rules = (
+        (feature_holders < 1, "a run needs a label holder and a feature holder"),
+        (
+            feature_holders == 1
+            and not (contract.allow_two_party and settings.allow_two_party),
+            "a run with one feature holder is not allowed here",
+        ),
+        (
+            contract.exact and not settings.allow_exact,
+            "exact training is not allowed here",
+        ),
+        (
+            contract.polish_steps > 0 and not contract.exact and not _polish(settings),
+            "polish steps are not allowed here",
+        ),
+        (
+            contract.polish_steps > 0
+            and not contract.exact
+            and not contract.polish_noise >= settings.min_polish_noise,
+            "polish steps with so little noise are not allowed here",
+        ),
+        (
+            contract.polish_steps > MAX_POLISH_STEPS,
+            "so many polish steps are not allowed here",
+        ),
+        (
+            contract.exact and contract.polish_steps < 1,
+            "exact training needs polish steps",
+        ),
+        (
+            contract.min_count < settings.min_count,
+            "counts as small as the contract's minimum are not released here",
+        ),
+        (contract.max_rows > settings.max_rows, "so many rows are not allowed here"),
+        (not contract.ridge > 0, "a run needs a positive ridge penalty"),
+        (contract.granularity < 1, "a run needs a granularity of at least one point"),
+        (not 1 <= contract.max_columns <= 4096, "max_columns is out of range"),  # noqa: PLR2004
+        (
+            own not in {entry.party for entry in contract.roster},
+            "this node is not on the run's roster",
+        ),
+    )
+    for broken, sentence in rules:
+        if broken:
+            raise RefusedError(sentence)
+
+
+def _polish(settings: TrainingSettings) -> bool:
+    return settings.allow_polish or settings.allow_exact
+
+
+def check_roster(contract: RunContract, registry: Registry) -> None:
+    """Refuse a roster whose names or fingerprints are not the registered ones."""
+    names = [entry.party for entry in contract.roster]
+    if names != sorted(set(names)) or contract.label_holder not in names:
+        raise RefusedError("the run's roster is not in order")
+    for entry in contract.roster:
+        record = registry.party(entry.party)
+        if Role.DATA_HOLDER not in record.roles:
+            raise RefusedError("the run's roster names a party that holds no data")
+        if record.key.fingerprint != entry.fingerprint:
+            raise RefusedError("a fingerprint on the run's roster is not the pinned one")

@@ -1,0 +1,49 @@
+"""The node's local web application: pages for its operator, REST for its systems.
+
+Meant for the loopback or the institution's intranet. Everything but the liveness and
+readiness probes, the sign-in page and the description of the interface needs the token.
+"""
+
+import time
+from typing import Final
+
+from veilscore.fault import Fault
+from veilscore.keys.errors import EntityIdError, LogStoreError
+from veilscore.node.errors import (
+    CoordinatorRefusedError,
+    HolderRefusedError,
+    RefusedError,
+    ScoringError,
+    ShelfError,
+)
+from veilscore.node.web.face import NodeFace
+from veilscore.node.web.pages import SITE, page_routes
+from veilscore.node.web.scores import readiness_route, score_routes
+from veilscore.runtime.web.sessions import Doorman
+from veilscore.runtime.web.shell import WebApp
+from veilscore.runtime.web.tokens import AccessToken
+
+_STATUSES: Final[dict[type[Fault], int]] = {
+    EntityIdError: 422,
+    RefusedError: 403,
+    HolderRefusedError: 403,
+    ScoringError: 502,
+    CoordinatorRefusedError: 502,
+    ShelfError: 500,
+    LogStoreError: 503,
+}
+
+
+def node_app(face: NodeFace, token: AccessToken, *, party: str, version: str) -> WebApp:
+    """Return the application of the node of ``party``."""
+    app = WebApp(
+        SITE,
+        version=version,
+        description="Joint credit scores under encryption, for this institution only.",
+        statuses=_STATUSES,
+    )
+    app.include_router(readiness_route(face))
+    app.include_router(score_routes(face, token))
+    doorman = Doorman(token, party, time.monotonic)
+    app.include_router(page_routes(face, app.pages, doorman))
+    return app

@@ -1,0 +1,149 @@
+"""What the node's pages and REST interface need of the node.
+
+Everything here is for the node's own institution: its operator, its loan system. None
+of it may reach another party. Times are ms since 1970.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from veilscore.keys.entity_ids import EntityKind
+from veilscore.models.vertical.evaluation import Evaluation
+from veilscore.node.scoring.requester import EntityScore
+from veilscore.runtime.web.language import gettext_noop
+from veilscore.v1.training_pb2 import RunContract
+
+# A refusal is logged where every auditor can read it, so its reason is one of these.
+REFUSAL_REASONS: Final = (
+    gettext_noop("The parties are not those that were agreed"),
+    gettext_noop("The clauses are not those that were agreed"),
+    gettext_noop("The data source is not ready"),
+    gettext_noop("Not at this time"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """The stream to the coordinator, or ``detail`` why there is none."""
+
+    connected: bool
+    since_ms: int
+    coordinator: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """The loaded snapshot of the data source; ``as_of`` is an ISO date or empty."""
+
+    name: str
+    rows: int
+    columns: int
+    rejected: int
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """A model on the shelf; evaluated only where the labels are."""
+
+    hash: bytes
+    run: str
+    added_ms: int
+    evaluation: Evaluation | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The run under way.
+
+    ``steps`` are all of its steps in order, ``fraction`` what is done of ``step``.
+    """
+
+    run: str
+    steps: tuple[str, ...]
+    step: str
+    fraction: float
+    started_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRun:
+    """A run that waits for this node's decision; ``digest`` is what will be logged."""
+
+    contract: RunContract
+    digest: bytes
+    proposed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event of this node; ``index`` is its entry in the log, None while pending."""
+
+    index: int | None
+    time_ms: int
+    kind: str
+    correlation: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """Everything the status page shows, taken at ``now_ms``.
+
+    ``log_address`` is where the coordinator's pages are; empty if not known.
+    """
+
+    party: str
+    version: str
+    now_ms: int
+    link: LinkState
+    supernode_online: bool
+    certificate_days: int
+    log_address: str = ""
+    source: SourceState | None = None
+    models: tuple[ModelState, ...] = ()
+    run: RunState | None = None
+    pending: tuple[PendingRun, ...] = ()
+    events: tuple[LoggedEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreReply:
+    """Joint scores in the order of the request, and the model they are of."""
+
+    model: bytes
+    scores: Sequence[EntityScore] = field(repr=False)
+
+
+class NodeFace(Protocol):
+    """The node as its pages see it; called from many threads at once.
+
+    Every method may raise a Fault.
+    """
+
+    def status(self) -> NodeStatus:
+        """Return the state of the node, without waiting for anybody."""
+        ...
+
+    def ready(self) -> Sequence[str]:
+        """Return why no score can be asked for now; nothing: one can."""
+        ...
+
+    def ask(
+        self,
+        entities: Sequence[tuple[EntityKind, str]],
+        model: bytes | None,
+        purpose: str,
+        consent: str,
+    ) -> ScoreReply:
+        """Ask for joint scores and wait for them; without a model, of the newest."""
+        ...
+
+    def approve(self, run: str) -> None:
+        """Let this node take part in a pending run."""
+        ...
+
+    def refuse(self, run: str, reason: str) -> None:
+        """Keep this node out of a pending run; ``reason`` becomes public."""
+        ...

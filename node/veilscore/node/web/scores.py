@@ -1,0 +1,180 @@
+"""The REST interface for the bank's own systems: scores and status.
+
+Ids come in over this interface and nothing of them goes out but the answer: no log,
+problem or address holds one. Whoever has the token spends this node's score budget.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from veilscore.keys.entity_ids import EntityKind, normalise
+from veilscore.keys.errors import EntityIdError
+from veilscore.node.scoring.settings import Purpose
+from veilscore.node.web.face import NodeFace, NodeStatus
+from veilscore.runtime.errors import RequestError
+from veilscore.runtime.web.problems import problem_responses
+from veilscore.runtime.web.tokens import AccessToken, require_token
+
+MAX_ENTITIES: Final = 1000
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Entity(_Message):
+    """A firm or a person."""
+
+    type: EntityKind = Field(
+        description="uscc: unified social credit code; resident: resident id; "
+        "opaque: any other agreed id"
+    )
+    id: str = Field(min_length=1, max_length=200, description="The id itself")
+
+
+class ScoreRequest(_Message):
+    """Which entities to score, and why one may."""
+
+    entities: list[Entity] = Field(
+        min_length=1, max_length=MAX_ENTITIES, description="Up to 1,000, each once"
+    )
+    purpose: Purpose = Field(description="Why it is asked; logged by every party")
+    consent: str = Field(
+        min_length=1,
+        max_length=200,
+        description="Reference of the consent; only a commitment to it is logged",
+    )
+    model: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="Hash of the model's manifest; without it the newest model",
+    )
+
+
+class Score(_Message):
+    """The joint score of one entity."""
+
+    type: EntityKind = Field(description="As in the request")
+    id: str = Field(description="As in the request")
+    score: int = Field(description="Points; more is better")
+    probability_of_default: float = Field(description="Between 0 and 1")
+    known: bool = Field(description="Whether this node's own data has the entity")
+
+
+class ScoreResponse(_Message):
+    """Scores in the order of the request."""
+
+    model: str = Field(description="Hash of the manifest of the model they are of")
+    scores: list[Score] = Field(description="One an entity")
+
+
+def score_routes(face: NodeFace, token: AccessToken) -> APIRouter:
+    """Return the routes under ``/v1``."""
+    router = APIRouter(
+        prefix="/v1",
+        dependencies=[Depends(require_token(token))],
+        responses=problem_responses(401),
+    )
+
+    @router.post(
+        "/scores",
+        summary="Ask for joint scores",
+        responses=problem_responses(403, 422, 502, 503),
+    )
+    def ask(request: ScoreRequest) -> ScoreResponse:
+        """Ask every data holder of the model, under encryption, and wait.
+
+        The request, each holder's decision and each answer are logged. If any holder
+        refuses or does not answer there is no score.
+        """
+        _check_ids(request.entities)
+        reply = face.ask(
+            [(entity.type, entity.id) for entity in request.entities],
+            bytes.fromhex(request.model) if request.model else None,
+            request.purpose,
+            request.consent,
+        )
+        return ScoreResponse(
+            model=reply.model.hex(),
+            scores=[
+                Score(
+                    type=entity.type,
+                    id=entity.id,
+                    score=found.score,
+                    probability_of_default=found.probability_of_default,
+                    known=found.known,
+                )
+                for entity, found in zip(request.entities, reply.scores, strict=True)
+            ],
+        )
+
+    @router.get("/status", summary="Read the state of the node")
+    def status() -> dict[str, object]:
+        """Return what the status page shows."""
+        return describe(face.status(), face.ready())
+
+    return router
+
+
+def readiness_route(face: NodeFace) -> APIRouter:
+    """Return the route that load balancers and monitors ask."""
+    router = APIRouter()
+
+    @router.get("/readyz", include_in_schema=False)
+    def ready(response: Response) -> dict[str, object]:
+        reasons = list(face.ready())
+        response.status_code = 503 if reasons else 200
+        return {"ready": not reasons, "reasons": reasons}
+
+    return router
+
+
+def _check_ids(entities: Sequence[Entity]) -> None:
+    """Raise RequestError that lists every id that is wrong or comes twice."""
+    found: dict[str, int] = {}
+    flaws: list[tuple[str, str]] = []
+    for index, entity in enumerate(entities):
+        pointer = f"/entities/{index}/id"
+        try:
+            first = found.setdefault(normalise(entity.type, entity.id), index)
+        except EntityIdError as error:
+            flaws.append((pointer, error.what))
+        else:
+            if first != index:
+                flaws.append((pointer, f"this is the entity of index {first} again"))
+    if flaws:
+        raise RequestError(
+            f"{len(flaws)} of {len(entities)} ids cannot be used",
+            items=tuple(flaws),
+            remedy="Correct or leave out these entities; nothing was asked.",
+        )
+
+
+def describe(status: NodeStatus, reasons: Sequence[str]) -> dict[str, object]:
+    """Return the status as JSON."""
+    return {
+        "party": status.party,
+        "version": status.version,
+        "ready": not reasons,
+        "reasons": list(reasons),
+        "link": asdict(status.link),
+        "supernode_online": status.supernode_online,
+        "certificate_days": status.certificate_days,
+        "source": asdict(status.source) if status.source else None,
+        "models": [
+            {
+                "hash": model.hash.hex(),
+                "run": model.run,
+                "added_ms": model.added_ms,
+                "evaluation": asdict(model.evaluation) if model.evaluation else None,
+            }
+            for model in status.models
+        ],
+        "run": asdict(status.run) if status.run else None,
+        "pending": [pending.contract.run for pending in status.pending],
+        "events": [asdict(event) for event in status.events],
+    }

@@ -1,0 +1,107 @@
+"""Killed processes, unknown keys and taken ports under real Flower."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.integration.flower_lab import (
+    BUSY,
+    HOST,
+    NAMES,
+    Lab,
+    eventually,
+    free_port,
+    running_lab,
+)
+
+from veilscore.coordinator.fleet import Fleet, StepReply
+from veilscore.keys.certificates import FlowerKey
+from veilscore.node.supernode import SuperNode, SuperNodeConfig
+from veilscore.runtime.errors import ConfigError, PortInUseError
+from veilscore.runtime.supervise import port_is_free
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+def test_a_killed_supernode_comes_back(lab: Lab) -> None:
+    node = lab.nodes["bank"]
+    first = node.process.pid
+    assert first
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: node.process.pid not in (None, first))
+    assert node.deaths == [-signal.SIGKILL]
+    eventually(lambda: "SuperNode ID" in last_log(node.state / "flower"))
+    reply = lab.call("after", "counts", {"bank": b"again"})["bank"]
+    assert reply.payload == b"counts:again"
+
+
+def last_log(home: Path) -> str:
+    """What the SuperNode wrote since its last start."""
+    return (home / "supernode.log").read_text().rsplit("Starting Flower", 1)[-1]
+
+
+def test_a_killed_superlink_comes_back_in_the_middle_of_a_step(lab: Lab) -> None:
+    first = lab.superlink.pid
+    assert first
+    replies: dict[str, StepReply] = {}
+    BUSY.clear()
+
+    def kill_when_busy() -> None:
+        BUSY.wait(30)
+        os.kill(first, signal.SIGKILL)
+
+    def director(fleet: Fleet) -> None:
+        # The handlers take 2 s: their answers find no SuperLink.
+        threading.Thread(target=kill_when_busy).start()
+        replies.update(fleet.call("hang", dict.fromkeys(NAMES, b"on"), timeout_s=50))
+
+    lab.lead("survivor", director)
+    assert [reply.payload for reply in replies.values()] == [b"hang:on"] * 2
+    assert lab.deaths == [-signal.SIGKILL]
+
+
+def test_an_unregistered_key_stays_outside(lab: Lab, tmp_path: Path) -> None:
+    deaths: list[int] = []
+    stranger = SuperNode(
+        SuperNodeConfig(f"{HOST}:{lab.port}", free_port(), tmp_path),
+        flower_key=FlowerKey.generate().private_openssh(),
+        ca_certificates=lab.authority,
+        on_death=deaths.append,
+    )
+    stranger.start()
+    stranger.go()
+    eventually(lambda: deaths)
+    stranger.stop()
+    assert "Failed to activate" in (tmp_path / "flower" / "supernode.log").read_text()
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        port: int = other.getsockname()[1]
+        node = SuperNode(
+            SuperNodeConfig(f"{HOST}:1", port, tmp_path),
+            flower_key=b"",
+            ca_certificates=b"",
+            on_death=lambda _status: None,
+        )
+        with pytest.raises(PortInUseError, match=str(port)) as caught:
+            node.start()
+        node.stop()
+    assert not list(tmp_path.rglob("secrets"))
+    assert str(port) in caught.value.remedy
+    port_is_free(HOST, port)
+
+
+def test_an_address_of_another_machine_is_a_mistake_in_the_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1"):
+        port_is_free("192.0.2.1", 9)
