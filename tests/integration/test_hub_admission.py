@@ -7,6 +7,7 @@ from collections.abc import Generator
 import grpc
 import psutil
 import pytest
+
 from tests.integration.hub_world import (
     AUDITOR,
     COORDINATOR,
@@ -14,7 +15,6 @@ from tests.integration.hub_world import (
     World,
     world,
 )
-
 from veilscore.coordinator.relay import BROKE_RULES, REFUSED
 from veilscore.fault import Fault
 from veilscore.keys.authority import DevelopmentAuthority

@@ -37,3 +37,20 @@ class ReplacedError(CoordinatorError):
     """A stream whose party opened another one."""
 
     code = "replaced"
+
+
+class ContractError(RunError):
+    """A contract that no node need be asked about."""
+
+    code = "contract"
+    exit_code = 2
+
+
+class PartyStoppedError(RunError):
+    """A party that refused or failed a step; ``reason`` is the stable code it gave."""
+
+    def __init__(self, what: str, *, reason: str, party: str, place: str) -> None:
+        super().__init__(
+            what, party=party, place=place, remedy="See that node's status page."
+        )
+        self.reason = reason

@@ -70,3 +70,9 @@ class ShelfError(NodeError):
     """A trained model that cannot be stored, read or trusted."""
 
     code = "shelf"
+
+
+class AwaitingApprovalError(NodeError):
+    """A run that waits for this node's operator; asked again, it may be approved."""
+
+    code = "awaiting-approval"

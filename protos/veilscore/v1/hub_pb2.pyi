@@ -201,7 +201,9 @@ class Hello(_message.Message):
     session: _builtins.bytes
     """Random per process of the party; a resumed stream repeats it."""
     hub_session: _builtins.bytes
-    """Random per process of the hub; a party that resumes repeats what it saw."""
+    """Random per session at the hub; a party that resumes repeats what it saw, so
+    that a session the hub has given up is never mistaken for a living one.
+    """
     received: _builtins.int
     """Last reliable seq received from the other side in this session."""
     version: _builtins.str

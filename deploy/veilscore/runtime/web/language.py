@@ -60,14 +60,14 @@ class Language:
 
     def duration(self, ms: int) -> str:
         """Write roughly how long something lasted."""
-        return format_timedelta(ms / 1000, locale=self.locale)
+        return format_timedelta(ms // 1000, locale=self.locale)
 
 
 def load_languages(catalogues: Iterable[Path]) -> dict[str, Language]:
     """Return the languages by tag; later catalogues add to earlier ones."""
     chinese = _read_catalogues(catalogues)
     return {
-        CHINESE: Language(CHINESE, "中文", Locale("zh", "CN"), chinese),
+        CHINESE: Language(CHINESE, "中文", Locale.parse("zh_CN"), chinese),
         ENGLISH: Language(ENGLISH, "English", Locale("en"), NullTranslations()),
     }
 
@@ -95,16 +95,13 @@ def choose_language(asked: Iterable[str], accept: str, tags: Collection[str]) ->
         if choice in tags:
             return choice
     by_prefix = {tag.partition("-")[0]: tag for tag in tags}
-    ranges = [
-        _RANGE.fullmatch(part.strip()) for part in accept[:_LONGEST_HEADER].split(",")
-    ]
-    weighed = [(float(r[2] or 1), r[1].lower()) for r in ranges if r]
-    known = [
-        (weight, prefix) for weight, prefix in weighed if weight and prefix in by_prefix
-    ]
-    # Of equal weights the first counts: max returns it.
-    best = max(known, key=lambda each: each[0], default=(0, ""))[1]
-    return by_prefix.get(best, CHINESE)
+    weights: dict[str, float] = {}
+    for part in accept[:_LONGEST_HEADER].split(","):
+        found = _RANGE.fullmatch(part.strip())
+        if found and found[1].lower() in by_prefix:
+            weights.setdefault(found[1].lower(), float(found[2] or 1))
+    best = max(weights, key=weights.__getitem__, default="")  # of equals the first
+    return by_prefix[best] if weights.get(best) else CHINESE
 
 
 def local_time(ms: int) -> datetime:

@@ -4,11 +4,11 @@ A site has a folder with ``templates/`` and ``zh_CN.po``; both come on top of th
 here. Templates get every value from the route and ask for nothing themselves.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -68,20 +68,25 @@ class Pages:
         request: Request,
         template: str,
         *,
-        status: int = 200,
+        http: int = 200,
         **values: object,
     ) -> HTMLResponse:
-        """Return a page; a choice of language in the address is remembered."""
+        """Return a page with HTTP status ``http``.
+
+        A choice of language in the address is remembered.
+        """
         language = self.language(request)
         page = self._environments[language.tag].get_template(template)
         html = page.render(
             language=language,
-            languages=self._languages.values(),
             here=request.url.path,
-            switch=lambda tag: _switch(request, tag),
+            switches=[
+                (other, _address_in(request, other.tag))
+                for other in self._languages.values()
+            ],
             **values,
         )
-        response = HTMLResponse(html, status)
+        response = HTMLResponse(html, http)
         if request.query_params.get("lang") == language.tag:
             response.set_cookie(
                 _COOKIE, language.tag, max_age=_YEAR_S, samesite="lax", httponly=True
@@ -89,14 +94,14 @@ class Pages:
         return response
 
 
-def _switch(request: Request, tag: str) -> str:
-    """Return the reader's address with another language."""
+def _address_in(request: Request, tag: str) -> str:
+    """Return the reader's address in another language."""
     url = request.url.include_query_params(lang=tag)
     return f"{url.path}?{url.query}"
 
 
 def _environment(
-    folders: Iterable[Path], language: Language, values: Mapping[str, object]
+    folders: Iterable[Path], language: Language, values: Mapping[str, Any]
 ) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(list(folders)),
@@ -106,20 +111,25 @@ def _environment(
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.globals |= {
-        "gettext": language.translations.gettext,
-        "ngettext": language.translations.ngettext,
-        **values,
-    }
-    environment.filters |= {
+
+    def word(name: str) -> str:
+        return language.text(word_of(name))
+
+    filters: dict[str, Callable[..., object]] = {
         "number": language.number,
         "figure": language.figure,
         "percent": language.percent,
         "duration": language.duration,
-        "word": lambda name: language.text(word_of(name)),
+        "word": word,
         "local": local_time,
         "offset": _offset,
     }
+    environment.filters.update(filters)
+    texts: dict[str, Any] = {
+        "gettext": language.translations.gettext,
+        "ngettext": language.translations.ngettext,
+    }
+    environment.globals.update(texts, **values)
     return environment
 
 

@@ -87,14 +87,14 @@ def answer_problems(
     table = {**_STATUSES, **statuses}
 
     def respond(request: Request, problem: Problem) -> Response:
-        headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None  # noqa: PLR2004 - RFC 9110, section 11.6.1
+        unauthorized = problem.status == HTTPStatus.UNAUTHORIZED
         if _wants_page(request):
-            page = "unauthorized.html" if problem.status == 401 else "problem.html"
-            return pages.render(request, page, status=problem.status, problem=problem)
+            page = "unauthorized.html" if unauthorized else "problem.html"
+            return pages.render(request, page, http=problem.status, problem=problem)
         return JSONResponse(
             problem.model_dump(exclude_defaults=True),
             problem.status,
-            headers,
+            {"WWW-Authenticate": "Bearer"} if unauthorized else None,
             "application/problem+json",
         )
 

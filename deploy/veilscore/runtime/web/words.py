@@ -1,4 +1,4 @@
-"""What names on the wire are called on a page: events, fields, clauses, steps, roles."""
+"""What names on the wire are called on a page."""
 
 from collections.abc import Mapping
 from typing import Final

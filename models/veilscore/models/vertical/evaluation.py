@@ -4,7 +4,9 @@ Runs at the label holder, on scores and labels it already has; the figures stay
 there unless its operator shows them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,18 @@ class Evaluation:
     brier: float
     alone_auc: float
     alone_ks: float
+
+    @classmethod
+    def of(cls, figures: Mapping[str, str | int | float | bool]) -> Self:
+        """Read what ``dataclasses.asdict`` made of an evaluation."""
+        return cls(
+            rows=int(figures["rows"]),
+            on_holdout=bool(figures["on_holdout"]),
+            **{
+                name: float(figures[name])
+                for name in ("auc", "ks", "brier", "alone_auc", "alone_ks")
+            },
+        )
 
 
 def evaluate(

@@ -1,52 +1,43 @@
 """The scoring desk: one object through which a node asks for scores and answers.
 
-It ties the cores ``holder`` and ``requester`` to the link, the keys and the log. The
-link's thread is never blocked: envelopes are opened one after the other on a thread of
-the desk, queries are answered on a few more, ``ask`` waits on its caller's thread.
+It ties the asking and the answering edge to the link and keeps the node's receiving
+key published. The link's thread is never blocked: envelopes are opened one after the
+other on a thread of the desk, queries are answered on a few more, ``ask`` waits on its
+caller's thread.
 """
 
 import hashlib
 import logging
-import math
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Sequence
 from threading import Lock, Timer
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from veilscore.fault import Fault
-from veilscore.keys.errors import KeystoreError
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
-from veilscore.keys.receiving import SCORE, PeerKeys
+from veilscore.keys.receiving import SCORE
 from veilscore.keys.registry import Registry
 from veilscore.keys.sealing import Opener, Sealer
 from veilscore.node.columns import Columns
-from veilscore.node.errors import ScoringError
 from veilscore.node.scoring.answering import Answering
+from veilscore.node.scoring.asking import Asking
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.post import MAX_BYTES, HubLink, Post
-from veilscore.node.scoring.query import MAX_AHEAD_S, NONCE_BYTES
 from veilscore.node.scoring.receipts import Receipts
 from veilscore.node.scoring.receiving_keys import ScoreKeys
-from veilscore.node.scoring.requester import EntityScore, JointRequest, write_query
+from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.scoring.settings import Purpose, ScoringSettings
 from veilscore.node.scoring.table import Table
-from veilscore.node.shelf import Shelf, ShelvedModel
-from veilscore.v1.audit_pb2 import KeyPublished, ScoreRequested
+from veilscore.node.shelf import Shelf
+from veilscore.v1.audit_pb2 import KeyPublished
 from veilscore.v1.hub_pb2 import SignedKey
-from veilscore.v1.score_pb2 import ScoreMessage, ScoreQuery
 
 REPUBLISH_S: Final = 1800.0
-# A minute less than holders accept: clocks differ.
-LONGEST_WAIT_S: Final = MAX_AHEAD_S - 60
+_SEND_S: Final = 30.0
 _ANSWERING_THREADS: Final = 4
 _MOST_WAITING: Final = 64
 
@@ -57,8 +48,8 @@ class ScoringDesk:
     """Asks for and answers joint scores in the name of one party.
 
     ``private`` is the Paillier key that scores are decrypted with; a party without one
-    only answers. The owner replaces ``registry`` when it gets a newer one, and calls
-    ``publish_keys`` whenever the node has attached: the hub keeps no keys on disk.
+    only answers. The owner calls ``publish_keys`` whenever the node has attached: the
+    hub keeps no keys on disk.
     """
 
     def __init__(
@@ -78,37 +69,43 @@ class ScoringDesk:
         receipts: Receipts,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.registry = registry
-        self._party = party
-        self._settings = settings
-        self._private = private
         self._link = link
-        self._shelf = shelf
-        self._table = Table(columns)
-        self._workers = workers
-        self._ledger = ledger
-        self._receipts = receipts
         self._clock = clock
+        self._receipts = receipts
+        self._paillier_bits = private.public.bits if private else 0
         modulus = private.public.n if private else None
         self._keys = ScoreKeys(keystore, signer, party, modulus)
         self._post = Post(
+            registry,
             link,
             Sealer(signer, party, ledger.marks),
             Opener(party, SCORE, self._keys.by_id, ledger.marks, MAX_BYTES),
         )
-        self._answering = Answering(
-            party,
-            settings,
-            shelf,
-            self._table,
-            workers,
-            self._keys,
-            ledger,
-            receipts,
-            clock,
+        table = Table(columns)
+        self._asking = Asking(
+            party=party,
+            max_entities=settings.max_entities,
+            private=private,
+            shelf=shelf,
+            table=table,
+            workers=workers,
+            ledger=ledger,
+            receipts=receipts,
+            post=self._post,
+            clock=clock,
         )
-        # What came for our requests, by query digest; None: the desk is closing.
-        self._asked: dict[bytes, SimpleQueue[tuple[str, ScoreMessage] | None]] = {}
+        self._answering = Answering(
+            party=party,
+            settings=settings,
+            shelf=shelf,
+            table=table,
+            workers=workers,
+            keys=self._keys,
+            ledger=ledger,
+            receipts=receipts,
+            clock=clock,
+        )
+        # One thread: envelopes open in the order of their sequence numbers only.
         self._opening = Lane("score-opening", threads=1, most=_MOST_WAITING)
         self._serving = Lane(
             "score-answering", threads=_ANSWERING_THREADS, most=_MOST_WAITING
@@ -125,6 +122,10 @@ class ScoringDesk:
         """
         self._schedule()
         self._link.publish(self._keys.current(self._clock(), self._announce))
+
+    def renew_registry(self, registry: Registry) -> None:
+        """Go by this registry from now on."""
+        self._post.registry = registry
 
     def on_envelope(self, sender: str, data: bytes) -> None:
         """Take an envelope of purpose "score"; returns at once.
@@ -146,7 +147,8 @@ class ScoringDesk:
         """Return joint scores in the order of ``entities``, typed ids like "U:...".
 
         ``model`` is the SHA-256 of a manifest, by default the newest model's.
-        ``consent`` refers to the borrowers' consent in this party's own files.
+        ``consent`` refers to the borrowers' consent in this party's own files. Waits
+        for the answers, from any thread but the link's.
 
         Raises:
             EntityIdError: an id breaks the rules of its type or is named twice.
@@ -170,44 +172,37 @@ class ScoringDesk:
             self._closed = True
             if self._timer:
                 self._timer.cancel()
-        for waiting in list(self._asked.values()):
-            waiting.put(None)
+        self._asking.stop()
         self._opening.close()
         self._serving.close()
 
     def _receive(self, data: bytes) -> None:
-        sender, message = self._post.open(data, self.registry)
+        sender, message = self._post.open(data)
         match message.WhichOneof("body"):
             case "query":
                 self._serving.submit(self._serve, sender, message.query.body)
             case "answer":
-                self._hand_over(message.answer.digest, sender, message)
+                self._asking.hand_over(message.answer.digest, sender, message)
             case "refusal":
-                self._hand_over(message.refusal.digest, sender, message)
+                self._asking.hand_over(message.refusal.digest, sender, message)
             case None:
                 _LOG.warning("a score message of %s is empty", sender)
 
-    def _hand_over(self, digest: bytes, sender: str, message: ScoreMessage) -> None:
-        waiting = self._asked.get(digest)
-        if waiting is None:
-            _LOG.info("an answer of %s that nobody waits for", sender)
-        else:
-            waiting.put((sender, message))
-
     def _serve(self, sender: str, raw: bytes) -> None:
-        peers = self._post.peers(self.registry, self._clock())
+        peers = self._post.peers(self._clock())
         if sender not in peers:
             _LOG.warning("%s asks, but has no receiving key to answer to", sender)
             return
-        message = self._answering.answer(raw, self.registry.party(sender), peers)
+        record = self._post.registry.party(sender)
+        message = self._answering.answer(raw, record, peers)
         correlation = hashlib.sha256(raw).hexdigest()
-        self._post.send(peers[sender], message, correlation, LONGEST_WAIT_S)
+        self._post.send(peers[sender], message, correlation, _SEND_S)
 
     def _announce(self, key: SignedKey) -> None:
         published = KeyPublished(
             purpose=SCORE,
             digest=hashlib.sha256(key.body).digest(),
-            paillier_bits=self._private.public.bits if self._private else 0,
+            paillier_bits=self._paillier_bits,
         )
         self._receipts.record(published, "")
 

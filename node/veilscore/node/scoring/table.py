@@ -40,5 +40,5 @@ class Table:
 def _cells(feature: Feature) -> Column:
     if isinstance(feature, NumericColumn):
         return feature.values
-    levels = (*feature.levels, None)  # code -1 is the last: missing
-    return [levels[code] for code in feature.codes]
+    levels: list[str | None] = [*feature.levels, None]  # code -1, missing: the last
+    return [levels[int(code)] for code in feature.codes]

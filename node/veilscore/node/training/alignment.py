@@ -97,9 +97,10 @@ def _own_positions(
 ) -> Alignment:
     """Put the coordinator's answer back into the order of the own rows."""
     positions, rows = np.array(reply.positions.positions), reply.positions.rows
-    if len(positions) != len(order) or not (
-        (positions >= -1) & (positions < rows)
-    ).all():
+    if (
+        len(positions) != len(order)
+        or not ((positions >= -1) & (positions < rows)).all()
+    ):
         raise ProtocolError("positions that do not fit the set", party=coordinator)
     unshuffled = np.full(len(order), -1, dtype=np.int64)
     unshuffled[order] = positions

@@ -9,7 +9,6 @@ import numpy as np
 
 from veilscore.models.binning import MISSING, Bins, fit_categorical, fit_numeric
 from veilscore.models.scorecard import Card, Feature
-from veilscore.models.vertical.ports import Codes
 from veilscore.models.vertical.run import RunColumns
 from veilscore.models.vertical.solution import Solution
 from veilscore.node.columns import Columns, NumericColumn
@@ -32,9 +31,8 @@ class BinnedColumns:
         """
         known = np.nonzero(alignment.positions >= 0)[0]
         places = alignment.positions[known]
-        codes: Codes = np.full(
-            (alignment.rows, len(source.features)), MISSING, dtype=np.uint16
-        )
+        shape = (alignment.rows, len(source.features))
+        codes = np.full(shape, MISSING, dtype=np.uint16)
         bins: list[Bins] = []
         for index, feature in enumerate(source.take(known).features):
             if isinstance(feature, NumericColumn):

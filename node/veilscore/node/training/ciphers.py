@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class OwnPaillier:
-    """This node's key pair; see ``ports.OwnKey``."""
+    """Own key pair; see ``ports.OwnKey``."""
 
     private: PrivateKey
     workers: PaillierWorkers

@@ -94,4 +94,6 @@ def check_roster(contract: RunContract, registry: Registry) -> None:
         if Role.DATA_HOLDER not in record.roles:
             raise RefusedError("the run's roster names a party that holds no data")
         if record.key.fingerprint != entry.fingerprint:
-            raise RefusedError("a fingerprint on the run's roster is not the pinned one")
+            raise RefusedError(
+                "the run's roster holds a key that is not the registered one"
+            )

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from veilscore.keys import masks
+from veilscore.keys.errors import InvalidKeyError
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.public import PublicKey
@@ -29,7 +30,7 @@ from veilscore.keys.sealing import Opener, Sealer
 from veilscore.models import card_file
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
-from veilscore.models.vertical.run import Terms
+from veilscore.models.vertical.run import RunColumns, Terms
 from veilscore.models.vertical.script import Arrived, Await, Script, Send
 from veilscore.node.columns import Columns
 from veilscore.node.errors import RefusedError, TrainingError
@@ -79,24 +80,37 @@ class FinishedModel:
 
 @dataclass(slots=True)
 class RunSession:
-    """This node's part in one run."""
+    """One run as this node takes part in it."""
 
     around: Surroundings
     contract: RunContract
     contract_bytes: bytes
     mailbox: Mailbox = field(default_factory=Mailbox)
     step: str = "join"
+    started: float = field(default_factory=time.time)
     progress: tuple[int, int] = (0, 0)
     finished: FinishedModel | None = None
     _keys: ReceivingKeys = field(default_factory=ReceivingKeys.generate)
     _peers: dict[str, PeerKeys] = field(default_factory=dict[str, PeerKeys])
     _sealer: Sealer = field(init=False)
     _opener: Opener = field(init=False)
-    _sent: "list[bytes]" = field(default_factory=list[bytes])
+    _sent: list[bytes] = field(default_factory=list[bytes])
     _sent_bytes: int = 0
     _binned: BinnedColumns | None = None
     _role: FeatureHolder | LabelHolder | None = None
     _card: bytes = b""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the run; 0 before they are known."""
+        return self._binned.columns.rows if self._binned else 0
+
+    @property
+    def parties(self) -> set[str]:
+        """Everybody this node waits for in the run."""
+        return {entry.party for entry in self.contract.roster} | {
+            self.around.coordinator
+        }
 
     # -- joining ---------------------------------------------------------------
 
@@ -172,7 +186,7 @@ class RunSession:
         if alignment.rows > self.contract.max_rows:
             raise RefusedError("the run has more rows than its contract allows")
         self._binned = BinnedColumns.of(source, alignment)
-        self._role = self._take_role(alignment)
+        self._role = self._take_role(alignment, self._binned.columns)
 
     def _meet(self) -> None:
         """Fetch and verify the run keys of everybody on the roster."""
@@ -191,11 +205,11 @@ class RunSession:
                 remedy="look at that node's status page and start the run again",
             )
 
-    def _take_role(self, alignment: Alignment) -> FeatureHolder | LabelHolder:
-        assert self._binned is not None  # noqa: S101 - set by the only caller
+    def _take_role(
+        self, alignment: Alignment, columns: RunColumns
+    ) -> FeatureHolder | LabelHolder:
         around, terms = self.around, Terms(self.contract)
         own = OwnPaillier(around.private_key, around.workers, self._show)
-        columns = self._binned.columns
         if around.party == self.contract.label_holder:
             labels = self._labels(alignment)
             return LabelHolder(around.party, terms, columns, labels, own)
@@ -220,8 +234,8 @@ class RunSession:
         blob = modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")
         try:
             return PublicKey.from_bytes(blob, minimum_bits=self.contract.key_bits)
-        except Exception as error:
-            raise TrainingError(f"offers an unusable key: {error}", party=name) from error
+        except InvalidKeyError as error:
+            raise TrainingError(error.what, party=name, remedy=error.remedy) from error
 
     def _mask_context(self) -> bytes:
         """Bind masks to contract, roster and every party's fresh nonce and key."""
@@ -279,7 +293,9 @@ class RunSession:
             or [entry.card for entry in own] != [digest]
         ):
             raise RefusedError("the manifest does not describe this run's model")
-        evaluation = getattr(self._role, "evaluation", None)
+        evaluation = (
+            self._role.evaluation if isinstance(self._role, LabelHolder) else None
+        )
         self.finished = FinishedModel(
             manifest, self._card, asdict(evaluation) if evaluation else None
         )

@@ -21,6 +21,7 @@ from veilscore.runtime.errors import RequestError
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.runtime.web.pages import Pages, Site
 from veilscore.runtime.web.sessions import Doorman, check_csrf, read_form
+from veilscore.v1.training_pb2 import RunContract
 
 SITE: Final = Site(
     name=gettext_noop("Node"),
@@ -30,7 +31,12 @@ SITE: Final = Site(
         ("/api", gettext_noop("REST interface")),
     ),
 )
-
+# The parties stand in a table of their own.
+_CLAUSES: Final = [
+    field.name
+    for field in RunContract.DESCRIPTOR.fields
+    if field.name not in {"run", "roster", "label_holder"}
+]
 _Form = Annotated[Mapping[str, str], Depends(read_form)]
 
 
@@ -85,6 +91,7 @@ def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
             session=session,
             pending=_pending(face, run),
             party=face.status().party,
+            clauses=_CLAUSES,
             reasons=REFUSAL_REASONS,
         )
 

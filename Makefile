@@ -1,0 +1,37 @@
+# Two commands do everything: `make demo` shows the product, `make test` proves it.
+# Both set up their own environment in .venv.
+BIN := .venv/bin
+DATA := $(wildcard ../shared/data)
+export VEILSCORE_DATA := $(DATA)
+
+.PHONY: demo test check bench soak protos setup setup-dev
+
+demo: setup
+	$(BIN)/veilscore demo
+
+test: setup-dev check
+	$(BIN)/pytest
+
+check: setup-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint
+	deploy/protos.sh --check
+
+bench: setup-dev
+	$(BIN)/python -m tests.bench
+
+soak: setup-dev
+	$(BIN)/pytest --soak
+
+protos: setup-dev
+	deploy/protos.sh
+
+setup:
+	@deploy/setup.sh
+
+setup-dev:
+	@deploy/setup.sh dev

@@ -1,0 +1,176 @@
+"""What a run may do: from the operator's TOML to the contract every node approves.
+
+Everything that can be known to be wrong before a node is asked is refused here, all
+problems in one error. What each node allows, its own policy decides.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from veilscore.coordinator.errors import ContractError
+from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
+from veilscore.keys.registry import Registry, Role
+from veilscore.models.errors import BoundError
+from veilscore.models.vertical.layout import CrossLayout, RowLayout
+from veilscore.runtime.errors import ConfigError
+from veilscore.runtime.settings import Settings, load
+from veilscore.v1.training_pb2 import RosterEntry, RunContract
+
+_WHOLE_UNION = -1.0  # how the wire says cover = "union"
+_EXACT_STEPS = 8  # bring the largest difference of a PD below 1e-4 on the test data
+
+_Positive = Annotated[float, Field(gt=0, lt=math.inf)]
+_NotNegative = Annotated[float, Field(ge=0, lt=math.inf)]
+_Points = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class ScaleSettings(Settings):
+    """``[scale]``: how odds become points."""
+
+    base_points: _Points = 600
+    base_odds: _Positive = 20.0
+    points_to_double_odds: _Positive = 40.0
+
+
+class ContractSettings(Settings):
+    """A contract as its author writes it."""
+
+    label_holder: str
+    feature_holders: tuple[str, ...]
+    key_bits: Annotated[int, Field(ge=MINIMUM_BITS, le=MAXIMUM_BITS)] = DEFAULT_BITS
+    cover: Literal["union"] | float = "union"
+    min_count: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    count_epsilon: _NotNegative = 0.0
+    polish: Annotated[int | None, Field(ge=0, le=100)] = None
+    noise: _NotNegative = 0.0
+    exact: bool = False
+    ridge: _Positive = 10.0
+    max_columns: Annotated[int, Field(ge=1, le=4096)] = 64
+    max_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 200_000
+    granularity: _Points = 1
+    allow_two_party: bool = False
+    scale: ScaleSettings = ScaleSettings()
+
+    @field_validator("cover", mode="before")
+    @classmethod
+    def _union_or_ratio(cls, value: object) -> object:
+        match value:
+            case bool():  # which Python takes for a number
+                pass
+            case "union":
+                return value
+            case int() | float() if 0 <= value < math.inf:
+                return value
+            case _:
+                pass
+        raise ValueError('should be "union" or unlabelled rows per labelled row')
+
+    @property
+    def steps(self) -> int:
+        """Polish or exact steps, the default filled in."""
+        if self.polish is None:
+            return _EXACT_STEPS if self.exact else 0
+        return self.polish
+
+
+def read_contract(path: Path, registry: Registry, run: str) -> RunContract:
+    """Return the contract of run ``run`` that a file asks for.
+
+    Raises ContractError naming every key that is wrong, and what to do about it.
+    """
+    try:
+        asked = load(path, ContractSettings)
+    except ConfigError as error:
+        raise ContractError(error.what, place=str(path), remedy=error.remedy) from error
+    problems = [*_clauses(asked), *_parties(asked, registry)]
+    if problems:
+        raise ContractError(
+            "; ".join(what for what, _ in problems),
+            place=str(path),
+            remedy=" ".join(dict.fromkeys(remedy for _, remedy in problems)),
+        )
+    fingerprints = registry.fingerprints()
+    return RunContract(
+        run=run,
+        roster=[
+            RosterEntry(party=name, fingerprint=fingerprints[name])
+            for name in sorted((asked.label_holder, *asked.feature_holders))
+        ],
+        label_holder=asked.label_holder,
+        key_bits=asked.key_bits,
+        cover_ratio=_WHOLE_UNION if asked.cover == "union" else asked.cover,
+        min_count=asked.min_count,
+        count_epsilon=asked.count_epsilon,
+        polish_steps=asked.steps,
+        polish_noise=asked.noise,
+        exact=asked.exact,
+        ridge=asked.ridge,
+        max_columns=asked.max_columns,
+        max_rows=asked.max_rows,
+        base_points=asked.scale.base_points,
+        base_odds=asked.scale.base_odds,
+        points_to_double_odds=asked.scale.points_to_double_odds,
+        granularity=asked.granularity,
+        allow_two_party=asked.allow_two_party,
+    )
+
+
+def _clauses(asked: ContractSettings) -> Iterator[tuple[str, str]]:
+    """Yield what contradicts itself, and its remedy."""
+    if asked.exact and asked.steps < 1:
+        yield "`exact` needs steps but `polish` is 0", "Remove `polish`."
+    if asked.exact and asked.noise > 0:
+        yield "`exact` steps carry no `noise`", "Remove `noise` or `exact`."
+    if asked.steps and not asked.exact and asked.noise <= 0:
+        yield (
+            "`polish` steps without `noise` disclose rows to the label holder",
+            "Set `noise`, or `exact = true` if all parties agree to that.",
+        )
+    if not asked.steps and asked.noise > 0:
+        yield "`noise` is for `polish` steps and there are none", "Remove `noise`."
+    if asked.key_bits % 2:
+        yield "`key_bits` is odd", f"Set `key_bits = {DEFAULT_BITS}`."
+    modulus = 1 << (asked.key_bits - 1)  # the smallest of that many bits
+    columns = asked.max_columns
+    try:
+        RowLayout.plan(asked.max_rows, columns, columns, modulus)
+        CrossLayout.plan(asked.max_rows, columns, columns, modulus)
+    except BoundError:
+        yield (
+            "sums over `max_rows` and `max_columns` do not fit `key_bits`",
+            "Lower `max_rows` or `max_columns`, or use larger keys.",
+        )
+
+
+def _parties(asked: ContractSettings, registry: Registry) -> Iterator[tuple[str, str]]:
+    """Yield who may not be in the run, and the remedy."""
+    features = asked.feature_holders
+    if not features:
+        yield "`feature_holders` names nobody", "Name at least two feature holders."
+    if len(set(features)) != len(features):
+        yield "`feature_holders` names a party twice", "Name each party once."
+    if asked.label_holder in features:
+        yield (
+            f"the label holder {asked.label_holder} is among `feature_holders`",
+            "Name it as `label_holder` only; its own columns are used anyway.",
+        )
+    if len(features) == 1 and not asked.allow_two_party:
+        yield (
+            "with one feature holder everything joint is its own by subtraction",
+            "Name another, or set `allow_two_party = true` if both parties agree.",
+        )
+    holders = {
+        record.name for record in registry.records if Role.DATA_HOLDER in record.roles
+    }
+    known = ", ".join(sorted(holders)) or "nobody is registered"
+    named = {"label_holder": (asked.label_holder,), "feature_holders": features}
+    for key, names in named.items():
+        for name in sorted(set(names) - holders):
+            yield (
+                f"`{key}` names {name[:40]!r}, which is no registered data holder",
+                f"Name some of: {known}.",
+            )

@@ -1,0 +1,57 @@
+"""``node.toml``: everything an operator sets, read once at start.
+
+Secrets are paths to files, never values.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from veilscore.keys.paillier.public import DEFAULT_BITS
+from veilscore.node.scoring.settings import ScoringSettings
+from veilscore.node.sources.settings import SourceSettings
+from veilscore.node.training.policy import TrainingSettings
+from veilscore.runtime.settings import LocalPath, Settings, load
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class WebSettings(Settings):
+    """``[web]``: the operator's pages and the bank's REST API."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8081
+    token_file: LocalPath
+
+
+class FlowerSettings(Settings):
+    """``[flower]``: the SuperNode that this node starts."""
+
+    runtime_port: Port = 9101
+
+
+class NodeSettings(Settings):
+    """A node's file."""
+
+    party: str
+    state: LocalPath
+    passphrase_file: LocalPath
+    keystore: LocalPath
+    kit: LocalPath
+    coordinator_fingerprint_file: LocalPath
+    key_bits: int = DEFAULT_BITS
+    workers: Annotated[int, Field(ge=1, le=64)] = 1  # Paillier processes
+    web: WebSettings
+    flower: FlowerSettings = FlowerSettings()
+    source: SourceSettings | None = None  # a party without one only asks for scores
+    training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    pins: dict[str, str] = Field(
+        default_factory=dict
+    )  # party: fingerprint in hex, compared out of band
+
+
+def read(path: Path) -> NodeSettings:
+    """Load and check a node's file; raises ConfigError."""
+    return load(path, NodeSettings)

@@ -1,0 +1,163 @@
+"""The node as its own operator and its own systems see it.
+
+Answers the pages and the REST interface (``web``) from the running service. Nothing
+here reaches another party, except a score request that the institution itself makes.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import get_args
+
+from veilscore.keys.entity_ids import EntityKind, normalise
+from veilscore.models.vertical.evaluation import Evaluation
+from veilscore.models.vertical.run import steps
+from veilscore.node.config import NodeSettings
+from veilscore.node.errors import RefusedError, ScoringError
+from veilscore.node.scoring.settings import Purpose
+from veilscore.node.service import VERSION, NodeService
+from veilscore.node.shelf import ShelvedModel
+from veilscore.node.web.face import (
+    LinkState,
+    ModelState,
+    NodeStatus,
+    PendingRun,
+    RunState,
+    ScoreReply,
+    SourceState,
+)
+
+DAY_S = 86400.0
+
+
+class OperatorView:
+    """Implements ``web.face.NodeFace``."""
+
+    def __init__(self, service: NodeService) -> None:
+        self._service = service
+
+    def status(self) -> NodeStatus:
+        """Return the state of the node, without waiting for anybody."""
+        service, now = self._service, time.time()
+        connected, detail, since = service.link_state
+        return NodeStatus(
+            party=service.settings.party,
+            version=VERSION,
+            now_ms=_ms(now),
+            link=LinkState(
+                connected=connected,
+                since_ms=_ms(since),
+                coordinator=service.kit.registry.coordinator.name,
+                detail="" if connected else detail,
+            ),
+            supernode_online=service.supernode.pid is not None,
+            certificate_days=int((service.certificate.not_after - now) // DAY_S),
+            log_address=service.kit.addresses.get("web", ""),
+            source=self._source(),
+            models=tuple(_model(model) for model in service.shelf.list()),
+            run=self._run(),
+            pending=tuple(
+                PendingRun(
+                    contract,
+                    hashlib.sha256(contract.SerializeToString()).digest(),
+                    _ms(now),
+                )
+                for contract in service.training.waiting()
+            ),
+        )
+
+    def ready(self) -> Sequence[str]:
+        """Return why this node cannot take part now; nothing: it can."""
+        connected, detail, _ = self._service.link_state
+        reasons: list[str] = []
+        if not connected:
+            reasons.append(f"no connection to the coordinator: {detail}")
+        if self._service.supernode.pid is None:
+            reasons.append("the SuperNode is not running")
+        return reasons
+
+    def ask(
+        self,
+        entities: Sequence[tuple[EntityKind, str]],
+        model: bytes | None,
+        purpose: str,
+        consent: str,
+    ) -> ScoreReply:
+        """Ask for joint scores and wait for them; without a model, of the newest."""
+        service = self._service
+        if model is None:
+            newest = service.shelf.latest()
+            if newest is None:
+                raise ScoringError(
+                    "this node has no model yet",
+                    party=service.settings.party,
+                    remedy="train a model first; the status page lists models",
+                )
+            model = newest.hash
+        allowed: tuple[Purpose, ...] = get_args(Purpose)
+        if purpose not in allowed:
+            raise RefusedError(f"the purpose must be one of {', '.join(allowed)}")
+        scores = service.scoring.ask(
+            [normalise(kind, entity) for kind, entity in entities],
+            model=model,
+            purpose=allowed[allowed.index(purpose)],
+            consent=consent,
+        )
+        return ScoreReply(model, scores)
+
+    def approve(self, run: str) -> None:
+        """Let this node take part in a pending run."""
+        self._service.training.decide(run, approved=True)
+
+    def refuse(self, run: str, reason: str) -> None:
+        """Keep this node out of a pending run; ``reason`` becomes public."""
+        self._service.training.decide(run, approved=False, reason=reason)
+
+    def _source(self) -> SourceState | None:
+        service = self._service
+        if service.settings.source is None:
+            return None
+        columns, loaded = service.snapshot.columns, service.snapshot.loaded
+        return SourceState(
+            name=source_name(service.settings),
+            rows=len(columns),
+            columns=len(columns.features),
+            rejected=len(columns.rejected),
+            as_of=datetime.fromtimestamp(loaded, UTC).date().isoformat(),
+        )
+
+    def _run(self) -> RunState | None:
+        progress = self._service.training.progress()
+        if progress is None or progress.finished:
+            return None
+        return RunState(
+            run=progress.contract.run,
+            steps=tuple(steps(progress.contract)),
+            step=progress.step,
+            fraction=progress.done / progress.total if progress.total else 0.0,
+            started_ms=_ms(progress.started),
+        )
+
+
+def source_name(settings: NodeSettings) -> str:
+    """Return what the data source is called on the status page; never a password."""
+    source = settings.source
+    if source is None:
+        return ""
+    path = source.csv or source.parquet
+    return path.name if path else f"table {source.table}"
+
+
+def _model(model: ShelvedModel) -> ModelState:
+    found = model.evaluation
+    return ModelState(
+        hash=model.hash,
+        run=model.manifest.run,
+        added_ms=_ms(model.added),
+        evaluation=Evaluation.of(found) if found else None,
+    )
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

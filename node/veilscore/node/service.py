@@ -1,0 +1,255 @@
+"""The node's process: what an institution runs beside its data.
+
+Opens keys and data, dials out to the coordinator, starts the SuperNode and the Paillier
+workers, serves the operator's pages. Everything the parts know of each other is wired
+here; nothing else constructs them.
+"""
+
+import importlib.metadata
+import logging
+import threading
+import time
+from pathlib import Path
+
+from veilscore.fault import Fault
+from veilscore.keys.certificates import Certificate, TlsKey
+from veilscore.keys.identity import Signer
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.keys.receiving import SCORE
+from veilscore.keys.registry import Registry
+from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.note import NoteKey
+from veilscore.node import setup
+from veilscore.node.config import NodeSettings
+from veilscore.node.executor import Executor
+from veilscore.node.link import Link
+from veilscore.node.scoring.desk import ScoringDesk
+from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.receipts import Receipts
+from veilscore.node.shelf import Shelf
+from veilscore.node.snapshot import load_snapshot
+from veilscore.node.supernode import SuperNode, SuperNodeConfig
+from veilscore.node.training.desk import TrainingDesk
+from veilscore.node.training.session import Surroundings
+from veilscore.runtime.channel import TlsIdentity
+from veilscore.runtime.flower.tasks import TaskRecord
+from veilscore.v1.audit_pb2 import Started
+from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
+from veilscore.v1.hub_pb2 import Notice, NoticeKind
+
+LOG = logging.getLogger(__name__)
+VERSION = importlib.metadata.version("veilscore")
+RUN_PREFIX = "run:"
+REFRESH_S = 5.0  # between looks at the coordinator's registry
+
+
+class NodeService:
+    """One node from start to stop."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        """Open everything that can fail for local reasons; nothing is started yet."""
+        self.settings = settings
+        self.kit = setup.load_kit(settings)
+        self.certificate = Certificate.parse(self.kit.certificate)
+        self.certificate.check(time.time())
+        keystore = setup.open_keystore(settings)
+        signer = Signer.from_private_bytes(keystore.get(setup.SIGNING))
+        self._private_key = PrivateKey.from_bytes(keystore.get(setup.PAILLIER))
+        self._tls = TlsIdentity(
+            authority=self.kit.authority,
+            certificate=self.kit.certificate,
+            key=TlsKey.from_pem(keystore.get(setup.TLS)).private_pem(),
+        )
+        self._signer = signer
+        self._flower_key = keystore.get(setup.FLOWER)
+        self._registry = self._newest_registry()
+        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.snapshot = load_snapshot(settings)
+        self._chain = ActorChain(settings.state / "events.db", signer, settings.party)
+        self.shelf = Shelf(settings.state / "models", keystore)
+        self._ledger = Ledger(settings.state / "scoring.db", keystore)
+        self._keystore = keystore
+        self._stopping = threading.Event()
+        self.link_state: tuple[bool, str, float] = (False, "not started", time.time())
+
+    # -- life ------------------------------------------------------------------
+
+    def start(self, timeout_s: float) -> None:
+        """Start the parts in an order in which none of them waits in vain."""
+        settings, coordinator = self.settings, self._registry.coordinator
+        self._workers = PaillierWorkers(settings.workers)
+        self._link = Link(
+            self.kit.addresses["hub"],
+            self._tls,
+            on_envelope=self._on_envelope,
+            on_notice=self._on_notice,
+            on_lost=self._on_lost,
+            on_state=self._on_state,
+            server_name=self.kit.addresses.get("server_name", ""),
+            coordinator=coordinator.name,
+            version=VERSION,
+        )
+        self.receipts = Receipts(
+            self._chain,
+            self._link.append,
+            NoteKey(self.kit.addresses["log"], coordinator.key),
+            time.time,
+        )
+        self.training = TrainingDesk(
+            settings.training,
+            self._surroundings,
+            self.shelf,
+            self.receipts,
+            self._link.notify,
+        )
+        self.scoring = ScoringDesk(
+            settings.party,
+            self._registry,
+            settings.scoring,
+            signer=self._signer,
+            keystore=self._keystore,
+            private=self._private_key,
+            link=self._link,
+            shelf=self.shelf,
+            columns=self.snapshot.columns,
+            workers=self._workers,
+            ledger=self._ledger,
+            receipts=self.receipts,
+        )
+        self.supernode = SuperNode(
+            SuperNodeConfig(
+                self.kit.addresses["flower"],
+                settings.flower.runtime_port,
+                settings.state,
+            ),
+            flower_key=self._flower_key,
+            ca_certificates=self.kit.authority,
+            on_death=lambda status: LOG.warning("the SuperNode ended (%s)", status),
+        )
+        self._executor = Executor(
+            self.supernode.api, self.training.handle, self._note_task
+        )
+        self.supernode.start()
+        self._link.start()
+        self._link.wait_ready(timeout_s)
+        self.refresh_registry()
+        self.receipts.record(Started(version=VERSION), "")
+        self.scoring.publish_keys()
+        self.supernode.go()
+        self._executor.start()
+        threading.Thread(
+            target=self._keep_current, name="registry", daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """Stop all parts; safe to call after a start that failed half-way."""
+        self._stopping.set()
+        for name in ("_executor", "supernode", "scoring", "_link", "_workers"):
+            part = getattr(self, name, None)
+            if isinstance(part, Executor):
+                part.stop(1.0)
+            elif isinstance(part, SuperNode):
+                part.stop()
+            elif isinstance(part, ScoringDesk | Link | PaillierWorkers):
+                part.close()
+        self._chain.close()
+
+    # -- wires -----------------------------------------------------------------
+
+    def _on_envelope(self, sender: str, data: bytes, urgent: bool) -> None:  # noqa: FBT001 - the link's signature
+        del urgent
+        try:
+            header = EnvelopeHeader.FromString(Envelope.FromString(data).header)
+        except ValueError:
+            LOG.warning("dropped an envelope of %s that cannot be read", sender)
+            return
+        if header.purpose == SCORE:
+            self.scoring.on_envelope(sender, data)
+        else:
+            run = header.purpose.removeprefix(RUN_PREFIX)
+            self.training.on_envelope(run, data)
+
+    def _on_notice(self, notice: Notice) -> None:
+        if notice.kind == NoticeKind.NOTICE_KIND_MESSAGE_WAITING:
+            self.supernode.poke()
+            self._executor.poke()
+        elif notice.kind == NoticeKind.NOTICE_KIND_RUN_ENDED:
+            self.training.on_run_ended(notice.run)
+
+    def _on_lost(self, party: str, reason: str) -> None:
+        LOG.warning("%s is lost: %s", party, reason)
+        self.training.on_lost(party, reason)
+
+    def _on_state(self, connected: bool, detail: str) -> None:  # noqa: FBT001 - the link's signature
+        self.link_state = (connected, detail, time.time())
+        LOG.info("coordinator: %s", detail)
+
+    def _note_task(self, record: TaskRecord) -> None:
+        LOG.info(
+            "Flower message %s: %s in %d ms, shipped app %s ignored",
+            record.message_id,
+            record.status,
+            record.milliseconds,
+            record.app_sha256[:16],
+        )
+
+    def _surroundings(self) -> Surroundings:
+        """Return what a run may use, with the newest registry."""
+        self.refresh_registry()
+        return Surroundings(
+            party=self.settings.party,
+            coordinator=self._registry.coordinator.name,
+            signer=self._signer,
+            registry=self._registry,
+            private_key=self._private_key,
+            workers=self._workers,
+            source=self.snapshot.columns,
+            send=self._link.send,
+            publish=self._link.publish,
+            directory=self._link.directory,
+            clock=time.time,
+            step_timeout_s=self.settings.training.step_timeout_s,
+        )
+
+    # -- the registry of parties -------------------------------------------------
+
+    @property
+    def _registry_file(self) -> Path:
+        return self.settings.state / "registry.json"
+
+    def _newest_registry(self) -> Registry:
+        """Return the stored registry or the kit's, whichever is newer, pins checked."""
+        registry = self.kit.registry
+        if self._registry_file.exists():
+            stored = self._registry_file.read_bytes()
+            pinned = registry.coordinator.key.fingerprint
+            registry = Registry.load(stored, pinned, at_least=registry.version)
+        self._check_pins(registry)
+        return registry
+
+    def _check_pins(self, registry: Registry) -> None:
+        registry.check_pins(
+            {party: bytes.fromhex(pin) for party, pin in self.settings.pins.items()}
+        )
+
+    def refresh_registry(self) -> None:
+        """Take over a newer registry from the coordinator, if it is in order."""
+        data = self._link.health().registry
+        registry = Registry.load(
+            data,
+            self.kit.registry.coordinator.key.fingerprint,
+            at_least=self._registry.version,
+        )
+        if registry.version > self._registry.version:
+            self._check_pins(registry)
+            setup.replace(self._registry_file, data)
+            self._registry = registry
+            self.scoring.renew_registry(registry)
+
+    def _keep_current(self) -> None:
+        while not self._stopping.wait(REFRESH_S):
+            try:
+                self.refresh_registry()
+            except Fault as fault:
+                LOG.info("could not look at the registry: %s", fault)

@@ -1,0 +1,170 @@
+"""Making a node's folder, and joining a coordinator by exchanged files.
+
+``init`` makes keys and a card; the coordinator's operator answers with a kit. Private
+keys never leave the folder; what goes out is the card, which holds public keys only.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from veilscore.keys.certificates import FlowerKey, TlsKey
+from veilscore.keys.enrolment import PartyCard, WelcomeKit
+from veilscore.keys.errors import KeystoreError
+from veilscore.keys.identity import Signer, check_party_name
+from veilscore.keys.keystore import Keystore, read_passphrase
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.registry import Role
+from veilscore.node.config import NodeSettings
+from veilscore.runtime.errors import ConfigError
+
+SIGNING, TLS, PAILLIER, FLOWER = "signing", "tls", "paillier", "flower"
+
+SOURCE_TEMPLATE = """\
+# [source]
+# csv = "borrowers.csv"          # or parquet = "...", or sql = "..." and table = "..."
+# [source.id]
+# column = "id"
+# type = "uscc"                  # uscc, resident or opaque
+# [[source.feature]]
+# column = "log_capital"
+# kind = "numeric"               # or categorical
+# [source.label]                 # only where defaults are known
+# column = "bad"
+# holdout_share = 0.3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewNode:
+    """What ``node init`` is told."""
+
+    folder: Path
+    party: str
+    roles: Sequence[Role]
+    key_bits: int
+    source: str  # the [source] tables, TOML; empty: a commented template
+    web_port: int
+    runtime_port: int
+    passphrase_file: Path | None
+
+
+def create(new: NewNode) -> bytes:
+    """Make the folder; returns the fingerprint of the signing key.
+
+    Raises ConfigError when the folder holds anything already, InvalidKeyError for a
+    bad party name.
+    """
+    check_party_name(new.party)
+    if new.folder.exists() and any(new.folder.iterdir()):
+        raise ConfigError(
+            "the folder is not empty",
+            party=new.party,
+            place=str(new.folder),
+            remedy="name a new folder; an existing node is never overwritten",
+        )
+    new.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (new.folder / "state").mkdir(mode=0o700)
+    if new.passphrase_file is None:
+        write_secret(new.folder / "passphrase", secrets.token_urlsafe(32).encode())
+    passphrase_file = new.passphrase_file or new.folder / "passphrase"
+
+    signer, tls, flower = Signer.generate(), TlsKey.generate(), FlowerKey.generate()
+    keystore = Keystore.create(
+        new.folder / "keystore", read_passphrase(passphrase_file)
+    )
+    keystore.put(SIGNING, signer.private_bytes())
+    keystore.put(TLS, tls.private_pem())
+    keystore.put(FLOWER, flower.private_openssh())
+    keystore.put(PAILLIER, PrivateKey.generate(new.key_bits).to_bytes())
+    write_secret(new.folder / "web.token", secrets.token_urlsafe(32).encode())
+    card = PartyCard.sign(
+        signer,
+        new.party,
+        new.roles,
+        tls.request(new.party),
+        flower.public_pem(),
+    )
+    (new.folder / "card.json").write_bytes(card)
+    (new.folder / "node.toml").write_text(_toml(new, passphrase_file), encoding="utf-8")
+    return signer.verify_key.fingerprint
+
+
+def join(settings: NodeSettings, kit: bytes, fingerprint: bytes) -> WelcomeKit:
+    """Check a kit against the coordinator's fingerprint and keep both."""
+    welcome = WelcomeKit.load(kit, fingerprint, settings.party)
+    key = TlsKey.from_pem(open_keystore(settings).get(TLS))
+    key.check_certificate(welcome.certificate)
+    replace(settings.coordinator_fingerprint_file, fingerprint.hex().encode())
+    replace(settings.kit, kit)
+    return welcome
+
+
+def open_keystore(settings: NodeSettings) -> Keystore:
+    """Open the node's keystore; raises KeystoreError naming the file."""
+    return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
+
+
+def load_kit(settings: NodeSettings) -> WelcomeKit:
+    """Read the kit this node has joined with; raises a Fault with the remedy."""
+    try:
+        pinned = settings.coordinator_fingerprint_file.read_text(encoding="ascii")
+        kit = settings.kit.read_bytes()
+    except OSError as error:
+        raise KeystoreError(
+            "this node has not joined a coordinator",
+            party=settings.party,
+            place=str(settings.kit),
+            remedy="run `veilscore node join KIT.json --fingerprint ...` first",
+        ) from error
+    return WelcomeKit.load(kit, bytes.fromhex(pinned.strip()), settings.party)
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Create a file that only its owner can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret + b"\n")
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file in one piece, or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(data)
+    new.replace(path)
+
+
+def _toml(new: NewNode, passphrase_file: Path) -> str:
+    here = new.folder.resolve()
+    resolved = passphrase_file.resolve()
+    inside = resolved.is_relative_to(here)
+    passphrase = resolved.relative_to(here) if inside else resolved
+    return f"""\
+# One node of Veilscore. Unknown keys are refused; secrets stand in files.
+party = "{new.party}"
+state = "state"
+passphrase_file = "{passphrase.as_posix()}"
+keystore = "keystore"
+kit = "kit.json"
+coordinator_fingerprint_file = "coordinator.fingerprint"
+key_bits = {new.key_bits}
+workers = 1
+
+[web]
+host = "127.0.0.1"
+port = {new.web_port}
+token_file = "web.token"
+
+[flower]
+runtime_port = {new.runtime_port}
+
+[training]
+approve = "manual"
+
+[scoring]
+requesters = []
+purposes = []
+
+{new.source or SOURCE_TEMPLATE}"""

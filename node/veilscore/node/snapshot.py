@@ -1,0 +1,48 @@
+"""The data a node works on: loaded once at start, checked, with a list of rejects.
+
+Stays here. The rejects file names row numbers and reasons, never ids.
+"""
+
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from veilscore.node.columns import Columns, RejectedRow
+from veilscore.node.config import NodeSettings
+from veilscore.node.sources.loading import load_columns
+
+REJECTS = "rejected_rows.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The loaded data and when it was loaded (seconds since 1970)."""
+
+    columns: Columns
+    loaded: float
+
+
+def load_snapshot(settings: NodeSettings) -> Snapshot:
+    """Load the declared source, or nothing for a party that only asks for scores.
+
+    Raises SourceError naming party, place and remedy; then no file is written.
+    """
+    if settings.source is None:
+        nothing = Columns((), (), np.zeros(0, np.int8), np.zeros(0, np.bool_))
+        return Snapshot(nothing, time.time())
+    columns = load_columns(settings.source, settings.party)
+    write_rejects(settings.state / REJECTS, columns.rejected)
+    return Snapshot(columns, time.time())
+
+
+def write_rejects(path: Path, rejected: tuple[RejectedRow, ...]) -> None:
+    """List the rows whose id failed its check, in one piece; replaces the last list."""
+    new = path.with_name(path.name + ".new")
+    with new.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("row", "column", "reason"))
+        writer.writerows((item.row, item.column, item.reason) for item in rejected)
+    new.replace(path)

@@ -1,0 +1,441 @@
+"""Three data holders with cards of one model, a coordinator's log and a hub in memory.
+
+Everything but the wire is real: keys, sealing, Paillier, the log and its proofs. The
+wire hands envelopes over at once; a test may put a ``wiretap`` into it, which gets
+sender, recipient and envelope and returns what is delivered to the recipient.
+"""
+
+import math
+import queue
+import secrets
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from veilscore.coordinator.log import LogService
+from veilscore.keys.identity import Signer
+from veilscore.keys.keystore import Keystore
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.paillier.public import PublicKey
+from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.keys.receiving import (
+    SCORE,
+    PeerKeys,
+    ReceivingKeys,
+    verify_signed_key,
+)
+from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.keys.sealing import Opener, Sealer
+from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.events import OpenedEvent
+from veilscore.keys.tlog.store import LogStore
+from veilscore.models.binning import CategoricalBins, NumericBins
+from veilscore.models.card_file import digest, encode
+from veilscore.models.scorecard import Card, Feature, Scale
+from veilscore.node.columns import CategoryColumn, Columns, NumericColumn
+from veilscore.node.scoring.desk import ScoringDesk
+from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.post import MAX_BYTES
+from veilscore.node.scoring.query import Query
+from veilscore.node.scoring.receipts import Receipts
+from veilscore.node.scoring.requester import write_query
+from veilscore.node.scoring.settings import ScoringSettings
+from veilscore.node.shelf import Shelf, ShelvedModel
+from veilscore.runtime.errors import UnreachableError
+from veilscore.v1.hub_pb2 import AppendResponse, SignedKey
+from veilscore.v1.score_pb2 import (
+    CardEntry,
+    ModelManifest,
+    ScoreMessage,
+    ScoreQuery,
+    ScoreQueryBody,
+)
+
+HOLDERS = ("bank", "bureau", "market")
+ROLES = {
+    "bank": {Role.DATA_HOLDER, Role.REQUESTER},
+    "broker": {Role.REQUESTER},
+    "bureau": {Role.DATA_HOLDER},
+    "hub": {Role.COORDINATOR},
+    "market": {Role.DATA_HOLDER},
+}
+START = 1_790_000_000.0
+SOON = 10.0
+PAILLIER_BITS = 2048
+SETTINGS = ScoringSettings(requesters=("bank", "broker"), purposes=("pre_loan",))
+GRANULARITY = 5
+
+Row = tuple[float, str | None]
+Wiretap = Callable[[str, str, bytes], list[bytes]]
+
+
+def pass_on(sender: str, recipient: str, data: bytes) -> list[bytes]:
+    del sender, recipient
+    return [data]
+
+
+def entity(number: int) -> str:
+    return f"X:firm {number:04}"
+
+
+def rows(party: str, count: int) -> dict[str, Row]:
+    """Return the party's table: two thirds of the entities, with gaps."""
+    rng = np.random.default_rng(HOLDERS.index(party))
+    table: dict[str, Row] = {}
+    for number in range(count):
+        if (number + HOLDERS.index(party)) % 3:
+            amount = float("nan") if rng.random() < 0.1 else float(rng.normal(0, 30))
+            level = str(rng.choice(["A", "B", "C", ""])) or None
+            table[entity(number)] = (amount, level)
+    return table
+
+
+def columns(table: Mapping[str, Row]) -> Columns:
+    levels = ("A", "B", "C")
+    codes = [levels.index(level) if level else -1 for _, level in table.values()]
+    return Columns(
+        ids=tuple(table),
+        features=(
+            NumericColumn("amount", np.array([amount for amount, _ in table.values()])),
+            CategoryColumn("kind", np.array(codes, np.int32), levels),
+        ),
+        labels=np.full(len(table), -1, np.int8),
+        holdout=np.zeros(len(table), np.bool_),
+    )
+
+
+def card(party: str, run: str = "run-1") -> Card:
+    rng = np.random.default_rng(HOLDERS.index(party) + len(run) * 10)
+    bins = NumericBins((-40.0, -10.0, 0.0, 10.0, 40.0), (None,) * 6)
+    points = [tuple(rng.integers(-80, 120, size).tolist()) for size in (7, 4)]
+    return Card(
+        run=run,
+        holder=party,
+        scale=Scale(),
+        granularity=GRANULARITY,
+        features=(
+            Feature("amount", bins, points[0], (0.0,) * 7),
+            Feature(
+                "kind",
+                CategoricalBins(("A", "B", "C"), pooled=False),
+                points[1],
+                (0.0,) * 4,
+            ),
+        ),
+        parameters={},
+    )
+
+
+def manifest(*cards: Card) -> bytes:
+    return ModelManifest(
+        run=cards[0].run,
+        contract=bytes(32),
+        cards=[
+            CardEntry(
+                party=each.holder,
+                card=digest(encode(each)),
+                max_abs_points=each.max_abs_points,
+            )
+            for each in cards
+        ],
+        base_points=600,
+        base_odds=20.0,
+        points_to_double_odds=40.0,
+        granularity=GRANULARITY,
+    ).SerializeToString(deterministic=True)
+
+
+def plain_partial(of: Card, row: Row | None) -> int:
+    """Return one partial score, computed from the card by hand."""
+    amount, level = row or (float("nan"), None)
+    numbers, kinds = of.features
+    assert isinstance(numbers.bins, NumericBins)
+    at = 1 + sum(edge < amount for edge in numbers.bins.edges)
+    if math.isnan(amount):
+        at = 0
+    total = numbers.points[at] + kinds.points["ABC".index(level) + 1 if level else 0]
+    steps, rest = divmod(abs(total), GRANULARITY)
+    rounded = (steps + (2 * rest >= GRANULARITY)) * GRANULARITY
+    return rounded if total > 0 else -rounded
+
+
+CARDS = {party: card(party) for party in HOLDERS}
+ENTITIES = 300
+ROWS = {party: rows(party, ENTITIES) for party in HOLDERS}
+
+
+def plain_score(name: str, cards: Mapping[str, Card] = CARDS) -> int:
+    return sum(plain_partial(of, ROWS[party].get(name)) for party, of in cards.items())
+
+
+@dataclass(frozen=True)
+class People:
+    """Keys that take long to make; several worlds may share them."""
+
+    signers: dict[str, Signer]
+    keystores: dict[str, Keystore]
+    paillier: dict[str, PrivateKey]
+    registry: Registry
+
+    @classmethod
+    def create(cls, folder: Path, bits: int = PAILLIER_BITS) -> "People":
+        signers = {name: Signer.generate() for name in ROLES}
+        records = [
+            PartyRecord(
+                name=name,
+                roles=frozenset(roles),
+                key=signers[name].verify_key,
+                flower_key="",
+                joined=date(2026, 3, 1),
+            )
+            for name, roles in ROLES.items()
+        ]
+        file = Registry.sign(records, signers["hub"], 1)
+        return cls(
+            signers,
+            {
+                name: Keystore.create(folder / f"{name}.keystore", b"a passphrase")
+                for name in ROLES
+            },
+            {name: PrivateKey.generate(bits) for name in ("bank", "broker")},
+            Registry.load(file, signers["hub"].verify_key.fingerprint),
+        )
+
+
+class World:
+    """A hub and its log, and whoever is attached."""
+
+    def __init__(self, folder: Path, people: People) -> None:
+        self.folder = folder
+        self.people = people
+        self.now = START
+        self.wiretap: Wiretap = pass_on
+        self.log_down = False
+        self.directory: dict[str, SignedKey] = {}
+        self.recipients: dict[str, Callable[[str, bytes], object]] = {}
+        self.nodes: dict[str, Node] = {}
+        hub = people.signers["hub"]
+        self._store = LogStore.create(folder / "log.sqlite", "hub.example/log", hub)
+        self.log_key = self._store.key
+        self._service = LogService(self._store, people.registry, hub)
+
+    def node(
+        self,
+        party: str,
+        settings: ScoringSettings = SETTINGS,
+        cards: Mapping[str, Card] = CARDS,
+        data: Columns | None = None,
+    ) -> "Node":
+        """Attach a node that holds its card of a model of all ``cards``."""
+        node = Node(self, party, settings, data)
+        own = cards.get(party)
+        node.shelve(manifest(*cards.values()), own)
+        node.start()
+        self.nodes[party] = node
+        return node
+
+    def append(self, leaf: bytes) -> AppendResponse:
+        if self.log_down:
+            raise UnreachableError("the coordinator does not answer")
+        proof = self._service.append(leaf)
+        return AppendResponse(
+            index=proof.index, checkpoint=proof.checkpoint, proof=proof.path
+        )
+
+    def events(self, actor: str = "", correlation: str = "") -> list[OpenedEvent]:
+        """Return matching events but published keys, the oldest first."""
+        found = self._service.events(actor=actor, correlation=correlation, limit=1000)
+        opened = [entry.opened for entry in reversed(found)]
+        return [each for each in opened if each.kind != "key_published"]
+
+    def close(self) -> None:
+        for node in self.nodes.values():
+            node.stop()
+        self._store.close()
+
+
+class MemoryLink:
+    """One party's link to the hub."""
+
+    def __init__(self, world: World, party: str) -> None:
+        self._world = world
+        self._party = party
+
+    def send(
+        self, to: str, data: bytes, *, urgent: bool = False, timeout_s: float = 1.0
+    ) -> None:
+        assert urgent
+        assert timeout_s > 0
+        for envelope in self._world.wiretap(self._party, to, data):
+            if to in self._world.recipients:
+                self._world.recipients[to](self._party, envelope)
+
+    def publish(self, key: SignedKey) -> None:
+        self._world.directory[self._party] = key
+
+    def directory(self, purpose: str) -> list[SignedKey]:
+        assert purpose == SCORE
+        return list(self._world.directory.values())
+
+
+class Node:
+    """One party's desk, which can be stopped and started again."""
+
+    def __init__(
+        self, world: World, party: str, settings: ScoringSettings, data: Columns | None
+    ) -> None:
+        self._world = world
+        self._party = party
+        self._settings = settings
+        self._data = data or columns(ROWS.get(party, {}))
+        self._folder = world.folder / party
+        self._folder.mkdir()
+        self.workers = PaillierWorkers(0)
+        self.shelf = Shelf(self._folder / "models", self._keystore)
+
+    @property
+    def _keystore(self) -> Keystore:
+        return self._world.people.keystores[self._party]
+
+    def shelve(self, of: bytes, own: Card | None) -> ShelvedModel:
+        file = encode(own) if own else None
+        return self.shelf.put(of, file, now=self._world.now)
+
+    def start(self) -> None:
+        people, world = self._world.people, self._world
+        signer = people.signers[self._party]
+        self.ledger = Ledger(self._folder / "scoring.sqlite", self._keystore)
+        self.chain = ActorChain(self._folder / "events.sqlite", signer, self._party)
+        self.desk = ScoringDesk(
+            self._party,
+            people.registry,
+            self._settings,
+            signer=signer,
+            keystore=self._keystore,
+            private=people.paillier.get(self._party),
+            link=MemoryLink(world, self._party),
+            shelf=self.shelf,
+            columns=self._data,
+            workers=self.workers,
+            ledger=self.ledger,
+            receipts=Receipts(self.chain, self._append, world.log_key, self._clock),
+            clock=self._clock,
+        )
+        self.desk.publish_keys()
+        world.recipients[self._party] = self.desk.on_envelope
+
+    def _clock(self) -> float:
+        return self._world.now
+
+    def _append(self, leaf: bytes) -> AppendResponse:
+        return self._world.append(leaf)
+
+    def stop(self) -> None:
+        self._world.recipients.pop(self._party, None)
+        self.desk.close()
+        self.chain.close()
+        self.ledger.close()
+
+
+class RawRequester:
+    """A requester that may send anything: no desk, only keys and envelopes."""
+
+    def __init__(
+        self, world: World, party: str = "bank", modulus: int | None = None
+    ) -> None:
+        self._world = world
+        self._link = MemoryLink(world, party)
+        self._signer = world.people.signers[party]
+        self.party = party
+        self.private = world.people.paillier["bank"]
+        self.public = PublicKey(modulus or self.private.public.n)
+        self.keys = ReceivingKeys.generate()
+        self.replies: queue.Queue[ScoreMessage] = queue.Queue()
+        self._link.publish(
+            self.keys.signed(
+                self._signer,
+                party,
+                SCORE,
+                paillier_modulus=self.public.n,
+                not_before=int(START) - 60,
+                not_after=int(START) + 86_400,
+            )
+        )
+        own = self.peers[party]
+        self._sealer = Sealer(self._signer, party, {})
+        self._opener = Opener(party, SCORE, {own.key_id: self.keys}, {}, MAX_BYTES)
+        world.recipients[party] = self._receive
+
+    @property
+    def peers(self) -> dict[str, PeerKeys]:
+        registry = self._world.people.registry
+        found = [
+            verify_signed_key(key, registry, SCORE, self._world.now)
+            for key in self._world.directory.values()
+        ]
+        return {keys.party: keys for keys in found}
+
+    def body(
+        self, entities: Sequence[str], model: ShelvedModel | None = None
+    ) -> ScoreQueryBody:
+        """Return the body of a query that all holders answer."""
+        shelved = model or self._world.nodes["bureau"].shelf.latest()
+        assert shelved is not None
+        return write_query(
+            entities,
+            model=shelved,
+            requester=self.party,
+            peers=self.peers,
+            public=self.public,
+            purpose="pre_loan",
+            consent="contract 17",
+            nonce=secrets.token_bytes(16),
+            deadline=int(self._world.now) + 60,
+        ).body
+
+    def send(self, holder: str, message: ScoreMessage, step: str = "") -> None:
+        envelope = self._sealer.seal(
+            step, self.peers[holder], message.SerializeToString()
+        )
+        self._link.send(holder, envelope, urgent=True)
+
+    def ask(self, holder: str, query: ScoreQueryBody | bytes) -> ScoreMessage:
+        """Send a query body, or what stands for one, and wait for the reply."""
+        raw = query if isinstance(query, bytes) else Query.of(query).raw
+        self.send(holder, ScoreMessage(query=ScoreQuery(body=raw)))
+        return self.replies.get(timeout=SOON)
+
+    def vector(self, holder: str, query: ScoreQueryBody) -> list[int]:
+        """Return one holder's ciphertexts."""
+        reply = self.ask(holder, query)
+        assert reply.HasField("answer"), reply
+        return self.public.decode(reply.answer.ciphertexts)
+
+    def code(self, holder: str, query: ScoreQueryBody | bytes) -> str:
+        """Return the code of one holder's refusal."""
+        reply = self.ask(holder, query)
+        assert reply.HasField("refusal"), "answered"
+        return reply.refusal.code
+
+    def _receive(self, sender: str, data: bytes) -> None:
+        del sender
+        _, plain = self._opener.open(data, self._world.people.registry)
+        self.replies.put(ScoreMessage.FromString(plain))
+
+
+@contextmanager
+def world(folder: Path, people: People) -> Generator[World]:
+    """Run a hub; the body attaches nodes."""
+    running = World(folder, people)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def changed(settings: ScoringSettings = SETTINGS, **values: object) -> ScoringSettings:
+    return settings.model_copy(update=values)

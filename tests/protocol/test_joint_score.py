@@ -1,0 +1,307 @@
+"""Joint scores: right to the point, logged before they leave, told to nobody else."""
+
+import hashlib
+import math
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import phe
+import pytest
+
+from tests.protocol.score_world import (
+    CARDS,
+    HOLDERS,
+    ROWS,
+    People,
+    RawRequester,
+    World,
+    card,
+    changed,
+    entity,
+    manifest,
+    plain_partial,
+    plain_score,
+    world,
+)
+from veilscore.keys.errors import EntityIdError
+from veilscore.keys.sealing import Envelope, EnvelopeHeader
+from veilscore.models.vertical.layout import ScoreLayout
+from veilscore.node.errors import HolderRefusedError, ScoringError
+from veilscore.node.scoring.ledger import commitment
+from veilscore.node.scoring.requester import EntityScore
+from veilscore.runtime.errors import UnreachableError
+from veilscore.v1.score_pb2 import ScoreMessage
+
+NAMES = [entity(number) for number in range(200)]
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    return People.create(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, people: People) -> Generator[World]:
+    with world(tmp_path, people) as running:
+        for party in HOLDERS:
+            running.node(party)
+        yield running
+
+
+def ask(
+    hub: World, names: list[str], party: str = "bank", model: bytes | None = None
+) -> list[EntityScore]:
+    return hub.nodes[party].desk.ask(
+        names, model=model, purpose="pre_loan", consent="contract 17"
+    )
+
+
+def test_two_hundred_scores_equal_the_sum_of_the_plain_cards(hub: World) -> None:
+    scores = ask(hub, NAMES)
+    assert [each.entity for each in scores] == NAMES
+    assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
+    assert [each.known for each in scores] == [name in ROWS["bank"] for name in NAMES]
+    for each in scores:
+        # 600 points at 20:1, 40 points double the odds.
+        odds = 20 * 2 ** ((each.score - 600) / 40)
+        assert math.isclose(each.probability_of_default, 1 / (1 + odds), rel_tol=1e-9)
+
+
+def test_an_entity_that_nobody_knows_falls_into_every_missing_bin(hub: World) -> None:
+    (score,) = ask(hub, ["X:no such firm"])
+    assert score.score == sum(plain_partial(of, None) for of in CARDS.values())
+    assert not score.known
+
+
+def test_ids_are_normalised_before_anybody_is_asked(hub: World) -> None:
+    (score,) = ask(hub, ["X:\uff46irm 0007 "])
+    assert (score.entity, score.score) == (entity(7), plain_score(entity(7)))
+    for names in ([entity(1), "X: firm 0001"], ["firm 0001"], ["R:1234"]):
+        with pytest.raises(EntityIdError, match="entity"):
+            ask(hub, names)
+
+
+def test_a_requester_without_a_card_gets_the_sum_of_all_three(hub: World) -> None:
+    hub.node("broker")
+    scores = ask(hub, NAMES[:5], party="broker")
+    assert [each.score for each in scores] == [plain_score(name) for name in NAMES[:5]]
+    assert not any(each.known for each in scores)
+
+
+def test_the_newest_model_is_asked_unless_another_is_named(hub: World) -> None:
+    older = hub.nodes["bank"].shelf.latest()
+    assert older is not None
+    hub.now += 60
+    cards = {party: card(party, "second run") for party in HOLDERS}
+    for party, node in hub.nodes.items():
+        node.shelve(manifest(*cards.values()), cards[party])
+    (newest,) = ask(hub, [entity(3)])
+    (named,) = ask(hub, [entity(3)], model=older.hash)
+    assert newest.score == plain_score(entity(3), cards)
+    assert named.score == plain_score(entity(3)) != newest.score
+
+
+def test_where_one_holder_answers_alone_it_must_have_agreed(
+    tmp_path: Path, people: People
+) -> None:
+    pair = {party: CARDS[party] for party in ("bank", "bureau")}
+    with world(tmp_path, people) as hub:
+        hub.node("bank", cards=pair)
+        hub.node("bureau", changed(allow_two_party=True), cards=pair)
+        scores = ask(hub, NAMES[:10])
+        assert [s.score for s in scores] == [plain_score(n, pair) for n in NAMES[:10]]
+        hub.nodes["bureau"].stop()
+        hub.node("market", cards={party: CARDS[party] for party in ("bank", "market")})
+        newest = hub.nodes["market"].shelf.latest()
+        assert newest is not None
+        hub.nodes["bank"].shelve(
+            manifest(CARDS["bank"], CARDS["market"]), CARDS["bank"]
+        )
+        with pytest.raises(HolderRefusedError) as caught:
+            ask(hub, NAMES[:10], model=newest.hash)
+        assert (caught.value.party, caught.value.reason) == ("market", "two-party")
+        hub.nodes["bureau"].start()
+
+
+def test_many_threads_may_ask_at_once(hub: World) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        batches = [NAMES[start : start + 3] for start in range(0, 36, 3)]
+        answers = pool.map(lambda batch: ask(hub, batch), batches)
+        for batch, scores in zip(batches, answers, strict=True):
+            assert [s.score for s in scores] == [plain_score(name) for name in batch]
+
+
+def test_every_step_is_in_the_log_before_its_result_leaves(hub: World) -> None:
+    logged_before: list[tuple[str, str]] = []
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        kinds = " ".join(each.kind for each in hub.events(actor=sender))
+        logged_before.append((sender, kinds))
+        return [data]
+
+    hub.wiretap = look
+    ask(hub, NAMES[:3])
+    assert sorted(logged_before) == [
+        ("bank", "score_requested"),
+        ("bank", "score_requested"),
+        ("bureau", "score_decided score_answered"),
+        ("market", "score_decided score_answered"),
+    ]
+
+
+def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None:
+    ask(hub, NAMES[:3])
+    requested, *others = [each.event for each in hub.events()]
+    query = bytes.fromhex(requested.correlation)
+    assert {each.correlation for each in others} == {requested.correlation}
+    assert requested.score_requested.entities_bucket == 4
+    assert requested.score_requested.holders == ["bureau", "market"]
+    opened = hub.nodes["bank"].ledger.opening(query, "query")
+    consent = hub.nodes["bank"].ledger.opening(query, "consent")
+    assert opened is not None
+    assert consent is not None
+    assert commitment(*opened) == requested.score_requested.commitment
+    assert hashlib.sha256(opened[1]).digest() == query
+    assert commitment(*consent) == requested.score_requested.consent
+    assert consent[1] == b"contract 17"
+    for event in others:
+        if event.HasField("score_answered"):
+            answer = hub.nodes[event.actor].ledger.opening(query, "answer")
+            assert answer is not None
+            assert commitment(*answer) == event.score_answered.commitment
+            assert event.score_answered.paillier_bits == 2048
+        else:
+            assert event.score_decided.allowed
+            assert event.score_decided.model == requested.score_requested.model
+
+
+def test_neither_hub_nor_log_sees_an_id_or_a_consent(hub: World) -> None:
+    seen: list[bytes] = []
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del sender, recipient
+        seen.append(data)
+        return [data]
+
+    hub.wiretap = look
+    ask(hub, NAMES[:3])
+    seen += [each.leaf for each in hub.events()]
+    assert len(seen) == 4 + 5
+    assert not any(b"firm" in data or b"contract" in data for data in seen)
+    files = [path for path in hub.folder.rglob("*") if path.is_file()]
+    assert any(path.name == "scoring.sqlite" for path in files)
+    assert not any(b"firm 00" in path.read_bytes() for path in files)
+
+
+def test_two_questions_about_one_entity_share_nothing_in_the_log(hub: World) -> None:
+    ask(hub, [entity(1)])
+    ask(hub, [entity(1)])
+    first, second = (
+        each.event.score_requested
+        for each in hub.events(actor="bank")
+        if each.kind == "score_requested"
+    )
+    assert first.commitment != second.commitment
+    assert first.consent != second.consent
+    assert len({each.event.correlation for each in hub.events()}) == 2
+
+
+def test_without_the_log_nobody_asks(hub: World) -> None:
+    hub.log_down = True
+    with pytest.raises(UnreachableError):
+        ask(hub, NAMES[:3])
+    hub.log_down = False
+    assert len(ask(hub, NAMES[:3])) == 3
+    kinds = [each.kind for each in hub.events(actor="bank")]
+    assert kinds == ["score_requested"] * 2  # the first one reached the log later
+
+
+def test_answers_are_sealed_to_the_requester_and_name_the_query(hub: World) -> None:
+    headers: list[EnvelopeHeader] = []
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        header = EnvelopeHeader.FromString(Envelope.FromString(data).header)
+        assert (header.sender, header.recipient) == (sender, recipient)
+        headers.append(header)
+        return [data]
+
+    hub.wiretap = look
+    ask(hub, NAMES[:3])
+    assert {header.purpose for header in headers} == {"score"}
+    assert {header.step for header in headers} == {hub.events()[0].event.correlation}
+
+
+@pytest.mark.parametrize(
+    ("names", "timeout_s"), [([], 30.0), (["X:a"] * 2000, 30.0), (["X:a"], 601.0)]
+)
+def test_a_request_that_no_holder_would_answer_is_not_sent(
+    hub: World, names: list[str], timeout_s: float
+) -> None:
+    desk = hub.nodes["bank"].desk
+    with pytest.raises(ScoringError):
+        desk.ask(names, purpose="pre_loan", consent="", timeout_s=timeout_s)
+    assert hub.events() == []
+
+
+def test_who_cannot_ask_is_told_why(hub: World) -> None:
+    with pytest.raises(ScoringError, match="no Paillier key"):
+        ask(hub, NAMES[:1], party="bureau")
+    with pytest.raises(ScoringError, match="this model is not here"):
+        ask(hub, NAMES[:1], model=bytes(32))
+    del hub.directory["market"]
+    with pytest.raises(ScoringError, match="market: has published no valid"):
+        ask(hub, NAMES[:1])
+
+
+def test_a_closing_node_lets_go_of_who_waits(hub: World) -> None:
+    desk = hub.nodes["bank"].desk
+    sent: list[bytes] = []
+
+    def swallow(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del sender, recipient
+        sent.append(data)
+        if len(sent) == 2:
+            pool.submit(desk.close)
+        return []
+
+    hub.wiretap = swallow
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ScoringError, match="stopping"):
+        ask(hub, NAMES[:3])
+
+
+def test_a_bank_with_plain_python_paillier_gets_the_same_scores(
+    tmp_path: Path, people: People
+) -> None:
+    """Key, addition and decryption are phe's; only the packing is ours."""
+    public, private = phe.generate_paillier_keypair(n_length=2048)
+    with world(tmp_path, people) as hub:
+        for party in ("bureau", "market"):
+            hub.node(party)
+        bank = RawRequester(hub, modulus=public.n)
+        query = bank.body(NAMES)
+        width = 2 * 2048 // 8
+        vectors: list[list[phe.EncryptedNumber]] = []
+        for holder in ("bureau", "market"):
+            reply = bank.ask(holder, query)
+            blob = reply.answer.ciphertexts
+            vectors.append(
+                [
+                    phe.EncryptedNumber(public, int.from_bytes(blob[at : at + width]))
+                    for at in range(0, len(blob), width)
+                ]
+            )
+        sums = [private.decrypt(one + two) for one, two in zip(*vectors, strict=True)]
+    residues = [int(packed) % public.n for packed in sums]
+    layout = ScoreLayout.plan(public.n)
+    peers = layout.unpack(residues, len(NAMES), public.n, "")
+    own = [plain_partial(CARDS["bank"], ROWS["bank"].get(name)) for name in NAMES]
+    scores = [one + two for one, two in zip(peers, own, strict=True)]
+    assert scores == [plain_score(name) for name in NAMES]
+
+
+def test_an_unwanted_message_disturbs_nothing(hub: World) -> None:
+    broker = RawRequester(hub, "broker")
+    broker.send("bank", ScoreMessage())
+    hub.nodes["bank"].desk.on_envelope("market", b"not an envelope")
+    assert len(ask(hub, NAMES[:3])) == 3

@@ -1,0 +1,164 @@
+"""A coordinator with a real log of four real parties, and runs kept in a list."""
+
+import hashlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.unit.tlog.sample_log import NOW_MS, SampleLog
+from tests.unit.web.sample_node import RUN, contract, digest
+
+from veilscore.coordinator.errors import RunError
+from veilscore.coordinator.web.app import coordinator_app
+from veilscore.coordinator.web.face import (
+    CoordinatorStatus,
+    Decision,
+    NodeView,
+    RunParty,
+    RunPhase,
+    RunView,
+)
+from veilscore.keys.tlog.events import Detail
+from veilscore.runtime.web.shell import WebApp
+from veilscore.runtime.web.tokens import AccessToken
+from veilscore.v1.audit_pb2 import (
+    KeyPublished,
+    ModelRegistered,
+    RunClosed,
+    RunDecided,
+    RunOpened,
+    ScoreAnswered,
+    ScoreDecided,
+    ScoreRequested,
+    Started,
+    StepDone,
+)
+from veilscore.v1.score_pb2 import CardEntry, ModelManifest
+
+TOKEN = "operator-token-" + "y" * 32
+QUERY = digest("query").hex()
+
+
+def fill_log(log: SampleLog) -> None:
+    """Log a registration, one whole run and one score query."""
+    nodes = ("bank", "bureau", "market")
+    body = contract().SerializeToString(deterministic=True)
+    hashed = hashlib.sha256(body).digest()
+    manifest = ModelManifest(
+        run=RUN,
+        contract=hashed,
+        cards=[
+            CardEntry(party=name, card=digest(name), max_abs_points=400)
+            for name in nodes
+        ],
+        base_points=600,
+        base_odds=20,
+        points_to_double_odds=40,
+        granularity=1,
+    ).SerializeToString(deterministic=True)
+    model = hashlib.sha256(manifest).digest()
+    log.announce()
+    clock = NOW_MS
+
+    def done(actor: str, detail: Detail, correlation: str) -> None:
+        nonlocal clock
+        clock += 1_370
+        event = log.parties.event(
+            actor,
+            log.store.head(actor),
+            detail,
+            correlation=correlation,
+            time_ms=clock,
+        )
+        log.service.append(event.leaf)
+
+    for name in nodes:
+        done(name, Started(version="0.1.0"), "")
+        done(
+            name,
+            KeyPublished(purpose="score", digest=digest(name), paillier_bits=3072),
+            "",
+        )
+    done("hub", RunOpened(contract=hashed, contract_body=body), RUN)
+    for name in nodes:
+        done(name, RunDecided(contract=hashed, approved=True), RUN)
+    for step in ("rows", "counts", "moments", "solve", "register"):
+        for name in nodes:
+            sent = StepDone(
+                step=step,
+                sent=digest(step + name),
+                bytes_bucket=1 << 23,
+                rows_bucket=27_310,
+                flower_message="9f" * 8,
+            )
+            done(name, sent, RUN)
+    for name in nodes:
+        done(name, ModelRegistered(model=model, manifest=manifest), RUN)
+    done("hub", RunClosed(completed=True), RUN)
+    asked = ScoreRequested(
+        commitment=digest("entities"),
+        model=model,
+        purpose="pre_loan",
+        holders=["bureau", "market"],
+        entities_bucket=4,
+        consent=digest("consent"),
+    )
+    done("bank", asked, QUERY)
+    for name in ("bureau", "market"):
+        done(name, ScoreDecided(allowed=True, model=model), QUERY)
+        answer = ScoreAnswered(
+            commitment=digest(name + "answer"), ciphertexts=1, paillier_bits=3072
+        )
+        done(name, answer, QUERY)
+
+
+class SampleCoordinator:
+    def __init__(self, log: SampleLog) -> None:
+        self._log = log
+        self.reasons: tuple[str, ...] = ()
+        self.fault: Exception | None = None
+        self._runs: dict[str, RunView] = {}
+
+    def status(self) -> CoordinatorStatus:
+        nodes = tuple(
+            NodeView(name, attached=name != "market", since_ms=NOW_MS)
+            for name in ("bank", "bureau", "market")
+        )
+        return CoordinatorStatus("hub", "0.1.0", NOW_MS, nodes, self.reasons)
+
+    def registry_file(self) -> bytes:
+        return self._log.parties.registry_file
+
+    def runs(self) -> Sequence[RunView]:
+        return list(reversed(self._runs.values()))
+
+    def propose(self, contract_toml: str) -> str:
+        if self.fault:
+            raise self.fault
+        try:
+            tables = tomllib.loads(contract_toml)
+        except tomllib.TOMLDecodeError as error:
+            raise RunError("the contract is not TOML", place="line 1") from error
+        run = f"{len(self._runs):032x}"
+        self._runs[run] = RunView(
+            run=run,
+            contract=digest(contract_toml).hex(),
+            phase=RunPhase.PROPOSED,
+            label_holder=str(tables["label_holder"]),
+            parties=(RunParty("bank", Decision.WAITING),),
+            step="",
+            proposed_ms=NOW_MS,
+        )
+        return run
+
+    def run(self, run_id: str) -> RunView:
+        return self._runs[run_id]
+
+    def stop(self, run_id: str) -> None:
+        self._runs[run_id] = replace(
+            self._runs[run_id], phase=RunPhase.STOPPED, reason="stopped by the operator"
+        )
+
+
+def sample_coordinator_app(log: SampleLog, face: SampleCoordinator) -> WebApp:
+    return coordinator_app(log.service, face, AccessToken(TOKEN), version="0.1.0")

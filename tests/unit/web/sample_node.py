@@ -1,0 +1,180 @@
+"""A node with realistic figures that serves pages and nothing else."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from veilscore.fault import Fault
+from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
+from veilscore.models.vertical.evaluation import Evaluation
+from veilscore.models.vertical.run import steps
+from veilscore.node.scoring.requester import EntityScore
+from veilscore.node.web.app import node_app
+from veilscore.node.web.face import (
+    LinkState,
+    LoggedEvent,
+    ModelState,
+    NodeStatus,
+    PendingRun,
+    RunState,
+    ScoreReply,
+    SourceState,
+)
+from veilscore.runtime.web.shell import WebApp
+from veilscore.runtime.web.tokens import AccessToken
+from veilscore.v1.training_pb2 import RosterEntry, RunContract
+
+TOKEN = "node-token-" + "x" * 32
+NOW_MS = 1_790_000_000_000
+RUN = "5f3a9c0d7be24418a6c1f0e2d9b84c37"
+FIRMS = [complete_uscc(f"9150010{number}MA5U8K2C") for number in range(3)]
+
+
+def digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def contract(run: str = RUN) -> RunContract:
+    names = ("agri-bureau", "bank-yuzhong", "market-office")
+    return RunContract(
+        run=run,
+        roster=[RosterEntry(party=n, fingerprint=digest(n)) for n in names],
+        label_holder="bank-yuzhong",
+        key_bits=3072,
+        cover_ratio=-1.0,
+        min_count=20,
+        count_epsilon=0.0,
+        polish_steps=2,
+        polish_noise=0.25,
+        ridge=1.0,
+        max_columns=40,
+        max_rows=200_000,
+        base_points=600,
+        base_odds=20.0,
+        points_to_double_odds=40.0,
+        granularity=1,
+    )
+
+
+def full_status() -> NodeStatus:
+    pending = contract("c1d2e3f4a5b60718293a4b5c6d7e8f90")
+    return NodeStatus(
+        party="bank-yuzhong",
+        version="0.1.0",
+        now_ms=NOW_MS,
+        link=LinkState(
+            connected=True,
+            since_ms=NOW_MS - 3 * 3_600_000,
+            coordinator="hub.credit.example:9443",
+        ),
+        supernode_online=True,
+        certificate_days=61,
+        log_address="https://log.credit.example",
+        source=SourceState(
+            name="loans-2026q3", rows=128_450, columns=23, rejected=0, as_of="2026-09-30"
+        ),
+        models=(
+            ModelState(
+                digest("joint"),
+                RUN,
+                NOW_MS - 86_400_000,
+                Evaluation(
+                    rows=25_690,
+                    on_holdout=True,
+                    auc=0.7769,
+                    ks=0.4212,
+                    brier=0.1371,
+                    alone_auc=0.7184,
+                    alone_ks=0.3306,
+                ),
+            ),
+            ModelState(digest("peer's"), "77" * 16, NOW_MS - 9 * 86_400_000, None),
+        ),
+        run=RunState(
+            run=RUN,
+            steps=tuple(steps(contract())),
+            step="moments",
+            fraction=0.42,
+            started_ms=NOW_MS - 95_000,
+        ),
+        pending=(PendingRun(pending, digest("pending"), NOW_MS - 600_000),),
+        events=(
+            LoggedEvent(None, NOW_MS - 1_000, "score_requested", digest("q").hex()),
+            LoggedEvent(4711, NOW_MS - 20_000, "step_done", RUN),
+            LoggedEvent(4702, NOW_MS - 60_000, "step_done", RUN),
+            LoggedEvent(4690, NOW_MS - 90_000, "run_decided", RUN),
+            LoggedEvent(4688, NOW_MS - 3 * 3_600_000, "started", ""),
+        ),
+    )
+
+
+def empty_status() -> NodeStatus:
+    return NodeStatus(
+        party="bank-yuzhong",
+        version="0.1.0",
+        now_ms=NOW_MS,
+        link=LinkState(
+            connected=False,
+            since_ms=NOW_MS - 65_000,
+            coordinator="hub.credit.example:9443",
+            detail="the certificate has expired",
+        ),
+        supernode_online=False,
+        certificate_days=0,
+    )
+
+
+class SampleNode:
+    """What the pages asked of it is kept; ``fault`` is raised instead of scores."""
+
+    def __init__(self) -> None:
+        self.current = full_status()
+        self.reasons: list[str] = []
+        self.decisions: list[tuple[str, ...]] = []
+        self.asked: list[tuple[list[tuple[EntityKind, str]], bytes | None, str]] = []
+        self.consents: list[str] = []
+        self.fault: Exception | None = None
+
+    def status(self) -> NodeStatus:
+        return self.current
+
+    def ready(self) -> Sequence[str]:
+        return self.reasons
+
+    def ask(
+        self,
+        entities: Sequence[tuple[EntityKind, str]],
+        model: bytes | None,
+        purpose: str,
+        consent: str,
+    ) -> ScoreReply:
+        if self.fault:
+            raise self.fault
+        self.asked.append((list(entities), model, purpose))
+        self.consents.append(consent)
+        scores = [
+            EntityScore(normalise(kind, name), 612 - at, 0.031 + at / 100, at % 2 == 0)
+            for at, (kind, name) in enumerate(entities)
+        ]
+        return ScoreReply(model or digest("joint"), scores)
+
+    def approve(self, run: str) -> None:
+        self._decide(("approve", run))
+
+    def refuse(self, run: str, reason: str) -> None:
+        self._decide(("refuse", run, reason))
+
+    def _decide(self, decision: tuple[str, ...]) -> None:
+        self.decisions.append(decision)
+        self.current = replace(self.current, pending=())
+
+
+def sample_node_app(node: SampleNode) -> WebApp:
+    token = AccessToken(TOKEN)
+    return node_app(node, token, party="bank-yuzhong", version="0.1.0")
+
+
+class OwnFault(Fault):
+    """A fault of no known kind."""
+
+    code = "own"
