@@ -1,8 +1,6 @@
 # Two commands do everything: `make demo` shows the product, `make test` proves it.
 # Both set up their own environment in .venv.
 BIN := .venv/bin
-DATA := $(wildcard ../shared/data)
-export VEILSCORE_DATA := $(DATA)
 
 .PHONY: demo test check bench soak protos setup setup-dev
 

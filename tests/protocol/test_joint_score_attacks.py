@@ -30,12 +30,12 @@ from tests.protocol.score_world import (
 )
 from veilscore.keys.masks import pair_secret
 from veilscore.keys.paillier.public import PublicKey
-from veilscore.keys.sealing import Envelope
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import ScoringError
 from veilscore.node.scoring import holder as holder_core
 from veilscore.node.scoring.query import Query
 from veilscore.node.scoring.requester import EntityScore, JointRequest
+from veilscore.v1.envelope_pb2 import Envelope
 from veilscore.v1.score_pb2 import (
     ScoreAnswer,
     ScoreMessage,
@@ -182,22 +182,20 @@ def test_c4_without_the_binding_every_one_of_them_decodes(
 
 def isolate(bank: RawRequester) -> list[int]:
     """Return what a requester takes for S_A(x) - S_A(x0): the market hears x0 only."""
-    found: list[int] = []
-    decoy = bank.body(["X:nobody"] + NAMES[1:50])
+    decoy = bank.body(["X:nobody", *NAMES[1:50]])
     base = bank.private.decrypt(
         bank.public.add(bank.vector("bureau", decoy), bank.vector("market", decoy))
     )
     named = bank.body(NAMES[:50])
-    silent = bank.body(["X:nobody"] + NAMES[1:50])
+    silent = bank.body(["X:nobody", *NAMES[1:50]])
     silent.nonce = named.nonce
     mixed = bank.private.decrypt(
         bank.public.add(bank.vector("bureau", named), bank.vector("market", silent))
     )
-    n = bank.public.n
-    for one, two in zip(mixed, base, strict=True):
-        difference = (one - two) % n
-        found.append(difference - n if difference > n // 2 else difference)
-    return found
+    return [
+        bank.public.to_signed((one - two) % bank.public.n)
+        for one, two in zip(mixed, base, strict=True)
+    ]
 
 
 def test_c4_one_holders_contribution_cannot_be_isolated(bank: RawRequester) -> None:
@@ -215,11 +213,11 @@ def test_c4_without_the_binding_it_is_isolated_exactly(bank: RawRequester) -> No
 
 def test_one_holders_vector_is_uniform_to_the_requester(bank: RawRequester) -> None:
     """Chi-square of the leading four bits of 2,000 masked plaintexts, 15 degrees."""
-    node_model = bank.body(NAMES)
+    query = Query.of(bank.body(NAMES))
     counts = np.zeros(16, np.int64)
     layout = ScoreLayout.plan(bank.public.n)
     accepted = holder_core.AcceptedQuery(
-        Query.of(node_model), "bureau", CARDS["bureau"], bank.public, {}
+        query, "bureau", CARDS["bureau"], bank.public, {}
     )
     assert accepted.plaintexts([1]) == [1]  # alone there is nothing to hide behind
     mine = bank.keys.mask
@@ -227,7 +225,7 @@ def test_one_holders_vector_is_uniform_to_the_requester(bank: RawRequester) -> N
     for _ in range(400):
         secret = pair_secret(mine, peer, secrets.token_bytes(32))
         masked = holder_core.AcceptedQuery(
-            Query.of(node_model),
+            query,
             "bureau",
             CARDS["bureau"],
             bank.public,
@@ -354,37 +352,33 @@ def cheat(lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper) -> Scorin
     return caught.value
 
 
-@pytest.mark.parametrize(
-    "tamper",
-    [
-        lambda _, vector: vector[:-1],
-        lambda _, vector: [*vector, vector[0]],
-        lambda _, vector: [],
-        lambda _, vector: [0, *vector[1:]],
-        lambda public, vector: [public.n, *vector[1:]],
-        lambda public, vector: [*vector[1:], public.n_squared],
-    ],
-    ids=["short", "long", "empty", "zero", "no unit", "out of range"],
-)
+NO_VECTORS: dict[str, Tamper] = {
+    "short": lambda _, vector: vector[:-1],
+    "long": lambda _, vector: [*vector, vector[0]],
+    "empty": lambda _, vector: vector[:0],
+    "zero": lambda _, vector: [0, *vector[1:]],
+    "no unit": lambda public, vector: [public.n, *vector[1:]],
+    "out of range": lambda public, vector: [*vector[1:], public.n_squared],
+}
+FOREIGN_VECTORS: dict[str, Tamper] = {
+    "swapped": lambda _, vector: vector[::-1],
+    "doubled": lambda public, vector: public.add(vector, vector),
+    "an own plaintext": lambda public, vector: [public.n + 1, *vector[1:]],
+}
+
+
+@pytest.mark.parametrize("name", NO_VECTORS)
 def test_a_vector_that_is_none_names_its_holder(
-    lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper
+    lab: World, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    assert cheat(lab, monkeypatch, tamper).party == "market"
+    assert cheat(lab, monkeypatch, NO_VECTORS[name]).party == "market"
 
 
-@pytest.mark.parametrize(
-    "tamper",
-    [
-        lambda _, vector: vector[::-1],
-        lambda public, vector: public.add(vector, vector),
-        lambda public, vector: [public.n + 1, *vector[1:]],
-    ],
-    ids=["swapped", "doubled", "an own plaintext"],
-)
+@pytest.mark.parametrize("name", FOREIGN_VECTORS)
 def test_a_vector_under_another_mask_decodes_to_nothing(
-    lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper
+    lab: World, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    error = cheat(lab, monkeypatch, tamper)
+    error = cheat(lab, monkeypatch, FOREIGN_VECTORS[name])
     assert error.party == "bureau or market"
     assert "do not fit together" in error.what
 

@@ -9,6 +9,7 @@ from tests.protocol.score_world import (
     CARDS,
     HOLDERS,
     ROWS,
+    SOON,
     People,
     RawRequester,
     World,
@@ -25,7 +26,7 @@ from veilscore.node.errors import HolderRefusedError
 from veilscore.node.scoring.query import Query
 from veilscore.node.scoring.refusals import SENTENCES, Reason
 from veilscore.v1.hub_pb2 import AppendResponse
-from veilscore.v1.score_pb2 import ScoreQueryBody
+from veilscore.v1.score_pb2 import ScoreMessage, ScoreQuery, ScoreQueryBody
 
 NAMES = [entity(number) for number in range(5)]
 Change = Callable[[ScoreQueryBody], object]
@@ -202,6 +203,17 @@ def test_a_nonce_is_answered_once_also_after_a_restart(hub: World) -> None:
     # The other holder has not answered it; a fresh nonce is answered.
     assert bank.ask("market", first).HasField("answer")
     assert bank.ask("bureau", bank.body(NAMES)).HasField("answer")
+
+
+def test_of_two_copies_at_the_same_time_one_is_answered(hub: World) -> None:
+    bank = RawRequester(hub)
+    query = ScoreQuery(body=Query.of(bank.body(NAMES)).raw)
+    for _ in range(4):
+        bank.send("bureau", ScoreMessage(query=query))
+    replies = [bank.replies.get(timeout=SOON) for _ in range(4)]
+    assert sum(reply.HasField("answer") for reply in replies) == 1
+    codes = [reply.refusal.code for reply in replies if reply.HasField("refusal")]
+    assert codes == ["replayed"] * 3
 
 
 def test_a_refused_query_may_be_corrected_under_its_nonce(hub: World) -> None:

@@ -12,7 +12,7 @@ from veilscore.keys import masks
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import ReceivingKeys
-from veilscore.models.errors import DataError, ProtocolError
+from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps

@@ -59,15 +59,14 @@ class ContractSettings(Settings):
     @classmethod
     def _union_or_ratio(cls, value: object) -> object:
         match value:
-            case bool():  # which Python takes for a number
-                pass
             case "union":
                 return value
-            case int() | float() if 0 <= value < math.inf:
+            case int() | float() if type(value) is not bool and 0 <= value < math.inf:
                 return value
             case _:
-                pass
-        raise ValueError('should be "union" or unlabelled rows per labelled row')
+                raise ValueError(
+                    'should be "union" or a number of unlabelled rows per labelled row'
+                )
 
     @property
     def steps(self) -> int:

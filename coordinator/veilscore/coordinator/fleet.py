@@ -81,13 +81,18 @@ class Fleet:
         self._pace.poked.set()
 
     def call(
-        self, step: str, payloads: Mapping[str, bytes], timeout_s: float
+        self,
+        step: str,
+        payloads: Mapping[str, bytes],
+        timeout_s: float,
+        judge: Callable[[StepReply], object] | None = None,
     ) -> dict[str, StepReply]:
         """Send each named party its payload and wait for all replies.
 
         Raises RunError if a party is not in the fleet, if one does not answer in
         time, and if the run was aborted or stopped. What a node answers, also that
-        it refuses or is gone, is a reply.
+        it refuses or is gone, is a reply. ``judge`` sees each as it comes and ends
+        the call by raising: other nodes may be waiting for the one that failed.
         """
         deadline = time.monotonic() + timeout_s
         self._check()
@@ -107,6 +112,8 @@ class Fleet:
                 party = waiting.pop(message_id, None)
                 if party is not None:
                     replies[party] = _read(party, message_id, message)
+                    if judge is not None:
+                        judge(replies[party])
             if waiting:
                 self._pace.wait()
         return replies

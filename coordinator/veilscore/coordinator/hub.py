@@ -55,6 +55,7 @@ class Hub:
         *,
         append: AppendLeaf,
         log_size: Callable[[], int],
+        registry_file: Callable[[], bytes] = bytes,
         on_envelope: Callable[[str, bytes], object],
         on_notice: Callable[[str, hub_pb2.Notice], object],
         on_lost: Callable[[str, str], object],
@@ -85,6 +86,7 @@ class Hub:
             directory,
             append=append,
             log_size=log_size,
+            registry_file=registry_file,
             report=self._report,
             version=version,
         )

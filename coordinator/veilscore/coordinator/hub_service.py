@@ -83,6 +83,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         *,
         append: AppendLeaf,
         log_size: Callable[[], int],
+        registry_file: Callable[[], bytes],
         report: Callable[[str, HubEvent], None],
         version: str,
     ) -> None:
@@ -94,6 +95,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         self._directory = directory
         self._append = append
         self._log_size = log_size
+        self._registry_file = registry_file
         self._report = report
         self._version = version
         self._streams: dict[str, _Stream] = {}
@@ -168,7 +170,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
     async def Health(  # noqa: N802 - the name in the .proto file
         self, request: hub_pb2.HealthRequest, context: _Context
     ) -> hub_pb2.HealthResponse:
-        """Say which parties are attached and how large the log is."""
+        """Say who is attached, who is registered and how large the log is."""
         del request
         attached = sorted(self.relay.attached())
 
@@ -178,6 +180,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
                 log_size=self._log_size(),
                 time=time.time(),
                 version=self._version,
+                registry=self._registry_file(),
             )
 
         return await self._answer(context, "Health", health)

@@ -124,9 +124,7 @@ def _from_table(
                 cells = row | {_HOLDOUT: judging[row[_ID]]}
                 writer.writerow([cells[name] for name in (_ID, *own, *extra)])
         features = tuple(
-            Feature(
-                name, "categorical" if name in settings.categorical else "numeric"
-            )
+            Feature(name, "categorical" if name in settings.categorical else "numeric")
             for name in own
         )
         yield (

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tests.unit.tlog.sample_log import NOW_MS, SampleLog
 from tests.unit.web.sample_node import RUN, contract, digest
-
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.web.app import coordinator_app
 from veilscore.coordinator.web.face import (

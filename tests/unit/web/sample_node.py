@@ -71,7 +71,11 @@ def full_status() -> NodeStatus:
         certificate_days=61,
         log_address="https://log.credit.example",
         source=SourceState(
-            name="loans-2026q3", rows=128_450, columns=23, rejected=0, as_of="2026-09-30"
+            name="loans-2026q3",
+            rows=128_450,
+            columns=23,
+            rejected=0,
+            as_of="2026-09-30",
         ),
         models=(
             ModelState(

@@ -54,7 +54,7 @@ def _operation(document: _Node, method: str, path: str, call: _Node) -> Operatio
         method=method.upper(),
         path=path,
         summary=str(call.get("summary", "")),
-        text=str(call.get("description", "")),
+        text=" ".join(str(call.get("description", "")).split()),  # one line
         needs_token="security" in call,
         takes=(*parameters, *_fields(document, _schema(body), "")),
         media=media,

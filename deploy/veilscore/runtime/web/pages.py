@@ -32,18 +32,20 @@ class Site:
     """What distinguishes one site: texts are looked up in its catalogue.
 
     ``folder`` holds its ``templates/`` and ``zh_CN.po``; ``navigation`` is made of
-    paths and texts.
+    paths and texts. ``sign_in`` is where a page sends who is not signed in.
     """
 
     name: str
     folder: Path
     navigation: tuple[tuple[str, str], ...]
+    sign_in: str = ""
 
 
 class Pages:
     """The templates of one site in both languages."""
 
     def __init__(self, site: Site) -> None:
+        self.site = site
         self._languages = load_languages(
             folder / "zh_CN.po" for folder in (HERE, site.folder)
         )

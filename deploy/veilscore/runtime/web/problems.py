@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -89,8 +89,11 @@ def answer_problems(
     def respond(request: Request, problem: Problem) -> Response:
         unauthorized = problem.status == HTTPStatus.UNAUTHORIZED
         if _wants_page(request):
-            page = "unauthorized.html" if unauthorized else "problem.html"
-            return pages.render(request, page, http=problem.status, problem=problem)
+            if unauthorized and pages.site.sign_in:
+                return RedirectResponse(pages.site.sign_in, HTTPStatus.SEE_OTHER)
+            return pages.render(
+                request, "problem.html", http=problem.status, problem=problem
+            )
         return JSONResponse(
             problem.model_dump(exclude_defaults=True),
             problem.status,

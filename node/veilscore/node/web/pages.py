@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from veilscore.node.web.face import REFUSAL_REASONS, NodeFace, PendingRun, RunState
 from veilscore.node.web.scores import describe
-from veilscore.runtime.errors import RequestError
+from veilscore.runtime.errors import RequestError, UnauthorizedError
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.runtime.web.pages import Pages, Site
 from veilscore.runtime.web.sessions import Doorman, check_csrf, read_form
@@ -30,6 +30,7 @@ SITE: Final = Site(
         ("/", gettext_noop("State")),
         ("/api", gettext_noop("REST interface")),
     ),
+    sign_in="/login",
 )
 # The parties stand in a table of their own.
 _CLAUSES: Final = [
@@ -44,10 +45,17 @@ def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
     """Return the routes of the pages."""
     router = APIRouter(include_in_schema=False)
 
+    @router.get("/login")
+    def entrance(request: Request) -> Response:
+        return pages.render(request, "sign_in.html", wrong=False)
+
     @router.post("/login")
     def sign_in(request: Request, form: _Form) -> Response:
         response = _to_first_page()
-        doorman.sign_in(request, response, form.get("token", "").strip())
+        try:
+            doorman.sign_in(request, response, form.get("token", "").strip())
+        except UnauthorizedError:
+            return pages.render(request, "sign_in.html", http=401, wrong=True)
         return response
 
     @router.post("/logout")

@@ -1,0 +1,59 @@
+"""Messages of one run that are addressed to the coordinator, and waiting for them.
+
+The hub's thread puts messages in; the thread that places the rows takes them out. In
+a run every holder sends the coordinator one message of a kind. Waiting ends early,
+with the reason, when the run is over: nobody hangs on a message that will not come.
+"""
+
+import threading
+from collections.abc import Collection
+
+from veilscore.coordinator.errors import RunError
+from veilscore.v1.training_pb2 import TrainingMessage
+
+
+class Inbox:
+    """What the holders of one run sent; thread-safe."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._messages: dict[tuple[str, str], TrainingMessage] = {}
+        self._end: Exception | None = None
+
+    def put(self, sender: str, message: TrainingMessage) -> None:
+        """Keep a message; raises RunError on a second one of its kind."""
+        kind = message.WhichOneof("body") or "nothing"
+        with self._changed:
+            if (sender, kind) in self._messages:
+                raise RunError(f"sent {kind} twice", party=sender)
+            self._messages[sender, kind] = message
+            self._changed.notify_all()
+
+    def end(self, reason: Exception) -> None:
+        """Make whoever waits, now or later, raise the first reason given."""
+        with self._changed:
+            self._end = self._end or reason
+            self._changed.notify_all()
+
+    def take(
+        self, kind: str, senders: Collection[str], timeout_s: float
+    ) -> dict[str, TrainingMessage]:
+        """Wait for a message of this kind from every sender.
+
+        Raises what ``end`` was given, and RunError naming who sent nothing in time.
+        """
+
+        def missing() -> list[str]:
+            return [name for name in senders if (name, kind) not in self._messages]
+
+        with self._changed:
+            self._changed.wait_for(lambda: self._end or not missing(), timeout_s)
+            if self._end is not None:
+                raise self._end
+            if late := missing():
+                raise RunError(
+                    f"did not send {kind} within {timeout_s:g} s",
+                    party=", ".join(late),
+                    remedy="See that node's status page.",
+                )
+            return {name: self._messages[name, kind] for name in senders}

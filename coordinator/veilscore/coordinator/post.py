@@ -1,0 +1,139 @@
+"""The coordinator's own envelopes in one run: what holders send it, what it answers.
+
+Learns what alignment shows it: pseudonyms of every holder's rows and their marks
+(``alignment``). The keys live in memory for the length of the run.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from veilscore.coordinator.alignment import place_rows
+from veilscore.coordinator.errors import RunError
+from veilscore.coordinator.inbox import Inbox
+from veilscore.keys.identity import Signer
+from veilscore.keys.receiving import (
+    PeerKeys,
+    ReceivingKeys,
+    run_purpose,
+    verify_signed_key,
+)
+from veilscore.keys.registry import Registry
+from veilscore.keys.sealing import Opener, Sealer
+from veilscore.models.vertical.script import Arrived, Send
+from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
+from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
+from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey
+from veilscore.v1.training_pb2 import RunContract, TrainingMessage
+
+_log = logging.getLogger(__name__)
+
+_VALID_S: Final = 24 * 3600  # of the keys; the clocks of two hosts may differ
+_SKEW_S: Final = 300
+
+
+class RunPost:
+    """Opens and seals for one run; ``now`` is in seconds since 1970."""
+
+    def __init__(
+        self,
+        contract: RunContract,
+        party: str,
+        signer: Signer,
+        registry: Registry,
+        now: float,
+    ) -> None:
+        self._contract = contract
+        self._holders = tuple(entry.party for entry in contract.roster)
+        self._registry = registry
+        self._inbox = Inbox()
+        self._purpose = run_purpose(contract.run)
+        keys = ReceivingKeys.generate()
+        self.key: SignedKey = keys.signed(
+            signer,
+            party,
+            self._purpose,
+            paillier_modulus=None,
+            not_before=int(now) - _SKEW_S,
+            not_after=int(now) + _VALID_S,
+        )
+        key_id = hashlib.sha256(self.key.body).digest()[:8]
+        self._opener = Opener(
+            party, self._purpose, {key_id: keys}, {}, MAX_ENVELOPE_BYTES
+        )
+        self._sealer = Sealer(signer, party, {})
+
+    def receive(self, sender: str, data: bytes) -> None:
+        """Take an envelope that the hub brought from ``sender``.
+
+        Raises a Fault if it is of this run and not what it should be.
+        """
+        try:
+            header = EnvelopeHeader.FromString(Envelope.FromString(data).header)
+            if header.purpose != self._purpose:
+                _log.info("dropped an envelope of another run from %s", sender)
+                return
+            header, plaintext = self._opener.open(data, self._registry)
+            message = TrainingMessage.FromString(plaintext)
+        except DecodeError as error:
+            raise RunError("sent what cannot be read", party=sender) from error
+        if header.sender != sender or sender not in self._holders:
+            raise RunError("sent an envelope in another's name", party=sender)
+        self._inbox.put(sender, message)
+
+    def end(self, reason: Exception) -> None:
+        """Make ``place`` raise the first reason given."""
+        self._inbox.end(reason)
+
+    def meet(
+        self, directory: Callable[[str], Iterable[SignedKey]], now: float
+    ) -> dict[str, PeerKeys]:
+        """Return the verified keys of all parties; raises RunError naming the absent.
+
+        Also raises what a key that does not verify raises.
+        """
+        peers = {
+            peer.party: peer
+            for signed in directory(self._purpose)
+            # Others must not stop the run with a key that is not valid.
+            if ReceivingKey.FromString(signed.body).party in self._holders
+            for peer in [verify_signed_key(signed, self._registry, self._purpose, now)]
+        }
+        if missing := sorted(set(self._holders) - peers.keys()):
+            raise RunError(
+                "published no key for this run",
+                party=", ".join(missing),
+                remedy="See that node's status page.",
+            )
+        return peers
+
+    def place(
+        self,
+        peers: dict[str, PeerKeys],
+        send: Callable[[str, bytes], None],
+        timeout_s: float,
+    ) -> None:
+        """Place the rows of the run and tell every holder its own places.
+
+        Waits so long for each kind of message. Raises a Fault that names who broke
+        the rules, or what ``end`` was given.
+        """
+        script = place_rows(self._contract, self._holders)
+        arrived: Arrived = {}
+        try:
+            action = next(script)
+            while True:
+                if isinstance(action, Send):
+                    message = action.message.SerializeToString()
+                    send(
+                        action.to, self._sealer.seal("rows", peers[action.to], message)
+                    )
+                    arrived = {}
+                else:
+                    arrived = self._inbox.take(action.kind, action.senders, timeout_s)
+                action = script.send(arrived)
+        except StopIteration:
+            return

@@ -1,0 +1,305 @@
+"""The director of one training run: asks every node for every step, in order.
+
+The coordinator sees who answers and when, hashes and bounds of cards, and in the step
+``rows`` pseudonyms (``alignment``). Nothing that a node computes passes through here.
+
+A run ends with the first party that refuses, fails or is lost; what ends it is raised
+as a Fault that names the party.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from google.protobuf.message import DecodeError
+
+from veilscore.coordinator.errors import PartyStoppedError, RunError
+from veilscore.coordinator.fleet import StepReply
+from veilscore.coordinator.post import RunPost
+from veilscore.fault import Fault
+from veilscore.keys.identity import Signer
+from veilscore.keys.registry import Registry
+from veilscore.models.vertical.run import steps
+from veilscore.runtime.errors import PeerLostError
+from veilscore.v1.hub_pb2 import SignedKey
+from veilscore.v1.score_pb2 import CardEntry, ModelManifest
+from veilscore.v1.training_pb2 import RunContract, StepReport, StepRequest
+
+_DIGEST_BYTES: Final = 32
+_CODE = re.compile(r"[a-z0-9-]{1,40}")
+_AWAITING: Final = "awaiting-approval"
+_OFFLINE: Final = "node-unavailable"  # Flower's word: its SuperNode is not connected
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a run waits, in seconds."""
+
+    approval_s: float = 3600.0  # for the operators of all nodes
+    online_s: float = 60.0  # for SuperNodes that are just starting
+    again_s: float = 3.0  # between two questions to a node that waits
+    step_s: float = 7200.0  # for one step of training
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run uses of the coordinator it runs on."""
+
+    party: str
+    signer: Signer
+    registry: Registry
+    attached: Callable[[], Collection[str]]
+    publish: Callable[[SignedKey], None]
+    directory: Callable[[str], Iterable[SignedKey]]
+    send: Callable[[str, bytes], None]  # to a party, through the hub
+    clock: Callable[[], float]
+    patience: Patience = Patience()
+
+
+class Caller(Protocol):
+    """What a director uses of a ``Fleet``."""
+
+    def call(
+        self,
+        step: str,
+        payloads: Mapping[str, bytes],
+        timeout_s: float,
+        judge: Callable[[StepReply], object] | None = None,
+    ) -> dict[str, StepReply]:
+        """Ask each named party for a step and wait for all replies."""
+        ...
+
+    def abort(self, reason: str) -> None:
+        """Make this call and all later ones raise."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who follows a run; called on its thread."""
+
+    def on_step(self, step: str) -> None:
+        """Learn that a step begins."""
+        ...
+
+    def on_decision(self, party: str, *, approved: bool) -> None:
+        """Learn what a party said to the contract."""
+        ...
+
+
+class Director:
+    """Leads one run; ``lead`` is called once, the rest from any thread."""
+
+    def __init__(
+        self, contract: RunContract, around: Surroundings, watcher: Watcher
+    ) -> None:
+        self.contract = contract
+        self.step = ""
+        self._body = contract.SerializeToString(deterministic=True)
+        self._parties = tuple(entry.party for entry in contract.roster)
+        self._around = around
+        self._watcher = watcher
+        self._post = RunPost(
+            contract, around.party, around.signer, around.registry, around.clock()
+        )
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._end: Fault | None = None
+        self._fleet: Caller | None = None
+
+    # -- told by the hub and by the operator -----------------------------------
+
+    def receive(self, sender: str, data: bytes) -> None:
+        """Take an envelope for the coordinator; a bad one of this run ends it."""
+        try:
+            self._post.receive(sender, data)
+        except Fault as fault:
+            self.stop(fault)
+
+    def lose(self, party: str, reason: str) -> None:
+        """End the run if a party of it is gone."""
+        if party in self._parties:
+            self.stop(
+                PeerLostError(
+                    f"was lost during the run: {reason}",
+                    party=party,
+                    remedy="Start the run again when that node is back.",
+                )
+            )
+
+    def stop(self, reason: Fault) -> None:
+        """End the run; the first reason counts."""
+        with self._lock:
+            self._end = self._end or reason
+            fleet = self._fleet
+        self._post.end(self._end)
+        self._over.set()
+        if fleet is not None:
+            fleet.abort(str(self._end))
+
+    # -- leading ---------------------------------------------------------------
+
+    def lead(self, fleet: Caller) -> bytes:
+        """Lead the run to its end and return the manifest of its model.
+
+        Raises the Fault that ended it.
+        """
+        with self._lock:
+            self._fleet = fleet
+        try:
+            self._check()
+            return self._lead(fleet)
+        except RunError as error:
+            # An aborted fleet does not know which party ended the run.
+            if self._end in (None, error):
+                raise
+            raise self._end from error
+
+    def _lead(self, fleet: Caller) -> bytes:
+        self._check_attached()
+        self._around.publish(self._post.key)
+        cards: dict[str, CardEntry] = {}
+        manifest = b""
+        for step in steps(self.contract):
+            self.step = step
+            self._watcher.on_step(step)
+            match step:
+                case "join":
+                    self._join(fleet)
+                case "rows":
+                    self._rows(fleet)
+                case "evaluate":
+                    cards = self._cards(self._ask(fleet, step, StepRequest()))
+                case "register":
+                    manifest = self._manifest(cards)
+                    self._ask(fleet, step, StepRequest(manifest=manifest))
+                case _:
+                    self._ask(fleet, step, StepRequest())
+            self._check()
+        return manifest
+
+    def _check(self) -> None:
+        if self._end is not None:
+            raise self._end
+
+    def _check_attached(self) -> None:
+        if missing := sorted(set(self._parties) - set(self._around.attached())):
+            raise RunError(
+                "not connected to the coordinator",
+                party=", ".join(missing),
+                remedy="Start that node, then start the run again.",
+            )
+
+    def _ask(
+        self, fleet: Caller, step: str, request: StepRequest
+    ) -> dict[str, StepReport]:
+        """Ask all parties for a step; the first that fails ends the run."""
+        payload = request.SerializeToString()
+        replies = fleet.call(
+            step,
+            dict.fromkeys(self._parties, payload),
+            self._around.patience.step_s,
+            lambda reply: _check_reply(reply, step),
+        )
+        return {name: _read_report(reply, step) for name, reply in replies.items()}
+
+    def _join(self, fleet: Caller) -> None:
+        """Ask for approval until everybody has decided, or a deadline passes."""
+        patience, began = self._around.patience, self._around.clock()
+        limits = {_AWAITING: patience.approval_s, _OFFLINE: patience.online_s}
+        payload = StepRequest(contract=self._body).SerializeToString()
+
+        def judge(reply: StepReply) -> None:
+            if reply.code not in limits:
+                if reply.ok or reply.code == "refused":
+                    self._watcher.on_decision(reply.party, approved=reply.ok)
+                _check_reply(reply, "join")
+
+        waiting: Collection[str] = self._parties
+        while True:
+            payloads = dict.fromkeys(waiting, payload)
+            replies = fleet.call("join", payloads, patience.step_s, judge)
+            undecided = {
+                name: reply.code for name, reply in replies.items() if not reply.ok
+            }
+            if not undecided:
+                return
+            waited = self._around.clock() - began
+            for name, code in undecided.items():
+                if waited > limits[code]:
+                    raise PartyStoppedError(
+                        f"still answers {code} after {waited:.0f} s",
+                        reason=code,
+                        party=name,
+                        place="step join",
+                    )
+            waiting = tuple(undecided)
+            self._over.wait(patience.again_s)
+            self._check()
+
+    def _rows(self, fleet: Caller) -> None:
+        """Place the rows of the run while the nodes send what that needs."""
+        around = self._around
+        peers = self._post.meet(around.directory, around.clock())
+
+        def place() -> None:
+            try:
+                self._post.place(peers, around.send, around.patience.step_s)
+            except Fault as fault:
+                self.stop(fault)
+            except Exception:
+                self.stop(RunError("the rows of the run could not be placed"))
+                raise
+
+        with ThreadPoolExecutor(1, "rows") as thread:
+            placed = thread.submit(place)
+            try:
+                self._ask(fleet, "rows", StepRequest())
+            except Fault as fault:
+                self._post.end(fault)  # or the other thread would wait on
+                raise
+            placed.result()
+
+    def _cards(self, reports: Mapping[str, StepReport]) -> dict[str, CardEntry]:
+        for name, report in reports.items():
+            if len(report.card) != _DIGEST_BYTES:
+                raise RunError("has made no card", party=name, place="step evaluate")
+        return {
+            name: CardEntry(
+                party=name, card=report.card, max_abs_points=report.max_abs_points
+            )
+            for name, report in reports.items()
+        }
+
+    def _manifest(self, cards: Mapping[str, CardEntry]) -> bytes:
+        contract = self.contract
+        return ModelManifest(
+            run=contract.run,
+            contract=hashlib.sha256(self._body).digest(),
+            cards=[cards[name] for name in self._parties],
+            base_points=contract.base_points,
+            base_odds=contract.base_odds,
+            points_to_double_odds=contract.points_to_double_odds,
+            granularity=contract.granularity,
+        ).SerializeToString(deterministic=True)
+
+
+def _check_reply(reply: StepReply, step: str) -> None:
+    """Raise PartyStoppedError if the party refused or failed; trust no text of it."""
+    if reply.ok:
+        return
+    code = reply.code if _CODE.fullmatch(reply.code) else "malformed"
+    said = reply.reason if code == "refused" and reply.reason else code
+    raise PartyStoppedError(said, reason=code, party=reply.party, place=f"step {step}")
+
+
+def _read_report(reply: StepReply, step: str) -> StepReport:
+    try:
+        return StepReport.FromString(reply.payload)
+    except DecodeError as error:
+        raise RunError(
+            "its report cannot be read", party=reply.party, place=f"step {step}"
+        ) from error

@@ -1,0 +1,142 @@
+"""Make a lab's folders and let every party join, by the commands an operator types.
+
+    veilscore coordinator init DIR              keys, certificates, an empty registry
+    veilscore node init DIR --party NAME        keys, node.toml, card.json   (each party)
+    veilscore coordinator admit CARD --out KIT  the coordinator checks the card
+    veilscore node join KIT --fingerprint HEX   the party checks the coordinator
+
+The fingerprint passes by hand between people; here it is what ``init`` printed.
+"""
+
+import json
+import secrets
+import socket
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from veilscore.lab.holdings import Holding
+from veilscore.lab.lab_file import LabFile, PartySettings
+from veilscore.lab.processes import veilscore
+from veilscore.lab.toml_text import to_toml
+
+HOST = "127.0.0.1"
+# Below those that systems give to outgoing connections: none is taken by one before
+# its party listens.
+_PORTS = range(20_000, 32_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One enrolled party and where its node answers."""
+
+    settings: PartySettings
+    folder: Path
+    holding: Holding
+    web: str
+
+    @property
+    def name(self) -> str:
+        """Its registered name."""
+        return self.settings.name
+
+    @property
+    def config(self) -> Path:
+        """Its node.toml."""
+        return self.folder / "node.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """A coordinator and its members, enrolled and not running."""
+
+    folder: Path  # of the coordinator
+    fingerprint: str  # of the coordinator's signing key, hex
+    web: str
+    members: Mapping[str, Member]
+
+    @property
+    def config(self) -> Path:
+        """The coordinator's file."""
+        return self.folder / "coordinator.toml"
+
+
+def enrol(
+    lab: LabFile,
+    holdings: Mapping[str, Holding],
+    state: Path,
+    watch: Callable[[str], None],
+) -> Federation:
+    """Make all folders below ``state``; ``watch`` hears what is being done."""
+    port = _free_ports()
+    ports = lab.coordinator
+    folder = state / "coordinator"
+    web = ports.web_port or next(port)
+    watch("making the coordinator's keys")
+    made = veilscore(
+        *("coordinator", "init", folder, "--host", HOST, "--json"),
+        *("--hub-port", str(ports.hub_port or next(port))),
+        *("--flower-port", str(ports.flower_port or next(port))),
+        *("--web-port", str(web)),
+    )
+    fingerprint = str(json.loads(made)["fingerprint"])
+    federation = Federation(folder, fingerprint, f"http://{HOST}:{web}", {})
+    members: dict[str, Member] = {}
+    for party in lab.party:
+        watch(f"making the keys of {party.name}")
+        web = party.web_port or next(port)
+        runtime = party.runtime_port or next(port)
+        source = state / f"{party.name}.source.toml"
+        source.write_text(holdings[party.name].source, encoding="utf-8")
+        folder = state / party.name
+        veilscore(
+            *("node", "init", folder, "--party", party.name, "--source", source),
+            *(word for role in party.roles for word in ("--role", role)),
+            *("--key-bits", str(lab.key_bits)),
+            *("--web-port", str(web), "--runtime-port", str(runtime)),
+            party=party.name,
+        )
+        holding = holdings[party.name].moved(folder)
+        member = Member(party, folder, holding, f"http://{HOST}:{web}")
+        _set_policy(member)
+        _join(federation, member, state / f"{party.name}.kit.json")
+        members[party.name] = member
+    return Federation(
+        federation.folder, federation.fingerprint, federation.web, members
+    )
+
+
+def _join(federation: Federation, member: Member, kit: Path) -> None:
+    card = member.folder / "card.json"
+    veilscore(
+        *("coordinator", "admit", card, "--config", federation.config, "--out", kit),
+        party=member.name,
+    )
+    veilscore(
+        *("node", "join", kit, "--config", member.config),
+        *("--fingerprint", federation.fingerprint),
+        party=member.name,
+    )
+
+
+def _set_policy(member: Member) -> None:
+    """Fill in what the party allows, as its operator would in an editor."""
+    document = tomllib.loads(member.config.read_text(encoding="utf-8"))
+    for table, values in (
+        ("training", member.settings.training),
+        ("scoring", member.settings.scoring),
+    ):
+        document[table] = {**document.get(table, {}), **values}
+    member.config.write_text(to_toml(document), encoding="utf-8")
+
+
+def _free_ports() -> Iterator[int]:
+    """Yield ports that are free now, none twice."""
+    for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        yield port

@@ -1,0 +1,152 @@
+"""What a lab found out: plain values, ready for JSON, and the checks on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+# A federation is as good as the pooled data if it is within these of the central model
+# on the same rows (AUC, KS); the largest difference of any PD shows convergence.
+AUC_BAR: Final = 0.001
+KS_BAR: Final = 0.002
+PD_BAR: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class HolderOutcome:
+    """One party's data, and the memory its processes take when idle."""
+
+    entities: int
+    rejected: int
+    columns: int
+    memory_mib: float
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The label holder's figures: all parties together, and its own columns alone."""
+
+    rows: int
+    on_holdout: bool
+    auc: float
+    ks: float
+    brier: float
+    alone_auc: float
+    alone_ks: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The federated model beside a central one of the same bins and rows.
+
+    ``worst_pd`` and ``mean_pd`` are differences of the probability of default over the
+    judging rows; ``federated`` is the model before its points were rounded.
+    """
+
+    rows: int
+    central_auc: float
+    central_ks: float
+    federated_auc: float
+    federated_ks: float
+    worst_pd: float
+    mean_pd: float
+
+    @property
+    def auc_apart(self) -> float:
+        """Federated minus central."""
+        return self.federated_auc - self.central_auc
+
+    @property
+    def ks_apart(self) -> float:
+        """Federated minus central."""
+        return self.federated_ks - self.central_ks
+
+    @property
+    def holds(self) -> bool:
+        """Whether all differences are within the bars."""
+        return (
+            abs(self.auc_apart) <= AUC_BAR
+            and abs(self.ks_apart) <= KS_BAR
+            and self.worst_pd <= PD_BAR
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """One training run."""
+
+    name: str
+    run: str
+    model: str  # hash of the manifest
+    seconds: float
+    steps: Mapping[str, float]  # seconds each
+    quality: Quality
+    parity: Parity | None = None
+    parity_skipped: str = ""  # why an exact run was not compared
+
+
+@dataclass(frozen=True, slots=True)
+class ClearSteps:
+    """One borrower's score, step by step, as only a lab can see it."""
+
+    partials: Mapping[str, int]  # points by party
+    total: int
+    decrypted: int
+    probability_of_default: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOutcome:
+    """Scores that came through encryption, beside the sums of the cards."""
+
+    asked: int
+    answered: int
+    queries: int
+    mismatches: int
+    seconds: float
+    example: ClearSteps
+
+
+@dataclass(frozen=True, slots=True)
+class LogOutcome:
+    """The audit log, fetched and verified."""
+
+    entries: int
+    files: int
+    export_bytes: int
+    verified: bool
+    events: Mapping[str, int]  # by party
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabOutcome:
+    """Everything a lab found out."""
+
+    name: str
+    key_bits: int
+    holders: Mapping[str, HolderOutcome]
+    online_seconds: float
+    runs: tuple[RunOutcome, ...]
+    scores: ScoreOutcome
+    log: LogOutcome
+    idle_cores: float  # processor time over wall time, all processes, doing nothing
+    killed: int  # processes that did not end when told to
+    seconds: float
+
+    def checks(self) -> dict[str, bool]:
+        """Return what must hold, and whether it does."""
+        checks = {
+            "every score asked for was answered": self.scores.answered
+            == self.scores.asked,
+            "every decrypted score is the sum of the cards": not self.scores.mismatches,
+            "the audit log verifies": self.log.verified,
+            "every party has events in the log": all(
+                self.log.events.get(name) for name in self.holders
+            ),
+            "every process ended when told to": not self.killed,
+        }
+        for run in self.runs:
+            if run.parity is not None:
+                checks[f"run {run.name!r} is as good as pooled data"] = run.parity.holds
+        return checks

@@ -1,0 +1,78 @@
+"""A federated model beside the central one that pooled data would give.
+
+Both use the bins of the holders' cards and the same training rows. Central: WoE from
+the pooled counts, then scikit-learn's logistic regression (C = 1). Federated: the sum of
+all cards before their points were rounded. Only a lab can pool; scikit-learn is not
+part of the program.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilscore.lab.outcome import Parity
+from veilscore.lab.plain import PlainTable
+from veilscore.models.binning import Codes
+from veilscore.models.metrics import auc, ks
+from veilscore.models.scorecard import Card
+from veilscore.models.woe import woe_table
+
+Floats = NDArray[np.float64]
+
+
+def compare_with_pooled(
+    cards: Mapping[str, Card], tables: Mapping[str, PlainTable], label_holder: str
+) -> Parity:
+    """Compare on the judging rows; raises ImportError without scikit-learn."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - optional
+
+    labels = tables[label_holder]
+    entities = list(labels.rows)  # in the order of the file, as labels are
+    codes = {p: tables[p].codes(card, entities) for p, card in cards.items()}
+    training = np.flatnonzero((labels.labels >= 0) & ~labels.judging)
+    judged = np.flatnonzero((labels.labels >= 0) & labels.judging)
+    learned, bad = labels.labels[training] == 1, labels.labels[judged] == 1
+
+    pooled = np.column_stack(
+        [_woe(cards[party], codes[party], training, learned) for party in cards]
+    )
+    central = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000)
+    central.fit(pooled[training], learned)
+    central_pd = cast("Floats", central.predict_proba(pooled[judged])[:, 1])
+
+    log_odds = sum(_log_odds(cards[party], codes[party][judged]) for party in cards)
+    federated_pd = np.exp(-np.logaddexp(0.0, log_odds))
+    apart = np.abs(federated_pd - central_pd)
+    return Parity(
+        rows=len(judged),
+        central_auc=auc(bad, central_pd),
+        central_ks=ks(bad, central_pd),
+        federated_auc=auc(bad, federated_pd),
+        federated_ks=ks(bad, federated_pd),
+        worst_pd=float(apart.max()),
+        mean_pd=float(apart.mean()),
+    )
+
+
+def _woe(
+    card: Card, codes: Codes, rows: NDArray[np.intp], bad: NDArray[np.bool_]
+) -> Floats:
+    """Return the WoE of every cell, (entities, features), counted on ``rows``."""
+    columns: Sequence[Floats] = [
+        woe_table(
+            np.bincount(column[rows][~bad], minlength=feature.bins.count),
+            np.bincount(column[rows][bad], minlength=feature.bins.count),
+        ).woe[column]
+        for feature, column in zip(card.features, codes.T, strict=True)
+    ]
+    return np.column_stack(columns)
+
+
+def _log_odds(card: Card, codes: Codes) -> Floats:
+    """Return the card's unrounded part of ln(good:bad), shape (entities,)."""
+    total = np.full(len(codes), card.intercept)
+    for feature, column in zip(card.features, codes.T, strict=True):
+        total += np.array(feature.log_odds)[column]
+    return total

@@ -1,0 +1,90 @@
+"""What scoring remembers: on disk at once, still there after a restart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from veilscore.keys.errors import LogStoreError, ReplayError
+from veilscore.keys.keystore import Keystore
+from veilscore.node.scoring.ledger import Ledger, commitment
+
+NONCE = b"n" * 16
+QUERY = b"q" * 32
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "scoring.sqlite"
+
+
+@pytest.fixture
+def ledger(path: Path, keystore: Keystore) -> Iterator[Ledger]:
+    opened = Ledger(path, keystore)
+    yield opened
+    opened.close()
+
+
+def test_a_nonce_is_spent_once_for_each_requester(
+    ledger: Ledger, path: Path, keystore: Keystore
+) -> None:
+    assert not ledger.nonce_seen("bank", NONCE)
+    ledger.spend_nonce("bank", NONCE, 100, 50.0)
+    ledger.spend_nonce("broker", NONCE, 100, 50.0)
+    again = Ledger(path, keystore)
+    for each in (ledger, again):
+        assert each.nonce_seen("bank", NONCE)
+        with pytest.raises(ReplayError):
+            each.spend_nonce("bank", NONCE, 200, 50.0)
+    again.close()
+
+
+def test_nonces_are_forgotten_long_after_their_deadline(ledger: Ledger) -> None:
+    week = 7 * 86_400
+    ledger.spend_nonce("bank", NONCE, 100, 50.0)
+    ledger.spend_nonce("bank", b"m" * 16, 200, 100.0 + week)
+    assert ledger.nonce_seen("bank", NONCE)
+    ledger.spend_nonce("bank", b"l" * 16, 200, 101.0 + week)
+    assert not ledger.nonce_seen("bank", NONCE)
+    assert ledger.nonce_seen("bank", b"m" * 16)
+
+
+def test_marks_behave_like_a_dict_that_survives(
+    ledger: Ledger, path: Path, keystore: Keystore
+) -> None:
+    marks = ledger.marks
+    marks["sent score bureau"] = 1
+    marks["sent score bureau"] = 2
+    marks["received score bureau"] = 2**40
+    again = Ledger(path, keystore)
+    expected = {"sent score bureau": 2, "received score bureau": 2**40}
+    assert dict(again.marks) == expected
+    assert len(again.marks) == 2
+    del again.marks["sent score bureau"]
+    assert marks.get("sent score bureau", 0) == 0
+    for act in (again.marks.__getitem__, again.marks.__delitem__):
+        with pytest.raises(KeyError):
+            act("sent score bureau")
+    again.close()
+
+
+def test_a_commitment_opens_and_hides(ledger: Ledger, path: Path) -> None:
+    first = ledger.commit(QUERY, "query", b"X:firm 0001")
+    second = ledger.commit(b"r" * 32, "query", b"X:firm 0001")
+    assert first != second
+    opened = ledger.opening(QUERY, "query")
+    assert opened is not None
+    salt, data = opened
+    assert (len(salt), data) == (32, b"X:firm 0001")
+    assert commitment(salt, data) == first
+    assert commitment(salt, b"X:firm 0002") != first
+    assert ledger.opening(QUERY, "answer") is None
+    written = path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
+    assert b"firm" not in written
+
+
+def test_one_query_has_one_commitment_of_a_name(ledger: Ledger) -> None:
+    ledger.commit(QUERY, "query", b"one")
+    with pytest.raises(LogStoreError):
+        ledger.commit(QUERY, "query", b"two")
+    assert (ledger.opening(QUERY, "query") or (b"", b""))[1] == b"one"

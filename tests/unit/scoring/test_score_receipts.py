@@ -1,0 +1,85 @@
+"""Receipts: an event counts once the log has proved that it holds it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
+from veilscore.keys.errors import ProofError
+from veilscore.keys.tlog.chain import ActorChain
+from veilscore.node.scoring.receipts import Receipts
+from veilscore.runtime.errors import UnreachableError
+from veilscore.v1.audit_pb2 import Started
+from veilscore.v1.hub_pb2 import AppendResponse
+
+
+class Desk:
+    """A chain of the bank's, a log that can be away, and the receipts between."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = SampleLog(folder, Parties.generate())
+        signer = self.log.parties.signers["bank"]
+        self.chain = ActorChain(folder / "events.sqlite", signer, "bank")
+        self.away = False
+        self.lie = 0
+        self.receipts = Receipts(
+            self.chain, self.append, self.log.store.key, lambda: NOW_MS / 1000
+        )
+
+    def append(self, leaf: bytes) -> AppendResponse:
+        if self.away:
+            raise UnreachableError("the coordinator does not answer")
+        proof = self.log.service.append(leaf)
+        return AppendResponse(
+            index=proof.index + self.lie,
+            checkpoint=proof.checkpoint,
+            proof=proof.path,
+        )
+
+    def versions(self) -> list[str]:
+        entries = self.log.service.events(actor="bank")
+        return [each.opened.event.started.version for each in reversed(entries)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    made.chain.close()
+    made.log.store.close()
+
+
+def test_a_recorded_event_is_in_the_log(desk: Desk) -> None:
+    desk.receipts.record(Started(version="1"), "run")
+    (entry,) = desk.log.service.events(actor="bank", correlation="run")
+    assert entry.opened.event.time_ms == NOW_MS
+    assert desk.chain.pending() == []
+
+
+def test_what_the_log_missed_goes_first(desk: Desk) -> None:
+    desk.away = True
+    for version in ("1", "2"):
+        with pytest.raises(UnreachableError):
+            desk.receipts.record(Started(version=version), "")
+    assert len(desk.chain.pending()) == 2
+    desk.away = False
+    desk.receipts.record(Started(version="3"), "")
+    assert desk.versions() == ["1", "2", "3"]
+    assert desk.chain.pending() == []
+
+
+def test_a_proof_that_does_not_hold_is_none(desk: Desk) -> None:
+    desk.lie = 1
+    with pytest.raises(ProofError):
+        desk.receipts.record(Started(version="1"), "")
+    assert len(desk.chain.pending()) == 1
+
+
+def test_threads_do_not_get_into_each_others_way(desk: Desk) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for version in range(24):
+            pool.submit(desk.receipts.record, Started(version=str(version)), "")
+    assert sorted(map(int, desk.versions())) == list(range(24))
+    assert desk.chain.pending() == []

@@ -1,0 +1,72 @@
+"""Waiting for messages of a run: what ends it, and how soon."""
+
+import threading
+import time
+
+import pytest
+
+from veilscore.node.errors import TrainingError
+from veilscore.node.training.mailbox import Mailbox
+from veilscore.runtime.errors import PeerLostError
+from veilscore.v1.training_pb2 import Block, Slope, TrainingMessage
+
+SLOPE = TrainingMessage(slope=Slope(factor=1.5))
+BLOCK = TrainingMessage(block=Block(weights=[1.0]))
+
+
+def test_takes_the_kind_that_is_waited_for_in_order_of_arrival() -> None:
+    box = Mailbox()
+    box.put("bank", BLOCK)
+    box.put("bank", SLOPE)
+    box.put("bank", TrainingMessage(slope=Slope(factor=2.5)))
+    factors = [box.take("slope", ("bank",), 1)["bank"].slope.factor for _ in range(2)]
+    assert factors == [1.5, 2.5]
+
+
+def test_waits_until_the_last_sender_has_sent() -> None:
+    box = Mailbox()
+    box.put("bank", SLOPE)
+    timer = threading.Timer(0.1, box.put, ("bureau", SLOPE))
+    timer.start()
+    assert set(box.take("slope", ("bank", "bureau"), 5)) == {"bank", "bureau"}
+
+
+def test_names_who_did_not_send_in_time() -> None:
+    box = Mailbox()
+    box.put("bank", SLOPE)
+    with pytest.raises(TrainingError, match="did not send slope") as caught:
+        box.take("slope", ("bank", "bureau"), 0.05)
+    assert caught.value.party == "bureau"
+
+
+def test_a_lost_party_ends_the_wait_at_once_and_is_named() -> None:
+    box = Mailbox()
+    threading.Timer(0.1, box.lose, ("bureau", "the stream is gone")).start()
+    started = time.monotonic()
+    with pytest.raises(PeerLostError, match="the stream is gone") as caught:
+        box.take("slope", ("bureau",), 30)
+    assert caught.value.party == "bureau"
+    assert time.monotonic() - started < 5
+
+
+def test_what_a_lost_party_sent_before_still_counts() -> None:
+    box = Mailbox()
+    box.put("bureau", SLOPE)
+    box.lose("bureau", "gone")
+    assert set(box.take("slope", ("bureau",), 1)) == {"bureau"}
+
+
+def test_the_end_of_the_run_ends_the_wait() -> None:
+    box = Mailbox()
+    box.end("the coordinator ended it")
+    with pytest.raises(TrainingError, match="the coordinator ended it"):
+        box.take("slope", ("bureau",), 30)
+
+
+def test_a_flood_is_refused_and_named() -> None:
+    box = Mailbox()
+    for _ in range(64):
+        box.put("bureau", SLOPE)
+    with pytest.raises(TrainingError, match="too many") as caught:
+        box.put("bureau", SLOPE)
+    assert caught.value.party == "bureau"

@@ -1,0 +1,79 @@
+"""What a node's operator allows a run to do."""
+
+import pytest
+
+from veilscore.node.errors import RefusedError
+from veilscore.node.training.policy import TrainingSettings, check
+from veilscore.v1.training_pb2 import RosterEntry, RunContract
+
+PARTIES = ("agriculture", "bank", "regulator")
+
+
+def contract(**clauses: float | bool) -> RunContract:
+    made = RunContract(
+        run="r1",
+        label_holder="bank",
+        min_count=5,
+        max_rows=1000,
+        max_columns=64,
+        ridge=10,
+        granularity=1,
+        roster=[
+            RosterEntry(party=name) for name in ("agriculture", "bank", "regulator")
+        ],
+    )
+    for name, value in clauses.items():
+        setattr(made, name, value)
+    return made
+
+
+def two_parties() -> RunContract:
+    made = contract(allow_two_party=True)
+    del made.roster[0]
+    return made
+
+
+STRICT = TrainingSettings()
+
+
+def test_the_default_contract_is_allowed_by_default() -> None:
+    check(contract(), "regulator", STRICT)
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (contract(polish_steps=2, polish_noise=0.25), "polish steps are not allowed"),
+        (contract(exact=True, polish_steps=8), "exact training is not allowed"),
+        (contract(min_count=3), "counts as small"),
+        (contract(max_rows=3_000_000), "so many rows"),
+        (contract(ridge=0), "positive ridge"),
+        (contract(granularity=0), "granularity"),
+        (contract(max_columns=0), "max_columns"),
+        (two_parties(), "one feature holder is not allowed"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_with_a_fixed_sentence(
+    made: RunContract, sentence: str
+) -> None:
+    with pytest.raises(RefusedError, match=sentence):
+        check(made, "regulator", STRICT)
+
+
+def test_a_node_that_is_not_on_the_roster_refuses() -> None:
+    with pytest.raises(RefusedError, match="not on the run's roster"):
+        check(contract(), "chain", STRICT)
+
+
+def test_each_clause_needs_its_own_permission() -> None:
+    polish = TrainingSettings(allow_polish=True)
+    check(contract(polish_steps=2, polish_noise=0.25), "regulator", polish)
+    with pytest.raises(RefusedError, match="so little noise"):
+        check(contract(polish_steps=2, polish_noise=0.1), "regulator", polish)
+    with pytest.raises(RefusedError, match="exact training"):
+        check(contract(exact=True, polish_steps=8), "regulator", polish)
+    exact = TrainingSettings(allow_exact=True)
+    check(contract(exact=True, polish_steps=8), "regulator", exact)
+    with pytest.raises(RefusedError, match="needs polish steps"):
+        check(contract(exact=True), "regulator", exact)
+    check(two_parties(), "regulator", TrainingSettings(allow_two_party=True))
