@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,7 +29,9 @@ from tests.protocol.score_world import (
 from veilscore.keys.errors import EntityIdError
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import HolderRefusedError, ScoringError
+from veilscore.node.scoring import desk as desk_module
 from veilscore.node.scoring.ledger import commitment
+from veilscore.node.scoring.post import MAX_BYTES
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
@@ -303,8 +306,34 @@ def test_a_bank_with_plain_python_paillier_gets_the_same_scores(
     assert scores == [plain_score(name) for name in NAMES]
 
 
+def test_a_request_too_large_for_an_envelope_is_told_at_once(hub: World) -> None:
+    names = [f"X:{number}{'a' * 2000}" for number in range(1000)]
+    with pytest.raises(ScoringError, match="Split"):
+        ask(hub, names)
+
+
+def test_keys_are_handed_in_again_until_the_desk_closes(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "REPUBLISH_S", 0.05)
+    desk = hub.nodes["bureau"].desk
+    hub.log_down = True  # a key that is known to the log needs no new entry
+    desk.publish_keys()
+    for _ in range(2):
+        del hub.directory["bureau"]  # as when the hub restarts
+        until = time.monotonic() + 10
+        while "bureau" not in hub.directory and time.monotonic() < until:
+            time.sleep(0.01)
+        assert "bureau" in hub.directory
+    desk.close()
+    del hub.directory["bureau"]
+    time.sleep(0.2)
+    assert "bureau" not in hub.directory
+
+
 def test_an_unwanted_message_disturbs_nothing(hub: World) -> None:
     broker = RawRequester(hub, "broker")
     broker.send("bank", ScoreMessage())
     hub.nodes["bank"].desk.on_envelope("market", b"not an envelope")
+    hub.nodes["bank"].desk.on_envelope("market", bytes(MAX_BYTES + 1))
     assert len(ask(hub, NAMES[:3])) == 3

@@ -69,19 +69,23 @@ class RunPost:
     def receive(self, sender: str, data: bytes) -> None:
         """Take an envelope that the hub brought from ``sender``.
 
-        Raises a Fault if it is of this run and not what it should be.
+        Raises a Fault if a holder of this run sent it for this run and it is not
+        what it should be; everything else is dropped.
         """
+        if sender not in self._holders:
+            _log.info("dropped an envelope from %s, which is not in the run", sender)
+            return
         try:
             header = EnvelopeHeader.FromString(Envelope.FromString(data).header)
             if header.purpose != self._purpose:
                 _log.info("dropped an envelope of another run from %s", sender)
                 return
-            header, plaintext = self._opener.open(data, self._registry)
+            if header.sender != sender:
+                raise RunError("sent an envelope in another's name", party=sender)
+            _, plaintext = self._opener.open(data, self._registry)
             message = TrainingMessage.FromString(plaintext)
         except DecodeError as error:
             raise RunError("sent what cannot be read", party=sender) from error
-        if header.sender != sender or sender not in self._holders:
-            raise RunError("sent an envelope in another's name", party=sender)
         self._inbox.put(sender, message)
 
     def end(self, reason: Exception) -> None:

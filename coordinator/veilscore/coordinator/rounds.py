@@ -8,6 +8,7 @@ as a Fault that names the party.
 """
 
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -28,6 +29,8 @@ from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
 from veilscore.v1.training_pb2 import RunContract, StepReport, StepRequest
+
+_log = logging.getLogger(__name__)
 
 _DIGEST_BYTES: Final = 32
 _CODE = re.compile(r"[a-z0-9-]{1,40}")
@@ -250,18 +253,17 @@ class Director:
                 self._post.place(peers, around.send, around.patience.step_s)
             except Fault as fault:
                 self.stop(fault)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a border: the run is stopped
+                _log.exception("a defect of the coordinator")
                 self.stop(RunError("the rows of the run could not be placed"))
-                raise
 
         with ThreadPoolExecutor(1, "rows") as thread:
-            placed = thread.submit(place)
+            thread.submit(place)
             try:
                 self._ask(fleet, "rows", StepRequest())
             except Fault as fault:
                 self._post.end(fault)  # or the other thread would wait on
                 raise
-            placed.result()
 
     def _cards(self, reports: Mapping[str, StepReport]) -> dict[str, CardEntry]:
         for name, report in reports.items():

@@ -1,11 +1,12 @@
 """Make a lab's folders and let every party join, by the commands an operator types.
 
-    veilscore coordinator init DIR              keys, certificates, an empty registry
-    veilscore node init DIR --party NAME        keys, node.toml, card.json   (each party)
+    veilscore coordinator init DIR              keys, certificates, a first registry
+    veilscore node init DIR --party NAME        keys, node.toml, card.json
     veilscore coordinator admit CARD --out KIT  the coordinator checks the card
     veilscore node join KIT --fingerprint HEX   the party checks the coordinator
 
-The fingerprint passes by hand between people; here it is what ``init`` printed.
+The last three for every party. Between people the fingerprint passes by telephone;
+here it is what the first command printed.
 """
 
 import json

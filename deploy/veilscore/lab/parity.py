@@ -1,13 +1,14 @@
 """A federated model beside the central one that pooled data would give.
 
 Both use the bins of the holders' cards and the same training rows. Central: WoE from
-the pooled counts, then scikit-learn's logistic regression (C = 1). Federated: the sum of
-all cards before their points were rounded. Only a lab can pool; scikit-learn is not
-part of the program.
+the pooled counts, then scikit-learn's logistic regression (C = 1). Federated: the sum
+of all cards before their points were rounded. Only a lab can pool the data;
+scikit-learn is not part of the program.
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,19 @@ from veilscore.models.woe import woe_table
 Floats = NDArray[np.float64]
 
 
+class _Classifier(Protocol):
+    """What is used of scikit-learn, which has no types."""
+
+    def fit(self, x: Floats, y: NDArray[np.bool_]) -> object: ...
+
+    def predict_proba(self, x: Floats) -> Floats: ...
+
+
 def compare_with_pooled(
     cards: Mapping[str, Card], tables: Mapping[str, PlainTable], label_holder: str
 ) -> Parity:
     """Compare on the judging rows; raises ImportError without scikit-learn."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - optional
-
+    central = _logistic_regression()
     labels = tables[label_holder]
     entities = list(labels.rows)  # in the order of the file, as labels are
     codes = {p: tables[p].codes(card, entities) for p, card in cards.items()}
@@ -38,9 +46,8 @@ def compare_with_pooled(
     pooled = np.column_stack(
         [_woe(cards[party], codes[party], training, learned) for party in cards]
     )
-    central = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000)
     central.fit(pooled[training], learned)
-    central_pd = cast("Floats", central.predict_proba(pooled[judged])[:, 1])
+    central_pd = central.predict_proba(pooled[judged])[:, 1]
 
     log_odds = sum(_log_odds(cards[party], codes[party][judged]) for party in cards)
     federated_pd = np.exp(-np.logaddexp(0.0, log_odds))
@@ -54,6 +61,12 @@ def compare_with_pooled(
         worst_pd=float(apart.max()),
         mean_pd=float(apart.mean()),
     )
+
+
+def _logistic_regression() -> _Classifier:
+    linear_model = importlib.import_module("sklearn.linear_model")
+    made = linear_model.LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000)
+    return cast("_Classifier", made)
 
 
 def _woe(

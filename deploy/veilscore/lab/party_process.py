@@ -1,8 +1,8 @@
 """``python -m veilscore.lab.party_process PARENT WORDS...``: the command, bound.
 
-Runs ``veilscore WORDS...`` as the installed script does, with one addition: the process
-ends when its parent, the lab, does. Where there is no PR_SET_PDEATHSIG (on systems other
-than Linux) a lab that is killed leaves its parties running.
+Runs ``veilscore WORDS...`` as the installed script does, with one addition: the
+process ends when its parent, the lab, does. Where there is no PR_SET_PDEATHSIG, which
+is anywhere but on Linux, a lab that is killed leaves its parties running.
 """
 
 import sys

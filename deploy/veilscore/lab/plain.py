@@ -8,7 +8,6 @@ that came through encryption can be compared with the plain sum.
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray

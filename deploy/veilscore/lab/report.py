@@ -1,4 +1,4 @@
-"""Show what a lab found out: one table, and the checks below it."""
+"""Show what a lab found out: one table, and a line for every check."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,16 @@ from veilscore.lab.outcome import (
     PD_BAR,
     LabOutcome,
     Parity,
+    Quality,
     RunOutcome,
     ScoreOutcome,
 )
 
+_Rows = Iterator[tuple[str, str]]
+
 
 def show(outcome: LabOutcome, console: Console) -> None:
-    """Print the table and a line a check."""
+    """Print the table and the checks."""
     table = Table(title=f"Lab {outcome.name}", show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -35,74 +38,71 @@ def show(outcome: LabOutcome, console: Console) -> None:
         console.print(f"[green]✓[/] {what}" if holds else f"[red]✗ {what}[/]")
 
 
-def _parties(outcome: LabOutcome) -> Iterator[tuple[str, str]]:
+def _parties(outcome: LabOutcome) -> _Rows:
     for name, holder in outcome.holders.items():
-        rejected = f", {holder.rejected:,} rejected ids" if holder.rejected else ""
-        yield name, f"{holder.entities:,} entities, {holder.columns} columns{rejected}"
+        text = f"{holder.entities:,} entities, {holder.columns} columns"
+        if holder.rejected:
+            text += f", {holder.rejected:,} rows left out for their ids"
+        yield name, text
     yield "all online after", f"{outcome.online_seconds:.1f} s"
 
 
-def _run(run: RunOutcome) -> Iterator[tuple[str, str]]:
-    quality = run.quality
-    judged = "held-out" if quality.on_holdout else "training"
+def _run(run: RunOutcome) -> _Rows:
     steps = ", ".join(f"{name} {took:.1f}" for name, took in run.steps.items())
     yield f"run {run.name}", f"{run.seconds:.1f} s: {steps}"
-    yield (
-        f"  on {quality.rows:,} {judged} rows",
-        f"AUC {quality.alone_auc:.4f} → [bold]{quality.auc:.4f}[/] "
-        f"({quality.auc - quality.alone_auc:+.4f}), "
-        f"KS {quality.alone_ks:.3f} → [bold]{quality.ks:.3f}[/] "
-        "(label holder alone → all parties), "
-        f"Brier {quality.brier:.4f}",
-    )
+    yield from _quality(run.quality)
     if run.parity is not None:
         yield from _parity(run.parity)
     elif run.parity_skipped:
         yield "  pooled data", f"[yellow]NOT COMPARED: {run.parity_skipped}[/]"
 
 
-def _parity(parity: Parity) -> Iterator[tuple[str, str]]:
-    yield (
-        "  pooled data",
-        f"on {parity.rows:,} rows AUC {parity.central_auc:.4f}, here "
-        f"{parity.federated_auc:.4f} ({parity.auc_apart:+.5f}, bar {AUC_BAR}); "
-        f"KS {parity.central_ks:.4f}, here {parity.federated_ks:.4f} "
-        f"({parity.ks_apart:+.5f}, bar {KS_BAR}); "
-        f"PD apart {parity.worst_pd:.1e} at worst (bar {PD_BAR}), "
-        f"{parity.mean_pd:.1e} on average",
-    )
+def _quality(quality: Quality) -> _Rows:
+    judged = "held-out" if quality.on_holdout else "training"
+    yield "  judged on", f"{quality.rows:,} {judged} rows of the label holder"
+    for name, alone, joint in (
+        ("  AUC", quality.alone_auc, quality.auc),
+        ("  KS", quality.alone_ks, quality.ks),
+    ):
+        gain = f"[bold]{joint:.4f}[/] together ({joint - alone:+.4f})"
+        yield name, f"{alone:.4f} alone → {gain}"
+    yield "  Brier", f"{quality.brier:.4f}"
 
 
-def _scores(scores: ScoreOutcome) -> Iterator[tuple[str, str]]:
-    example = scores.example
+def _parity(parity: Parity) -> _Rows:
+    yield "  pooled data", f"the central model on {parity.rows:,} rows"
+    for name, central, here, apart, bar in (
+        ("  AUC", parity.central_auc, parity.federated_auc, parity.auc_apart, AUC_BAR),
+        ("  KS", parity.central_ks, parity.federated_ks, parity.ks_apart, KS_BAR),
+    ):
+        yield name, f"{central:.5f} central, {here:.5f} here ({apart:+.5f}, bar {bar})"
+    worst = f"{parity.worst_pd:.1e} at worst (bar {PD_BAR})"
+    yield "  PD apart", f"{worst}, {parity.mean_pd:.1e} on average"
+
+
+def _scores(scores: ScoreOutcome) -> _Rows:
     rate = scores.answered / scores.seconds
-    yield (
-        "scores",
-        f"{scores.answered:,} of {scores.asked:,} answered in {scores.queries} queries, "
-        f"{scores.seconds:.1f} s ({rate:,.0f} a second); {scores.mismatches} mismatches "
-        "with the plain sum of the cards",
-    )
+    took = f"{scores.queries} queries, {scores.seconds:.1f} s, {rate:,.0f} a second"
+    yield "scores", f"{scores.answered:,} of {scores.asked:,} answered ({took})"
+    yield "  mismatches", f"{scores.mismatches:,} with the plain sum of the cards"
+    example = scores.example
     terms = " ".join(f"{name} {points:+d}" for name, points in example.partials.items())
+    yield "  one borrower", f"{terms} = {example.total}"
     yield (
-        "one borrower",
-        f"{terms} = {example.total}; decrypted {example.decrypted}; "
-        f"probability of default {example.probability_of_default:.2%}",
+        "  decrypted",
+        f"{example.decrypted}, PD {example.probability_of_default:.2%}",
     )
 
 
-def _machine(outcome: LabOutcome) -> Iterator[tuple[str, str]]:
+def _machine(outcome: LabOutcome) -> _Rows:
     log = outcome.log
-    yield (
-        "audit log",
-        f"{log.entries:,} entries, {log.files:,} files, {log.export_bytes / 1e6:.1f} MB "
-        "exported, verified offline",
-    )
+    size = f"{log.files:,} files, {log.export_bytes / 1e6:.1f} MB"
+    verified = "verified offline" if log.verified else "[red]NOT VERIFIED[/]"
+    yield "audit log", f"{log.entries:,} entries in {size}, {verified}"
     for remark in log.remarks:
         yield "", f"[yellow]{remark}[/]"
-    memory = ", ".join(
-        f"{name} {holder.memory_mib:.0f} MiB ({holder.processes} processes)"
-        for name, holder in outcome.holders.items()
-    )
-    yield "memory (PSS)", memory
+    for name, holder in outcome.holders.items():
+        memory = f"{holder.memory_mib:.0f} MiB (PSS)"
+        yield f"memory {name}", f"{memory} in {holder.processes} processes"
     yield "idle", f"{outcome.idle_cores:.1%} of one core, all processes together"
-    yield "in all", f"{outcome.seconds:.0f} s, {outcome.key_bits}-bit keys"
+    yield "in all", f"{outcome.seconds:.0f} s with {outcome.key_bits}-bit keys"

@@ -21,7 +21,8 @@ def to_toml(document: Mapping[str, object]) -> str:
     tables: list[str] = []
     for key, value in document.items():
         if isinstance(value, Mapping):
-            tables += ["", f"[{_key(key)}]", *_lines(value)]
+            inside = cast("Mapping[object, object]", value)
+            tables += ["", f"[{_key(key)}]", *_lines(inside)]
         else:
             lines.append(_line(key, value))
     return "\n".join([*lines, *tables, ""])

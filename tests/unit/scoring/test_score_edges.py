@@ -122,7 +122,7 @@ def test_settings_are_read_and_checked(tmp_path: Path) -> None:
     for line in (
         'purposes = ["marketing"]',
         "max_entities = 0",
-        "max_entities = 50001",
+        "max_entities = 10001",
         'requesters = [""]',
         "allow_two_parties = true",
     ):

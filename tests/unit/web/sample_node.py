@@ -19,6 +19,7 @@ from veilscore.node.web.face import (
     RunState,
     ScoreReply,
     SourceState,
+    Unready,
 )
 from veilscore.runtime.web.shell import WebApp
 from veilscore.runtime.web.tokens import AccessToken
@@ -133,7 +134,7 @@ class SampleNode:
 
     def __init__(self) -> None:
         self.current = full_status()
-        self.reasons: list[str] = []
+        self.reasons: list[Unready] = []
         self.decisions: list[tuple[str, ...]] = []
         self.asked: list[tuple[list[tuple[EntityKind, str]], bytes | None, str]] = []
         self.consents: list[str] = []
@@ -142,7 +143,7 @@ class SampleNode:
     def status(self) -> NodeStatus:
         return self.current
 
-    def ready(self) -> Sequence[str]:
+    def ready(self) -> Sequence[Unready]:
         return self.reasons
 
     def ask(

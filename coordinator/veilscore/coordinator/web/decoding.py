@@ -24,12 +24,13 @@ _DETAILS: Final = {field.name for field in Event.DESCRIPTOR.oneofs[0].fields}
 
 @dataclass(frozen=True, slots=True)
 class ShownField:
-    """One field: a value, or the fields of each message in it."""
+    """One field: a value, the fields of a document, or a row for each message."""
 
     name: str
-    value: str | int | float | bool
+    value: str | int | float | bool = ""
     is_hex: bool = False
-    inner: tuple[tuple["ShownField", ...], ...] = ()
+    inner: tuple["ShownField", ...] = ()
+    rows: tuple[tuple["ShownField", ...], ...] = ()
 
 
 def spread_envelope(event: Event) -> tuple[ShownField, ...]:
@@ -57,14 +58,14 @@ def _show(name: str, value: object) -> ShownField:
             document = _decode(name, value)
             if document is None:
                 return ShownField(name, value.hex(), is_hex=True)
-            return ShownField(name, len(value), inner=(_spread(document),))
+            return ShownField(name, inner=_spread(document))
         case str() | int() | float():
             return ShownField(name, value)
         case _:  # a repeated field
             items = list(cast("Iterable[object]", value))
             texts = ", ".join(item for item in items if isinstance(item, str))
-            inner = tuple(_spread(item) for item in items if isinstance(item, Message))
-            return ShownField(name, texts, inner=inner)
+            rows = tuple(_spread(item) for item in items if isinstance(item, Message))
+            return ShownField(name, texts, rows=rows)
 
 
 def _decode(name: str, data: bytes) -> Message | None:

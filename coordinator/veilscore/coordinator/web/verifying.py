@@ -18,16 +18,18 @@ from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.keys.tlog.tree import leaf_hash, node_hash, split
 from veilscore.runtime.web.language import gettext_noop
 
-_Step = tuple[str, Callable[[], str]]
+_Facts = tuple[tuple[str, str], ...]  # what it is, and its value
+_Step = tuple[str, Callable[[], _Facts]]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One step: what was checked, what was found, and whether it failed."""
+    """One step: what was checked and found, or why it failed."""
 
     title: str
-    found: str
+    found: _Facts = ()
     failed: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +47,31 @@ def verify_entry(
     """Return every step, up to and including the first that fails."""
     leaf = entry.opened.leaf
 
-    def signature() -> str:
-        signed = open_event(leaf, log.registry).signed
-        party = log.registry.party(entry.opened.event.actor)
-        return f"{signed.key_id.hex()} → {party.key.fingerprint.hex()}"
+    def signature() -> _Facts:
+        actor = open_event(leaf, log.registry).event.actor
+        fingerprint = log.registry.party(actor).key.fingerprint
+        return ((gettext_noop("Key fingerprint"), fingerprint.hex()),)
 
-    def chain() -> str:
+    def chain() -> _Facts:
         event = entry.opened.event
         earlier = log.events(actor=event.actor, before=entry.index, limit=1)
         head = earlier[0].opened.head if earlier else ActorHead()
         head.check_next(event)
-        return f"{event.actor} {head.seq} → {event.seq}"
+        return (
+            (gettext_noop("Number in the actor's chain"), str(event.seq)),
+            (gettext_noop("Hash of the actor's previous event"), head.digest.hex()),
+        )
 
-    def checkpoint() -> str:
+    def checkpoint() -> _Facts:
         head = open_checkpoint(proof.checkpoint, key)
-        return f"{head.origin}, {head.size}, {head.root.hex()}"
+        return (
+            (gettext_noop("Entries"), str(head.size)),
+            (gettext_noop("Root of the tree"), head.root.hex()),
+        )
 
-    def inclusion() -> str:
-        head = proof.verify(leaf, key)
-        return f"{leaf_hash(leaf).hex()} → {head.root.hex()}"
+    def inclusion() -> _Facts:
+        proof.verify(leaf, key)
+        return ((gettext_noop("Hash of the entry"), leaf_hash(leaf).hex()),)
 
     steps: list[_Step] = [
         (
@@ -79,7 +87,7 @@ def verify_entry(
         try:
             checks.append(Check(title, step()))
         except ProofError as error:
-            checks.append(Check(title, error.what, failed=True))
+            checks.append(Check(title, failed=True, reason=error.what))
             break
     return checks
 

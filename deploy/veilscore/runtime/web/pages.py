@@ -44,14 +44,14 @@ class Site:
 class Pages:
     """The templates of one site in both languages."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, version: str) -> None:
         self.site = site
         self._languages = load_languages(
             folder / "zh_CN.po" for folder in (HERE, site.folder)
         )
         folders = [folder / "templates" for folder in (site.folder, HERE)]
         self._environments = {
-            tag: _environment(folders, language, {"site": site})
+            tag: _environment(folders, language, {"site": site, "version": version})
             for tag, language in self._languages.items()
         }
 
@@ -82,6 +82,7 @@ class Pages:
         html = page.render(
             language=language,
             here=request.url.path,
+            zone=_offset(datetime.now().astimezone()),
             switches=[
                 (other, _address_in(request, other.tag))
                 for other in self._languages.values()

@@ -58,7 +58,7 @@ class WebApp(FastAPI):
             docs_url=None,  # FastAPI's own page loads scripts from elsewhere
             redoc_url=None,
         )
-        self.pages = Pages(site)
+        self.pages = Pages(site, version)
         answer_problems(self, self.pages, statuses)
         self.mount("/static", StaticFiles(directory=HERE / "static"))
         self._add_common_routes()

@@ -39,7 +39,7 @@ from veilscore.v1.hub_pb2 import SignedKey
 REPUBLISH_S: Final = 1800.0
 _SEND_S: Final = 30.0
 _ANSWERING_THREADS: Final = 4
-_MOST_WAITING: Final = 64
+_MOST_WAITING: Final = 256  # of at most MAX_BYTES each
 
 _LOG = logging.getLogger(__name__)
 
@@ -132,7 +132,9 @@ class ScoringDesk:
 
         ``sender`` is the hub's word; only the signature in the envelope counts.
         """
-        del sender
+        if len(data) > MAX_BYTES:
+            _LOG.warning("an envelope of %s is too large and was dropped", sender)
+            return
         self._opening.submit(self._receive, data)
 
     def ask(

@@ -14,11 +14,12 @@ from veilscore.fault import Fault
 from veilscore.keys.receiving import SCORE, PeerKeys, verify_signed_key
 from veilscore.keys.registry import Registry
 from veilscore.keys.sealing import Opener, Sealer
+from veilscore.node.errors import ScoringError
 from veilscore.runtime.errors import WireError
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import ScoreMessage
 
-MAX_BYTES: Final = 4 * 1024 * 1024  # of an envelope
+MAX_BYTES: Final = 1024 * 1024  # of an envelope
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,11 +79,17 @@ class Post:
     ) -> None:
         """Seal and queue a message that belongs to ``query``.
 
-        Raises InvalidKeyError, LogStoreError and what ``send`` raises.
+        Raises ScoringError if it is too large, InvalidKeyError, LogStoreError, and
+        what the link's ``send`` raises.
         """
         plain = message.SerializeToString()
         with self._turn:
             envelope = self._sealer.seal(query, recipient, plain)
+            if len(envelope) > MAX_BYTES:
+                raise ScoringError(
+                    f"the request is over {MAX_BYTES} bytes long",
+                    remedy="Split the request.",
+                )
             self._link.send(recipient.party, envelope, urgent=True, timeout_s=timeout_s)
 
     def open(self, data: bytes) -> tuple[str, ScoreMessage]:

@@ -12,7 +12,7 @@ from veilscore.runtime.settings import Settings
 Purpose = Literal["pre_loan", "in_loan", "post_loan", "training", "audit"]
 
 # A query over so many entities still fits an envelope of ``post.MAX_BYTES``.
-MOST_ENTITIES: Final = 50_000
+MOST_ENTITIES: Final = 10_000
 
 
 class ScoringSettings(Settings):

@@ -17,7 +17,7 @@ from veilscore.node.errors import (
     ShelfError,
 )
 from veilscore.node.web.face import NodeFace
-from veilscore.node.web.pages import SITE, page_routes
+from veilscore.node.web.pages import SITE, page_routes, session_routes
 from veilscore.node.web.scores import readiness_route, score_routes
 from veilscore.runtime.web.sessions import Doorman
 from veilscore.runtime.web.shell import WebApp
@@ -45,5 +45,6 @@ def node_app(face: NodeFace, token: AccessToken, *, party: str, version: str) ->
     app.include_router(readiness_route(face))
     app.include_router(score_routes(face, token))
     doorman = Doorman(token, party, time.monotonic)
+    app.include_router(session_routes(app.pages, doorman))
     app.include_router(page_routes(face, app.pages, doorman))
     return app

@@ -6,6 +6,7 @@ of it may reach another party. Times are ms since 1970.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol
 
 from veilscore.keys.entity_ids import EntityKind
@@ -21,6 +22,16 @@ REFUSAL_REASONS: Final = (
     gettext_noop("The data source is not ready"),
     gettext_noop("Not at this time"),
 )
+
+
+class Unready(StrEnum):
+    """Why no score can be asked for at the moment."""
+
+    NOT_CONNECTED = gettext_noop("The node is not connected to the coordinator")
+    CERTIFICATE_EXPIRED = gettext_noop("The certificate of the node has expired")
+    NO_KEY = gettext_noop("No receiving key of this node is published")
+    NO_MODEL = gettext_noop("There is no model to ask for scores of")
+    LOG_WAITS = gettext_noop("Events of this node could not be logged yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,7 @@ class NodeFace(Protocol):
         """Return the state of the node, without waiting for anybody."""
         ...
 
-    def ready(self) -> Sequence[str]:
+    def ready(self) -> Sequence[Unready]:
         """Return why no score can be asked for now; nothing: one can."""
         ...
 

@@ -41,8 +41,8 @@ _CLAUSES: Final = [
 _Form = Annotated[Mapping[str, str], Depends(read_form)]
 
 
-def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
-    """Return the routes of the pages."""
+def session_routes(pages: Pages, doorman: Doorman) -> APIRouter:
+    """Return the routes that begin and end a session."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/login")
@@ -64,6 +64,13 @@ def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
         response = _to_first_page()
         doorman.sign_out(request, response)
         return response
+
+    return router
+
+
+def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
+    """Return the routes of the pages."""
+    router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     def state(request: Request) -> Response:

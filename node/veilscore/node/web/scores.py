@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
 from veilscore.node.scoring.settings import Purpose
-from veilscore.node.web.face import NodeFace, NodeStatus
+from veilscore.node.web.face import NodeFace, NodeStatus, Unready
 from veilscore.runtime.errors import RequestError
 from veilscore.runtime.web.problems import problem_responses
 from veilscore.runtime.web.tokens import AccessToken, require_token
@@ -154,7 +154,7 @@ def _check_ids(entities: Sequence[Entity]) -> None:
         )
 
 
-def describe(status: NodeStatus, reasons: Sequence[str]) -> dict[str, object]:
+def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object]:
     """Return the status as JSON."""
     return {
         "party": status.party,

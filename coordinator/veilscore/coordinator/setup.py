@@ -1,0 +1,249 @@
+"""Making the coordinator's folder, and admitting parties by exchanged files.
+
+``create`` makes keys, an authority and a registry with one party, the coordinator.
+``admit`` answers a party's card with a kit. Private keys never leave the folder.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.keys.authority import DevelopmentAuthority
+from veilscore.keys.certificates import TlsKey
+from veilscore.keys.enrolment import PartyCard, WelcomeKit
+from veilscore.keys.errors import RegistryError
+from veilscore.keys.identity import Signer, VerifyKey
+from veilscore.keys.keystore import Keystore, read_passphrase
+from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.runtime.errors import ConfigError
+from veilscore.runtime.web.tokens import AccessToken
+
+NAME: Final = "coordinator"
+SIGNING, TLS, AUTHORITY = "signing", "tls", "authority"
+_AUTHORITY_DAYS: Final = 3650
+_CERTIFICATE_DAYS: Final = 730
+_WILDCARDS: Final = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104 - refused
+
+
+@dataclass(frozen=True, slots=True)
+class NewCoordinator:
+    """What ``coordinator init`` is told."""
+
+    folder: Path
+    host: str
+    hub_port: int
+    flower_port: int
+    web_port: int
+    passphrase_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A party that was let in, and the kit for its operator."""
+
+    record: PartyRecord
+    registry_version: int
+    kit: bytes
+
+
+def origin(key: VerifyKey) -> str:
+    """Return the name of the log that the holder of a key runs."""
+    return f"veilscore/{key.key_id.hex()}"
+
+
+def create(new: NewCoordinator, now: float) -> bytes:
+    """Make the folder and return the fingerprint of the signing key.
+
+    Raises ConfigError if the folder holds anything, or nodes could not dial the host.
+    """
+    if new.host in _WILDCARDS:
+        raise ConfigError(
+            "nodes cannot dial this host",
+            place=new.host,
+            remedy="Name the address of this machine that nodes reach.",
+        )
+    _make_folder(new.folder)
+    passphrase_file = new.passphrase_file or new.folder / "passphrase"
+    if new.passphrase_file is None:
+        _write(passphrase_file, secrets.token_urlsafe(32).encode() + b"\n", 0o600)
+    signer, tls = Signer.generate(), TlsKey.generate()
+    authority = DevelopmentAuthority.create("Veilscore", now, _AUTHORITY_DAYS)
+    keystore = Keystore.create(
+        new.folder / "keystore", read_passphrase(passphrase_file)
+    )
+    keystore.put(SIGNING, signer.private_bytes())
+    keystore.put(TLS, tls.private_pem())
+    keystore.put(AUTHORITY, authority.key_pem)
+    hosts = list(dict.fromkeys((new.host, "localhost", "127.0.0.1")))
+    certificate = authority.issue(
+        tls.request(NAME), NAME, now, _CERTIFICATE_DAYS, hosts
+    )
+    own = PartyRecord(
+        name=NAME,
+        roles=frozenset({Role.COORDINATOR}),
+        key=signer.verify_key,
+        flower_key="",
+        joined=datetime.fromtimestamp(now, UTC).date(),
+    )
+    _write(new.folder / "authority.pem", authority.certificate_pem)
+    _write(new.folder / "coordinator.pem", certificate)
+    _write(new.folder / "registry.json", Registry.sign([own], signer, 1))
+    AccessToken.create(new.folder / "web.token")
+    _write(new.folder / "coordinator.toml", _toml(new, passphrase_file).encode())
+    return signer.verify_key.fingerprint
+
+
+def open_keystore(settings: CoordinatorSettings) -> Keystore:
+    """Open the coordinator's keystore; raises KeystoreError naming the file."""
+    return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
+
+
+def read_registry(settings: CoordinatorSettings, key: VerifyKey) -> bytes:
+    """Return the registry file if the holder of ``key`` signed it.
+
+    Raises a Fault that names the file.
+    """
+    data = read_file(settings.registry)
+    Registry.load(data, key.fingerprint)
+    return data
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file of the folder; raises ConfigError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the file cannot be read ({error.strerror})",
+            place=str(path),
+            remedy="Restore it from a backup.",
+        ) from error
+
+
+def admit(settings: CoordinatorSettings, card_file: bytes, now: float) -> Admission:
+    """Enter the author of a card in the registry and return its kit.
+
+    A party that is registered gets a new certificate, and may bring other roles and
+    another Flower key, but no other signing key. Raises a Fault; then nothing changed.
+    """
+    card = PartyCard.load(card_file)
+    if Role.COORDINATOR in card.roles:
+        raise RegistryError("a party cannot join as coordinator", party=card.name)
+    keystore = open_keystore(settings)
+    signer = Signer.from_private_bytes(keystore.get(SIGNING))
+    authority = DevelopmentAuthority.from_pem(
+        keystore.get(AUTHORITY), read_file(settings.authority)
+    )
+    certificate = authority.issue(card.tls_request, card.name, now, _CERTIFICATE_DAYS)
+    with _alone(settings.registry):
+        found = read_registry(settings, signer.verify_key)
+        registry = Registry.load(found, signer.verify_key.fingerprint)
+        record = card.record(datetime.fromtimestamp(now, UTC).date())
+        others = {each.name: each for each in registry.records}
+        if known := others.pop(card.name, None):
+            if known.key != record.key:
+                raise RegistryError(
+                    "registered under another signing key",
+                    party=card.name,
+                    remedy="Ask that party for the card of its first folder, or let "
+                    "the new one join under another name.",
+                )
+            record = replace(record, joined=known.joined)
+        version = registry.version + 1
+        data = Registry.sign([*others.values(), record], signer, version)
+        _replace(settings.registry, data)
+    kit = WelcomeKit.sign(
+        signer,
+        card.name,
+        certificate=certificate,
+        authority=authority.certificate_pem,
+        registry_file=data,
+        addresses={
+            "hub": settings.hub.address,
+            "flower": settings.flower.address,
+            "server_name": settings.hub.host,
+            "log": origin(signer.verify_key),
+        },
+    )
+    return Admission(record, version, kit)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            "the folder is not empty",
+            place=str(folder),
+            remedy="Name a new folder; an existing coordinator is never overwritten.",
+        )
+    try:
+        (folder / "state").mkdir(mode=0o700, parents=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder cannot be made ({error.strerror})", place=str(folder)
+        ) from error
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Let no other process of this kind change ``path`` meanwhile."""
+    with path.with_name(path.name + ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file in one piece, on disk, or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)  # of a process that was killed
+    _write(new, data)
+    new.replace(path)
+
+
+def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _toml(new: NewCoordinator, passphrase_file: Path) -> str:
+    here, passphrase = new.folder.resolve(), passphrase_file.resolve()
+    if passphrase.is_relative_to(here):
+        passphrase = passphrase.relative_to(here)
+    return f"""\
+# The coordinator of Veilscore. Unknown keys are refused; secrets stand in files.
+# Paths are relative to this file.
+name = "{NAME}"
+state = "state"
+passphrase_file = {json.dumps(passphrase.as_posix())}
+keystore = "keystore"
+authority = "authority.pem"
+certificate = "coordinator.pem"
+registry = "registry.json"
+
+# Nodes dial these two; their certificate names the host.
+[hub]
+host = {json.dumps(new.host)}
+port = {new.hub_port}
+
+[flower]
+host = {json.dumps(new.host)}
+port = {new.flower_port}
+
+# The audit log for everybody, the REST interface for whoever has the token. Without
+# TLS: let a proxy that has it serve other machines.
+[web]
+host = "127.0.0.1"
+port = {new.web_port}
+token_file = "web.token"
+"""

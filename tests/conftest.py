@@ -1,0 +1,22 @@
+"""Options of the whole suite.
+
+``--soak`` gives every property test that sets no number of its own a hundred times as
+many examples and lifts the time limit of a test; ``make soak`` passes it.
+"""
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("quick", deadline=None)
+settings.register_profile("soak", deadline=None, max_examples=10_000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run property tests for long")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    soak = config.getoption("--soak")
+    settings.load_profile("soak" if soak else "quick")
+    if soak:
+        config.option.timeout = 0
