@@ -5,7 +5,6 @@ wire hands envelopes over at once; a test may put a ``wiretap`` into it, which g
 sender, recipient and envelope and returns what is delivered to the recipient.
 """
 
-import math
 import queue
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,8 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-
+from tests.protocol.score_cards import CARDS, ROWS, columns, manifest
 from veilscore.coordinator.log import LogService
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
@@ -33,29 +31,25 @@ from veilscore.keys.sealing import Opener, Sealer
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.events import OpenedEvent
 from veilscore.keys.tlog.store import LogStore
-from veilscore.models.binning import CategoricalBins, NumericBins
-from veilscore.models.card_file import digest, encode
-from veilscore.models.scorecard import Card, Feature, Scale
-from veilscore.node.columns import CategoryColumn, Columns, NumericColumn
+from veilscore.models.card_file import encode
+from veilscore.models.scorecard import Card
+from veilscore.node.columns import Columns
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.post import MAX_BYTES
 from veilscore.node.scoring.query import Query
-from veilscore.node.scoring.receipts import Receipts
+from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.requester import write_query
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.hub_pb2 import AppendResponse, SignedKey
 from veilscore.v1.score_pb2 import (
-    CardEntry,
-    ModelManifest,
     ScoreMessage,
     ScoreQuery,
     ScoreQueryBody,
 )
 
-HOLDERS = ("bank", "bureau", "market")
 ROLES = {
     "bank": {Role.DATA_HOLDER, Role.REQUESTER},
     "broker": {Role.REQUESTER},
@@ -67,109 +61,12 @@ START = 1_790_000_000.0
 SOON = 10.0
 PAILLIER_BITS = 2048
 SETTINGS = ScoringSettings(requesters=("bank", "broker"), purposes=("pre_loan",))
-GRANULARITY = 5
-
-Row = tuple[float, str | None]
 Wiretap = Callable[[str, str, bytes], list[bytes]]
 
 
 def pass_on(sender: str, recipient: str, data: bytes) -> list[bytes]:
     del sender, recipient
     return [data]
-
-
-def entity(number: int) -> str:
-    return f"X:firm {number:04}"
-
-
-def rows(party: str, count: int) -> dict[str, Row]:
-    """Return the party's table: two thirds of the entities, with gaps."""
-    rng = np.random.default_rng(HOLDERS.index(party))
-    table: dict[str, Row] = {}
-    for number in range(count):
-        if (number + HOLDERS.index(party)) % 3:
-            amount = float("nan") if rng.random() < 0.1 else float(rng.normal(0, 30))
-            level = str(rng.choice(["A", "B", "C", ""])) or None
-            table[entity(number)] = (amount, level)
-    return table
-
-
-def columns(table: Mapping[str, Row]) -> Columns:
-    levels = ("A", "B", "C")
-    codes = [levels.index(level) if level else -1 for _, level in table.values()]
-    return Columns(
-        ids=tuple(table),
-        features=(
-            NumericColumn("amount", np.array([amount for amount, _ in table.values()])),
-            CategoryColumn("kind", np.array(codes, np.int32), levels),
-        ),
-        labels=np.full(len(table), -1, np.int8),
-        holdout=np.zeros(len(table), np.bool_),
-    )
-
-
-def card(party: str, run: str = "run-1") -> Card:
-    rng = np.random.default_rng(HOLDERS.index(party) + len(run) * 10)
-    bins = NumericBins((-40.0, -10.0, 0.0, 10.0, 40.0), (None,) * 6)
-    points = [tuple(rng.integers(-80, 120, size).tolist()) for size in (7, 4)]
-    return Card(
-        run=run,
-        holder=party,
-        scale=Scale(),
-        granularity=GRANULARITY,
-        features=(
-            Feature("amount", bins, points[0], (0.0,) * 7),
-            Feature(
-                "kind",
-                CategoricalBins(("A", "B", "C"), pooled=False),
-                points[1],
-                (0.0,) * 4,
-            ),
-        ),
-        parameters={},
-    )
-
-
-def manifest(*cards: Card) -> bytes:
-    return ModelManifest(
-        run=cards[0].run,
-        contract=bytes(32),
-        cards=[
-            CardEntry(
-                party=each.holder,
-                card=digest(encode(each)),
-                max_abs_points=each.max_abs_points,
-            )
-            for each in cards
-        ],
-        base_points=600,
-        base_odds=20.0,
-        points_to_double_odds=40.0,
-        granularity=GRANULARITY,
-    ).SerializeToString(deterministic=True)
-
-
-def plain_partial(of: Card, row: Row | None) -> int:
-    """Return one partial score, computed from the card by hand."""
-    amount, level = row or (float("nan"), None)
-    numbers, kinds = of.features
-    assert isinstance(numbers.bins, NumericBins)
-    at = 1 + sum(edge < amount for edge in numbers.bins.edges)
-    if math.isnan(amount):
-        at = 0
-    total = numbers.points[at] + kinds.points["ABC".index(level) + 1 if level else 0]
-    steps, rest = divmod(abs(total), GRANULARITY)
-    rounded = (steps + (2 * rest >= GRANULARITY)) * GRANULARITY
-    return rounded if total > 0 else -rounded
-
-
-CARDS = {party: card(party) for party in HOLDERS}
-ENTITIES = 300
-ROWS = {party: rows(party, ENTITIES) for party in HOLDERS}
-
-
-def plain_score(name: str, cards: Mapping[str, Card] = CARDS) -> int:
-    return sum(plain_partial(of, ROWS[party].get(name)) for party, of in cards.items())
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,17 @@ from pathlib import Path
 import phe
 import pytest
 
-from tests.protocol.score_world import (
+from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,
     ROWS,
-    People,
-    RawRequester,
-    World,
     card,
-    changed,
     entity,
     manifest,
     plain_partial,
     plain_score,
-    world,
 )
+from tests.protocol.score_world import People, RawRequester, World, changed, world
 from veilscore.keys.errors import EntityIdError
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import HolderRefusedError, ScoringError

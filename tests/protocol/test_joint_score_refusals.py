@@ -5,21 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol.score_world import (
+from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,
     ROWS,
-    SOON,
-    People,
-    RawRequester,
-    World,
     card,
-    changed,
     columns,
     entity,
     manifest,
-    world,
 )
+from tests.protocol.score_world import SOON, People, RawRequester, World, changed, world
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.columns import Columns
 from veilscore.node.errors import HolderRefusedError

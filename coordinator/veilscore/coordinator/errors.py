@@ -54,3 +54,10 @@ class PartyStoppedError(RunError):
             what, party=party, place=place, remedy="See that node's status page."
         )
         self.reason = reason
+
+
+class RunFailedError(CoordinatorError):
+    """A run that ended without a model, told to who waited for it."""
+
+    code = "run-failed"
+    exit_code = 8

@@ -6,38 +6,31 @@ know of each other is said here; nothing else constructs them.
 
 import importlib.metadata
 import logging
-import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import Final
 
-from veilscore.coordinator import setup
+from veilscore.coordinator import folder
 from veilscore.coordinator.access import Access
 from veilscore.coordinator.config import CoordinatorSettings
-from veilscore.coordinator.contract import read_contract
 from veilscore.coordinator.desk import Flower, TrainingDesk
 from veilscore.coordinator.directory import KeyDirectory
-from veilscore.coordinator.errors import AppendError, ContractError, RunError
+from veilscore.coordinator.errors import AppendError
+from veilscore.coordinator.front import Front, now_ms
 from veilscore.coordinator.hub import Hub
 from veilscore.coordinator.log import LogService
+from veilscore.coordinator.members import Members
 from veilscore.coordinator.rounds import Surroundings
 from veilscore.coordinator.runs import RunBook
 from veilscore.coordinator.superlink import SuperLink, SuperLinkConfig
 from veilscore.coordinator.web.app import coordinator_app
-from veilscore.coordinator.web.face import CoordinatorStatus, NodeView, RunView
 from veilscore.fault import Fault
-from veilscore.keys.certificates import Certificate, TlsKey
-from veilscore.keys.errors import InvalidKeyError, ProofError
+from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
-from veilscore.keys.registry import Registry, Role
 from veilscore.keys.tlog.events import Detail, read_event
-from veilscore.keys.tlog.store import LogStore
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import FlowerError, PeerLostError, UnreachableError
 from veilscore.runtime.flower.pin import require_pinned
@@ -50,6 +43,241 @@ from veilscore.v1.hub_pb2 import Notice, NoticeKind, SignedKey
 _log = logging.getLogger(__name__)
 
 VERSION: Final = importlib.metadata.version("veilscore")
-_WATCH_S: Final = 1.0  # between looks at the registry file and at the SuperLink
-_AHEAD_MS: Final = 10 * 60 * 1000  # an actor's clock; late events were spooled
-_STARTING: Final = "Flower's SuperLink is not up yet"
+_WATCH_S: Final = 1.0  # between looks at the registry file
+_STARTING_S: Final = 0.2  # between looks at a SuperLink that is not up
+_AHEAD_MS: Final = 10 * 60 * 1000  # of an actor's clock; late events were spooled
+
+
+class CoordinatorService:
+    """One coordinator, from ``start`` until ``close``."""
+
+    def __init__(self, settings: CoordinatorSettings) -> None:
+        """Open everything that can fail for local reasons; nothing listens yet.
+
+        Raises PortInUseError, before anything else, and the Fault of what is wrong.
+        """
+        for listen in (settings.hub, settings.flower, settings.web):
+            port_is_free(listen.host, listen.port)
+        require_pinned()
+        keystore = folder.open_keystore(settings)
+        self._signer = Signer.from_private_bytes(keystore.get(folder.SIGNING))
+        tls = folder.open_identity(settings, keystore, time.time())
+        self._members = Members(settings.registry, self._signer.verify_key)
+        folder.check_name(settings, self._members.registry)
+        token = AccessToken.read(settings.web.token_file)
+        self._store = folder.open_log(settings, self._signer)
+        self._log = LogService(self._store, self._members.registry, self._signer)
+        self._access = Access(self._members.registry)
+        self._directory = KeyDirectory(self._verify_key)
+        self._hub = self._make_hub(settings, tls)
+        self._step_done = threading.Event()
+        self._superlink = self._make_superlink(settings, tls)
+        self._book = RunBook(self._log, now_ms)
+        self._desk = TrainingDesk(
+            self._book,
+            Flower(self._superlink.start_run, self._superlink.run_status),
+            self._surroundings,
+            lambda run, party: self._notify(
+                party, NoticeKind.NOTICE_KIND_RUN_ENDED, run, ""
+            ),
+        )
+        self._front = Front(
+            self._members,
+            self._book,
+            self._desk,
+            reasons=self._reasons,
+            scratch=settings.state,
+            version=VERSION,
+        )
+        app = coordinator_app(self._log, self._front, token, version=VERSION)
+        self._web = WebServer(app, settings.web.host, settings.web.port)
+        self._announced = 0  # version of the registry that hub and log use
+        self._flower_up = False
+        self._flower_keys: dict[str, str] = {}  # registered or refused, by party
+        self._closing = threading.Event()
+        self._parts = ExitStack()
+        self._parts.callback(self._store.close)
+        self._parts.callback(self._superlink.stop)  # deletes its secrets, too
+
+    # -- life --------------------------------------------------------------------
+
+    def start(self) -> str:
+        """Start all parts and return the address of the pages.
+
+        When this returns nodes may attach; runs wait for the SuperLink, some seconds.
+        """
+        try:
+            self._take_registry()
+            self._append_own(Started(version=VERSION))
+            self._book.restore()
+            self._hub.start()
+            self._parts.callback(self._hub.stop)
+            self._superlink.start()
+            self._desk.start()
+            self._parts.callback(self._desk.close)
+            pages = self._web.start()
+            self._parts.callback(self._web.stop)
+            watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
+            watcher.start()
+            self._parts.callback(watcher.join, _WATCH_S)
+        except BaseException:
+            self.close()
+            raise
+        return pages
+
+    def close(self) -> None:
+        """Stop what was started, in the opposite order; a run under way is stopped."""
+        self._closing.set()
+        self._parts.close()
+
+    def _make_hub(self, settings: CoordinatorSettings, tls: TlsIdentity) -> Hub:
+        return Hub(
+            settings.hub.address,
+            tls,
+            self._access,
+            self._directory,
+            append=self._append,
+            log_size=lambda: self._log.size,
+            registry_file=lambda: self._members.file,
+            on_envelope=self._on_envelope,
+            on_notice=self._on_notice,
+            on_lost=self._on_lost,
+            on_attached=lambda party: self._front.note(party, attached=True),
+            name=settings.name,
+            version=VERSION,
+        )
+
+    def _make_superlink(
+        self, settings: CoordinatorSettings, tls: TlsIdentity
+    ) -> SuperLink:
+        flower = settings.flower
+        return SuperLink(
+            SuperLinkConfig(flower.host, flower.port, settings.state, flower.host),
+            ca_certificates=tls.authority,
+            certificate=tls.certificate,
+            private_key=tls.key,
+            wake=self._wake,
+            step_done=self._step_done,
+            on_death=self._on_superlink_death,
+        )
+
+    # -- the log and the directory, asked by parties -------------------------------
+
+    def _append(self, party: str, leaf: bytes) -> tuple[int, str, Sequence[bytes]]:
+        """Append an event of the caller's own, signed not too far in the future."""
+        try:
+            event = read_event(leaf).event
+        except ProofError as error:
+            raise AppendError(error.what, party=party) from error
+        if event.actor != party:
+            raise AppendError("an event of another party", party=party)
+        if event.time_ms > now_ms() + _AHEAD_MS:
+            raise AppendError(
+                "an event of the future",
+                party=party,
+                remedy="Set the clock of that node.",
+            )
+        proof = self._log.append(leaf)
+        return proof.index, proof.checkpoint, proof.path
+
+    def _append_own(self, detail: Detail) -> None:
+        self._log.append_own(detail, correlation="", now_ms=now_ms())
+
+    def _verify_key(self, key: SignedKey, party: str, purpose: str) -> object:
+        del party  # the directory has compared it with the key's
+        return verify_signed_key(key, self._members.registry, purpose, time.time())
+
+    # -- wires ---------------------------------------------------------------------
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            party=self._members.registry.coordinator.name,
+            signer=self._signer,
+            registry=self._members.registry,
+            attached=self._hub.attached,
+            publish=lambda key: self._directory.publish(
+                self._members.registry.coordinator.name, key
+            ),
+            directory=self._directory.keys,
+            send=self._hub.send,
+            clock=time.time,
+        )
+
+    def _wake(self, run: str, parties: Collection[str], step: str) -> None:
+        for party in parties:
+            self._notify(party, NoticeKind.NOTICE_KIND_MESSAGE_WAITING, run, step)
+
+    def _notify(
+        self, party: str, kind: NoticeKind.ValueType, run: str, step: str
+    ) -> None:
+        # Whoever is gone needs no waking, and its loss is reported elsewhere.
+        with suppress(PeerLostError, UnreachableError):
+            self._hub.notify(party, kind, run, step)
+
+    def _on_envelope(self, sender: str, data: bytes) -> None:
+        self._desk.on_envelope(sender, data)
+
+    def _on_notice(self, party: str, notice: Notice) -> None:
+        del party  # a wake-up too many does no harm
+        if notice.kind == NoticeKind.NOTICE_KIND_STEP_DONE:
+            self._step_done.set()
+
+    def _on_lost(self, party: str, reason: str) -> None:
+        self._front.note(party, attached=False)
+        self._desk.on_lost(party, reason)
+
+    def _on_superlink_death(self, status: int) -> None:
+        self._flower_up = False
+        _log.warning("the SuperLink ended (%d) and is started again", status)
+
+    # -- members -------------------------------------------------------------------
+
+    def _reasons(self) -> Sequence[str]:
+        return () if self._flower_up else ("Flower's SuperLink is not up yet",)
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_WATCH_S if self._flower_up else _STARTING_S):
+            try:
+                self._members.reread()
+                self._take_registry()
+                self._register_nodes()
+            except Fault as fault:
+                _log.warning("the registry: %s", fault)
+
+    def _take_registry(self) -> None:
+        """Let hub and log use a new registry, and log who joined with it."""
+        registry = self._members.registry
+        if registry.version == self._announced:
+            return
+        self._access.registry = self._log.registry = registry
+        logged = {
+            (event.party, event.fingerprint)
+            for entry in self._log.events(
+                actor=registry.coordinator.name, kind="party_joined", limit=-1
+            )
+            for event in [entry.opened.event.party_joined]
+        }
+        for party, fingerprint in registry.fingerprints().items():
+            if (party, fingerprint) not in logged:
+                self._append_own(PartyJoined(party=party, fingerprint=fingerprint))
+                _log.info("%s has joined with key %s", party, fingerprint.hex())
+        self._announced = registry.version
+
+    def _register_nodes(self) -> None:
+        """Let the Flower keys of new parties in, once the SuperLink answers."""
+        try:
+            if not self._flower_up:
+                self._superlink.wait_until_healthy(0)
+            for record in self._members.registry.records:
+                if record.flower_key != self._flower_keys.get(record.name, ""):
+                    self._register_node(record.name, record.flower_key)
+            self._flower_up = True
+        except (FlowerError, UnreachableError):
+            self._flower_up = False  # not up yet, or on its way back
+
+    def _register_node(self, party: str, flower_key: str) -> None:
+        try:
+            self._superlink.register_node(party, flower_key)
+        except FlowerError as error:  # a key that was revoked, for instance
+            _log.warning("Flower does not let %s in: %s", party, error)
+        self._flower_keys[party] = flower_key

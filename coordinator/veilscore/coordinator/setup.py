@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,18 +16,27 @@ from pathlib import Path
 from typing import Final
 
 from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.coordinator.folder import (
+    AUTHORITY,
+    LOG,
+    SIGNING,
+    TLS,
+    open_keystore,
+    origin,
+    read_file,
+)
 from veilscore.keys.authority import DevelopmentAuthority
-from veilscore.keys.certificates import TlsKey
+from veilscore.keys.certificates import Certificate, TlsKey
 from veilscore.keys.enrolment import PartyCard, WelcomeKit
 from veilscore.keys.errors import RegistryError
-from veilscore.keys.identity import Signer, VerifyKey
+from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.keys.tlog.store import LogStore
 from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.web.tokens import AccessToken
 
 NAME: Final = "coordinator"
-SIGNING, TLS, AUTHORITY = "signing", "tls", "authority"
 _AUTHORITY_DAYS: Final = 3650
 _CERTIFICATE_DAYS: Final = 730
 _WILDCARDS: Final = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104 - refused
@@ -54,11 +63,6 @@ class Admission:
     kit: bytes
 
 
-def origin(key: VerifyKey) -> str:
-    """Return the name of the log that the holder of a key runs."""
-    return f"veilscore/{key.key_id.hex()}"
-
-
 def create(new: NewCoordinator, now: float) -> bytes:
     """Make the folder and return the fingerprint of the signing key.
 
@@ -82,10 +86,7 @@ def create(new: NewCoordinator, now: float) -> bytes:
     keystore.put(SIGNING, signer.private_bytes())
     keystore.put(TLS, tls.private_pem())
     keystore.put(AUTHORITY, authority.key_pem)
-    hosts = list(dict.fromkeys((new.host, "localhost", "127.0.0.1")))
-    certificate = authority.issue(
-        tls.request(NAME), NAME, now, _CERTIFICATE_DAYS, hosts
-    )
+    certificate = _issue_own(authority, tls.request(NAME), NAME, now, [new.host])
     own = PartyRecord(
         name=NAME,
         roles=frozenset({Role.COORDINATOR}),
@@ -97,35 +98,11 @@ def create(new: NewCoordinator, now: float) -> bytes:
     _write(new.folder / "coordinator.pem", certificate)
     _write(new.folder / "registry.json", Registry.sign([own], signer, 1))
     AccessToken.create(new.folder / "web.token")
+    # Here and nowhere else: a lost log must not be replaced by an empty one.
+    log = new.folder / "state" / LOG
+    LogStore.create(log, origin(signer.verify_key), signer).close()
     _write(new.folder / "coordinator.toml", _toml(new, passphrase_file).encode())
     return signer.verify_key.fingerprint
-
-
-def open_keystore(settings: CoordinatorSettings) -> Keystore:
-    """Open the coordinator's keystore; raises KeystoreError naming the file."""
-    return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
-
-
-def read_registry(settings: CoordinatorSettings, key: VerifyKey) -> bytes:
-    """Return the registry file if the holder of ``key`` signed it.
-
-    Raises a Fault that names the file.
-    """
-    data = read_file(settings.registry)
-    Registry.load(data, key.fingerprint)
-    return data
-
-
-def read_file(path: Path) -> bytes:
-    """Return a file of the folder; raises ConfigError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"the file cannot be read ({error.strerror})",
-            place=str(path),
-            remedy="Restore it from a backup.",
-        ) from error
 
 
 def admit(settings: CoordinatorSettings, card_file: bytes, now: float) -> Admission:
@@ -139,12 +116,10 @@ def admit(settings: CoordinatorSettings, card_file: bytes, now: float) -> Admiss
         raise RegistryError("a party cannot join as coordinator", party=card.name)
     keystore = open_keystore(settings)
     signer = Signer.from_private_bytes(keystore.get(SIGNING))
-    authority = DevelopmentAuthority.from_pem(
-        keystore.get(AUTHORITY), read_file(settings.authority)
-    )
+    authority = _open_authority(settings, keystore)
     certificate = authority.issue(card.tls_request, card.name, now, _CERTIFICATE_DAYS)
     with _alone(settings.registry):
-        found = read_registry(settings, signer.verify_key)
+        found = read_file(settings.registry)
         registry = Registry.load(found, signer.verify_key.fingerprint)
         record = card.record(datetime.fromtimestamp(now, UTC).date())
         others = {each.name: each for each in registry.records}
@@ -174,6 +149,35 @@ def admit(settings: CoordinatorSettings, card_file: bytes, now: float) -> Admiss
         },
     )
     return Admission(record, version, kit)
+
+
+def renew(settings: CoordinatorSettings, now: float) -> Certificate:
+    """Issue the coordinator a new certificate for its key and its hosts."""
+    keystore = open_keystore(settings)
+    authority = _open_authority(settings, keystore)
+    request = TlsKey.from_pem(keystore.get(TLS)).request(settings.name)
+    hosts = (settings.hub.host, settings.flower.host)
+    certificate = _issue_own(authority, request, settings.name, now, hosts)
+    _replace(settings.certificate, certificate)
+    return Certificate.parse(certificate)
+
+
+def _open_authority(
+    settings: CoordinatorSettings, keystore: Keystore
+) -> DevelopmentAuthority:
+    key, certificate = keystore.get(AUTHORITY), read_file(settings.authority)
+    return DevelopmentAuthority.from_pem(key, certificate)
+
+
+def _issue_own(
+    authority: DevelopmentAuthority,
+    request: bytes,
+    name: str,
+    now: float,
+    hosts: Iterable[str],
+) -> bytes:
+    names = list(dict.fromkeys((*hosts, "localhost", "127.0.0.1")))
+    return authority.issue(request, name, now, _CERTIFICATE_DAYS, names)
 
 
 def _make_folder(folder: Path) -> None:

@@ -18,8 +18,14 @@ from veilscore.lab.economy import Economy
 from veilscore.lab.economy_files import declaration, write_csv
 from veilscore.lab.errors import LabError
 from veilscore.lab.holders import HOLDERS
-from veilscore.lab.lab_file import DataSettings, EconomySettings, LabFile, data_folder
+from veilscore.lab.lab_file import (
+    DATA_VARIABLE,
+    DataSettings,
+    EconomySettings,
+    LabFile,
+)
 from veilscore.lab.toml_text import to_toml
+from veilscore.runtime.errors import ConfigError
 
 Kind = Literal["numeric", "categorical"]
 
@@ -68,7 +74,7 @@ def make_holdings(
     if lab.economy is not None:
         yield from _from_economy(lab, lab.economy, folder)
     elif lab.data is not None:
-        yield from _from_table(lab, lab.data, data_folder(data), folder)
+        yield from _from_table(lab, lab.data, _existing(data), folder)
 
 
 def _from_economy(
@@ -138,6 +144,16 @@ def _from_table(
                 holdout=_HOLDOUT if labelled else "",
             ),
         )
+
+
+def _existing(folder: Path | None) -> Path:
+    if folder is None or not folder.is_dir():
+        raise ConfigError(
+            "this lab works on real data, which are not part of the program",
+            place=str(folder or ""),
+            remedy=f"Name their folder with --data DIR or in {DATA_VARIABLE}.",
+        )
+    return folder
 
 
 def _order(holder: str, entity: str) -> bytes:

@@ -4,7 +4,6 @@ What goes into a party's own file (``training``, ``scoring``) and into a run's c
 is passed on as it is; the party and the coordinator check it, as in production.
 """
 
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -85,6 +84,7 @@ class LabFile(Settings):
 
     name: Name
     key_bits: int = 3072
+    minutes: float | None = None  # about how long it takes on two cores
     economy: EconomySettings | None = None
     data: DataSettings | None = None
     coordinator: CoordinatorSettings = CoordinatorSettings()
@@ -160,15 +160,3 @@ def read_lab(name: str) -> LabFile:
     if not Path(name).exists() and name in shipped:
         return load(shipped[name], LabFile)
     return load(Path(name), LabFile)
-
-
-def data_folder(given: Path | None) -> Path:
-    """Return the folder of the real data sets; raises ConfigError."""
-    folder = given or Path(os.environ.get(DATA_VARIABLE, ""))
-    if folder == Path() or not folder.is_dir():
-        raise ConfigError(
-            "this lab works on real data, which are not part of the program",
-            place=str(given or ""),
-            remedy=f"Name their folder with --data DIR or in {DATA_VARIABLE}.",
-        )
-    return folder

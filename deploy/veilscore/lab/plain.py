@@ -34,6 +34,7 @@ class PlainTable:
     columns: Mapping[str, Column]
     labels: NDArray[np.int8]
     judging: NDArray[np.bool_]
+    rejected: int  # rows without a valid id, left out
 
     def find(self, entities: Sequence[str]) -> NDArray[np.int64]:
         """Return the row of each normalised id, -1 for an entity not known here."""
@@ -69,6 +70,7 @@ def read_table(holding: Holding) -> PlainTable:
         {each.column: _column(kept, each) for each in holding.features},
         np.array([_digit(line, holding.label, -1) for line in kept], np.int8),
         np.array([_digit(line, holding.holdout, 0) == 1 for line in kept], np.bool_),
+        rejected=len(lines) - len(kept),
     )
 
 

@@ -9,7 +9,11 @@ import importlib.metadata
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from google.protobuf.message import DecodeError
 
 from veilscore.fault import Fault
 from veilscore.keys.certificates import Certificate, TlsKey
@@ -24,9 +28,9 @@ from veilscore.node import setup
 from veilscore.node.config import NodeSettings
 from veilscore.node.executor import Executor
 from veilscore.node.link import Link
+from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.snapshot import load_snapshot
 from veilscore.node.supernode import SuperNode, SuperNodeConfig
@@ -41,6 +45,7 @@ from veilscore.v1.hub_pb2 import Notice, NoticeKind
 LOG = logging.getLogger(__name__)
 VERSION = importlib.metadata.version("veilscore")
 RUN_PREFIX = "run:"
+MAX_ENVELOPE = 1 << 29  # bytes; one ciphertext a row of a large run
 REFRESH_S = 5.0  # between looks at the coordinator's registry
 
 
@@ -70,7 +75,7 @@ class NodeService:
         self.shelf = Shelf(settings.state / "models", keystore)
         self._ledger = Ledger(settings.state / "scoring.db", keystore)
         self._keystore = keystore
-        self._stopping = threading.Event()
+        self._stopping, self._started = threading.Event(), threading.Event()
         self.link_state: tuple[bool, str, float] = (False, "not started", time.time())
 
     # -- life ------------------------------------------------------------------
@@ -89,6 +94,7 @@ class NodeService:
             server_name=self.kit.addresses.get("server_name", ""),
             coordinator=coordinator.name,
             version=VERSION,
+            max_envelope=MAX_ENVELOPE,
         )
         self.receipts = Receipts(
             self._chain,
@@ -138,6 +144,7 @@ class NodeService:
         self.scoring.publish_keys()
         self.supernode.go()
         self._executor.start()
+        self._started.set()
         threading.Thread(
             target=self._keep_current, name="registry", daemon=True
         ).start()
@@ -154,6 +161,7 @@ class NodeService:
             elif isinstance(part, ScoringDesk | Link | PaillierWorkers):
                 part.close()
         self._chain.close()
+        self._ledger.close()
 
     # -- wires -----------------------------------------------------------------
 
@@ -161,7 +169,7 @@ class NodeService:
         del urgent
         try:
             header = EnvelopeHeader.FromString(Envelope.FromString(data).header)
-        except ValueError:
+        except DecodeError:
             LOG.warning("dropped an envelope of %s that cannot be read", sender)
             return
         if header.purpose == SCORE:
@@ -182,8 +190,11 @@ class NodeService:
         self.training.on_lost(party, reason)
 
     def _on_state(self, connected: bool, detail: str) -> None:  # noqa: FBT001 - the link's signature
+        again = connected and not self.link_state[0] and self._started.is_set()
         self.link_state = (connected, detail, time.time())
         LOG.info("coordinator: %s", detail)
+        if again:  # a restarted hub has no keys of ours
+            self._attempt(self.scoring.publish_keys, "publish our receiving keys")
 
     def _note_task(self, record: TaskRecord) -> None:
         LOG.info(
@@ -205,7 +216,9 @@ class NodeService:
             private_key=self._private_key,
             workers=self._workers,
             source=self.snapshot.columns,
-            send=self._link.send,
+            send=partial(
+                self._link.send, timeout_s=self.settings.training.step_timeout_s
+            ),
             publish=self._link.publish,
             directory=self._link.directory,
             clock=time.time,
@@ -249,7 +262,11 @@ class NodeService:
 
     def _keep_current(self) -> None:
         while not self._stopping.wait(REFRESH_S):
-            try:
-                self.refresh_registry()
-            except Fault as fault:
-                LOG.info("could not look at the registry: %s", fault)
+            self._attempt(self.refresh_registry, "look at the registry")
+
+    def _attempt(self, work: Callable[[], None], what: str) -> None:
+        """Do what may fail while the coordinator is away; it is tried again later."""
+        try:
+            work()
+        except Fault as fault:
+            LOG.info("could not %s: %s", what, fault)

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.chain import ActorChain
-from veilscore.node.scoring.receipts import Receipts
+from veilscore.node.receipts import Receipts
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.audit_pb2 import Started
 from veilscore.v1.hub_pb2 import AppendResponse

@@ -25,7 +25,6 @@ class Operation:
     path: str
     summary: str
     text: str
-    needs_token: bool
     takes: tuple[ApiField, ...]
     media: str  # of the request's body; empty: none
     gives: tuple[ApiField, ...]
@@ -55,7 +54,6 @@ def _operation(document: _Node, method: str, path: str, call: _Node) -> Operatio
         path=path,
         summary=str(call.get("summary", "")),
         text=" ".join(str(call.get("description", "")).split()),  # one line
-        needs_token="security" in call,
         takes=(*parameters, *_fields(document, _schema(body), "")),
         media=media,
         gives=_fields(document, _schema(answer), ""),

@@ -124,9 +124,11 @@ def answer_problems(
 
     def on_defect(request: Request, _error: Exception) -> Response:
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return respond(
+        answer = respond(
             request, Problem(title=status.phrase, status=status, code="internal")
         )
+        answer.headers["Connection"] = "close"  # as the server will do
+        return answer
 
     app.add_exception_handler(Fault, on_fault)
     app.add_exception_handler(HTTPException, on_http)

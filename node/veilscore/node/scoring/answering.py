@@ -17,6 +17,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import PeerKeys
 from veilscore.keys.registry import PartyRecord
 from veilscore.keys.tlog.events import Detail
+from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.holder import (
     AcceptedQuery,
     Situation,
@@ -25,7 +26,6 @@ from veilscore.node.scoring.holder import (
 )
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.query import Query
-from veilscore.node.scoring.receipts import Receipts
 from veilscore.node.scoring.receiving_keys import ScoreKeys
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.node.scoring.settings import ScoringSettings

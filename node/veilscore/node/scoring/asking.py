@@ -20,10 +20,10 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import PeerKeys
 from veilscore.node.errors import ScoringError
+from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.post import Post
 from veilscore.node.scoring.query import MAX_AHEAD_S, NONCE_BYTES, Query
-from veilscore.node.scoring.receipts import Receipts
 from veilscore.node.scoring.requester import EntityScore, JointRequest, write_query
 from veilscore.node.scoring.table import Table
 from veilscore.node.shelf import Shelf, ShelvedModel

@@ -22,12 +22,12 @@ from veilscore.keys.receiving import SCORE
 from veilscore.keys.registry import Registry
 from veilscore.keys.sealing import Opener, Sealer
 from veilscore.node.columns import Columns
+from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.answering import Answering
 from veilscore.node.scoring.asking import Asking
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.post import MAX_BYTES, HubLink, Post
-from veilscore.node.scoring.receipts import Receipts
 from veilscore.node.scoring.receiving_keys import ScoreKeys
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.scoring.settings import Purpose, ScoringSettings

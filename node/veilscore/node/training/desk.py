@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from veilscore.fault import Fault
 from veilscore.keys.linkage import size_bucket
 from veilscore.node.errors import AwaitingApprovalError, RefusedError
-from veilscore.node.scoring.receipts import Receipts
+from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training import policy
 from veilscore.node.training.policy import TrainingSettings

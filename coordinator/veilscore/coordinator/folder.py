@@ -1,0 +1,81 @@
+"""What is in the coordinator's folder, opened and checked.
+
+Secrets leave the keystore as objects; nothing here writes.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.keys.certificates import Certificate, TlsKey
+from veilscore.keys.errors import InvalidKeyError
+from veilscore.keys.identity import Signer, VerifyKey
+from veilscore.keys.keystore import Keystore, read_passphrase
+from veilscore.keys.registry import Registry
+from veilscore.keys.tlog.store import LogStore
+from veilscore.runtime.channel import TlsIdentity
+from veilscore.runtime.errors import ConfigError
+
+LOG: Final = "log.db"
+SIGNING, TLS, AUTHORITY = "signing", "tls", "authority"  # secrets in the keystore
+
+
+def origin(key: VerifyKey) -> str:
+    """Return the name of the log that the holder of a key runs."""
+    return f"veilscore/{key.key_id.hex()}"
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file of the folder; raises ConfigError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the file cannot be read ({error.strerror})",
+            place=str(path),
+            remedy="Restore it from a backup.",
+        ) from error
+
+
+def open_keystore(settings: CoordinatorSettings) -> Keystore:
+    """Open the coordinator's keystore; raises KeystoreError naming the file."""
+    return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
+
+
+def open_identity(
+    settings: CoordinatorSettings, keystore: Keystore, now: float
+) -> TlsIdentity:
+    """Return the key and certificate that hub and SuperLink show.
+
+    Raises InvalidKeyError if they do not fit or the certificate is not valid now.
+    """
+    key = TlsKey.from_pem(keystore.get(TLS))
+    certificate = read_file(settings.certificate)
+    key.check_certificate(certificate)
+    try:
+        Certificate.parse(certificate).check(now)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(
+            error.what,
+            place=str(settings.certificate),
+            remedy="Set the clock of this machine if it is wrong; else run: "
+            "veilscore coordinator renew.",
+        ) from error
+    return TlsIdentity(read_file(settings.authority), certificate, key.private_pem())
+
+
+def open_log(settings: CoordinatorSettings, signer: Signer) -> LogStore:
+    """Open the audit log, which ``create`` began; raises LogStoreError."""
+    return LogStore.open(settings.state / LOG, origin(signer.verify_key), signer)
+
+
+def check_name(settings: CoordinatorSettings, registry: Registry) -> None:
+    """Raise ConfigError unless the registry calls this coordinator by its name."""
+    if registry.coordinator.name != settings.name:
+        raise ConfigError(
+            f"the registry calls the coordinator {registry.coordinator.name!r}, its "
+            f"configuration {settings.name!r}",
+            place=str(settings.registry),
+            remedy=f"Set name = {json.dumps(registry.coordinator.name)}.",
+        )

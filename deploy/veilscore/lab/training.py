@@ -1,0 +1,107 @@
+"""Have a running federation train, and watch the steps go by.
+
+The contract goes in by ``veilscore train``; how far the run is, the coordinator's REST
+interface tells its operator.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import httpx
+
+from veilscore.lab.enrolment import Federation
+from veilscore.lab.errors import LabError
+from veilscore.lab.lab_file import LabFile, RunSettings
+from veilscore.lab.outcome import Quality
+from veilscore.lab.processes import veilscore
+from veilscore.lab.toml_text import to_toml
+
+_LOOK_S = 0.2
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A completed run: its model and how long each step took."""
+
+    run: str
+    model: str
+    seconds: float
+    steps: dict[str, float]
+
+
+def contract(lab: LabFile, run: RunSettings, label_holder: str) -> str:
+    """Return a run's contract in TOML, the parties filled in."""
+    holders = [party.name for party in lab.party if "data_holder" in party.roles]
+    parties: dict[str, object] = {
+        "label_holder": label_holder,
+        "feature_holders": [name for name in holders if name != label_holder],
+        "key_bits": lab.key_bits,
+    }
+    return to_toml(parties | run.contract)
+
+
+def train(
+    federation: Federation, contract_file: Path, watch: Callable[[str], None]
+) -> Trained:
+    """Run to the end; ``watch`` hears every step. Raises LabError if it is stopped."""
+    began = time.monotonic()
+    said = veilscore(
+        *("train", contract_file, "--config", federation.config),
+        *("--no-wait", "--json"),
+    )
+    run = str(json.loads(said)["run"])
+    steps: dict[str, float] = {}
+    step, since = "", began
+    while True:
+        view = _look(federation, run)
+        now = time.monotonic()
+        if view["step"] != step or view["ended_ms"] is not None:
+            if step:
+                steps[step] = now - since
+            step, since = str(view["step"]), now
+            watch(step)
+        if view["ended_ms"] is not None:
+            break
+        time.sleep(_LOOK_S)
+    if view["phase"] != "completed":
+        raise LabError(
+            f"the run was stopped: {view['reason']}",
+            party=str(view["stopped_by"]),
+            remedy="Keep the lab's files with --state DIR and look into its logs.",
+        )
+    return Trained(run, str(view["model"]), now - began, steps)
+
+
+def quality(federation: Federation, label_holder: str, model: str) -> Quality:
+    """Return what the label holder found out about a model."""
+    config = federation.members[label_holder].config
+    status = json.loads(veilscore("node", "status", "--config", config, "--json"))
+    for found in status["models"]:
+        if found["hash"] == model and found["evaluation"] is not None:
+            return Quality(**found["evaluation"])
+    raise LabError(
+        "has no evaluation of the model it helped to make", party=label_holder
+    )
+
+
+def _look(federation: Federation, run: str) -> dict[str, object]:
+    token = (federation.folder / "web.token").read_text(encoding="ascii").strip()
+    try:
+        answer = httpx.get(
+            f"{federation.web}/v1/runs/{run}",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+        )
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise LabError(
+            f"the coordinator does not tell how far the run is ({error})",
+            place=federation.web,
+        ) from error
+    return cast("dict[str, object]", answer.json())

@@ -1,0 +1,213 @@
+"""Attacks on joint scores by the hub, by a holder, by a bystander."""
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from tests.protocol.score_cards import HOLDERS, entity, plain_score
+from tests.protocol.score_world import People, RawRequester, World, pass_on, world
+from veilscore.keys.paillier.public import PublicKey
+from veilscore.node.errors import ScoringError
+from veilscore.v1.envelope_pb2 import Envelope
+from veilscore.v1.score_pb2 import (
+    ScoreAnswer,
+    ScoreMessage,
+    ScoreRefusal,
+)
+
+NAMES = [entity(number) for number in range(70)]  # more than one plaintext
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    return People.create(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, people: People) -> Generator[World]:
+    with world(tmp_path, people) as running:
+        yield running
+
+
+@pytest.fixture
+def lab(hub: World) -> World:
+    """Three honest nodes."""
+    for party in HOLDERS:
+        hub.node(party)
+    return hub
+
+
+def test_m1_a_captured_query_cannot_be_sent_again(lab: World) -> None:
+    captured: list[tuple[str, str, bytes]] = []
+
+    def record(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        captured.append((sender, recipient, data))
+        return [data]
+
+    lab.wiretap = record
+    lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    lab.nodes["bureau"].stop()
+    lab.nodes["bureau"].start()
+    events = len(lab.events())
+    lab.wiretap = pass_on
+    for sender, recipient, data in captured:
+        lab.recipients[recipient](sender, data)
+    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
+    assert len(lab.events()) == events + 5  # of the last question only
+
+
+def test_h2_a_hub_that_changes_an_answer_is_noticed(lab: World) -> None:
+    def flip(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del recipient
+        if sender != "market":
+            return [data]
+        envelope = Envelope.FromString(data)
+        sealed = bytearray(envelope.sealed)
+        sealed[-40] ^= 1
+        envelope.sealed = bytes(sealed)
+        return [envelope.SerializeToString()]
+
+    assert_market_is_named(lab, flip)
+
+
+def test_h2_a_hub_that_drops_an_answer_leaves_no_score(lab: World) -> None:
+    assert_market_is_named(lab, lambda sender, _, data: [data][: sender != "market"])
+
+
+def assert_market_is_named(
+    lab: World, tap: Callable[[str, str, bytes], list[bytes]]
+) -> None:
+    lab.wiretap = tap
+    desk = lab.nodes["bank"].desk
+    with pytest.raises(ScoringError, match="did not answer in time") as caught:
+        desk.ask(NAMES, purpose="pre_loan", consent="", timeout_s=1.5)
+    assert caught.value.party == "market"
+
+
+def test_h2_a_hub_that_doubles_an_answer_changes_nothing(lab: World) -> None:
+    lab.wiretap = lambda _, __, data: [data, data]
+    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
+
+
+def test_h2_a_hub_that_swaps_two_answers_makes_no_wrong_score(lab: World) -> None:
+    held: list[bytes] = []
+
+    def swap(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del recipient
+        if sender != "market":
+            return [data]
+        held.append(data)
+        return held[::-1] if len(held) == 2 else []
+
+    lab.wiretap = swap
+    desk = lab.nodes["bank"].desk
+    start = Barrier(2)
+
+    def ask(name: str) -> int | str:
+        start.wait()
+        try:
+            (score,) = desk.ask([name], purpose="pre_loan", consent="", timeout_s=3)
+        except ScoringError as error:
+            return error.party
+        return score.score
+
+    names = [entity(1), entity(2)]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(ask, names))
+    # The overtaken answer counts as replayed, so its question stays without one.
+    right = [plain_score(name) for name in names]
+    assert results in ([right[0], "market"], ["market", right[1]])
+
+
+Tamper = Callable[[PublicKey, list[int]], list[int]]
+
+
+def cheat(lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper) -> ScoringError:
+    """Let the market, which signs what it likes, send other ciphertexts."""
+    workers = lab.nodes["market"].workers
+    honest = workers.encrypt_for
+
+    def dishonest(public: PublicKey, plaintexts: Sequence[int]) -> list[int]:
+        return tamper(public, honest(public, plaintexts))
+
+    monkeypatch.setattr(workers, "encrypt_for", dishonest)
+    with pytest.raises(ScoringError) as caught:
+        lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    return caught.value
+
+
+NO_VECTORS: dict[str, Tamper] = {
+    "short": lambda _, vector: vector[:-1],
+    "long": lambda _, vector: [*vector, vector[0]],
+    "empty": lambda _, vector: vector[:0],
+    "zero": lambda _, vector: [0, *vector[1:]],
+    "no unit": lambda public, vector: [public.n, *vector[1:]],
+    "out of range": lambda public, vector: [*vector[1:], public.n_squared],
+}
+FOREIGN_VECTORS: dict[str, Tamper] = {
+    "swapped": lambda _, vector: vector[::-1],
+    "doubled": lambda public, vector: public.add(vector, vector),
+    "an own plaintext": lambda public, vector: [public.n + 1, *vector[1:]],
+}
+
+
+@pytest.mark.parametrize("name", NO_VECTORS)
+def test_a_vector_that_is_none_names_its_holder(
+    lab: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert cheat(lab, monkeypatch, NO_VECTORS[name]).party == "market"
+
+
+@pytest.mark.parametrize("name", FOREIGN_VECTORS)
+def test_a_vector_under_another_mask_decodes_to_nothing(
+    lab: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    error = cheat(lab, monkeypatch, FOREIGN_VECTORS[name])
+    assert error.party == "bureau or market"
+    assert "do not fit together" in error.what
+
+
+def test_a_bystander_can_neither_refuse_nor_answer_for_a_holder(lab: World) -> None:
+    broker = RawRequester(lab, "broker")
+    requests: list[bytes] = []
+
+    def meddle(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        if sender == "market":  # the digest is public: it is in the log
+            digest = bytes.fromhex(lab.events()[0].event.correlation)
+            for message in (
+                ScoreMessage(refusal=ScoreRefusal(digest=digest, code="unavailable")),
+                ScoreMessage(answer=ScoreAnswer(digest=digest, ciphertexts=b"x")),
+            ):
+                requests.append(digest)
+                broker.send("bank", message)
+        del recipient
+        return [data]
+
+    lab.wiretap = meddle
+    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
+    assert len(requests) == 2
+
+
+def test_a_refusal_with_a_code_of_its_own_shows_nothing_of_it(lab: World) -> None:
+    lab.nodes["market"].stop()
+    market = RawRequester(lab, "market")
+
+    def refuse(sender: str, data: bytes) -> None:
+        del sender, data
+        digest = bytes.fromhex(lab.events()[0].event.correlation)
+        text = "<b>call 555</b>"
+        refusal = ScoreRefusal(digest=digest, code=text, reason=text)
+        market.send("bank", ScoreMessage(refusal=refusal))
+
+    lab.recipients["market"] = refuse
+    with pytest.raises(ScoringError) as caught:
+        lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    lab.nodes["market"].start()
+    assert caught.value.party == "market"
+    assert "555" not in str(caught.value)

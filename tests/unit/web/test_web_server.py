@@ -1,0 +1,106 @@
+"""The server: ports, TLS, and its end."""
+
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from tests.unit.web.sample_node import TOKEN, SampleNode, sample_node_app
+
+from veilscore.keys.authority import DevelopmentAuthority
+from veilscore.keys.certificates import TlsKey
+from veilscore.runtime.errors import ConfigError, PortInUseError
+from veilscore.runtime.web.server import TlsFiles, WebServer
+
+
+def small_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/")
+    def root() -> str:
+        return "here"
+
+    @app.get("/slow")
+    def slow() -> str:
+        time.sleep(0.5)
+        return "done"
+
+    return app
+
+
+def test_the_port_is_free_again_after_the_end() -> None:
+    first = WebServer(small_app(), "127.0.0.1", 0)
+    address = first.start()
+    assert httpx.get(address).json() == "here"
+    first.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
+    again = WebServer(small_app(), "127.0.0.1", int(address.rpartition(":")[2]))
+    assert again.start() == address
+    assert httpx.get(address).json() == "here"
+    again.stop()
+    assert not [t for t in threading.enumerate() if t.name == "web"]
+
+
+def test_a_held_port_is_named_with_a_remedy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = int(holder.getsockname()[1])
+        with pytest.raises(PortInUseError, match=str(port)) as caught:
+            WebServer(small_app(), "127.0.0.1", port).start()
+    assert caught.value.remedy
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot listen"):
+        WebServer(small_app(), "192.0.2.1", 0).start()
+
+
+def test_the_loopback_of_ipv6_is_written_in_brackets() -> None:
+    server = WebServer(small_app(), "::1", 0)
+    address = server.start()
+    assert address.startswith("http://[::1]:")
+    assert httpx.get(address).json() == "here"
+    server.stop()
+
+
+def test_an_answer_under_way_is_finished_before_the_end() -> None:
+    server = WebServer(small_app(), "127.0.0.1", 0)
+    address = server.start()
+    answers: list[httpx.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(httpx.get(f"{address}/slow")))
+    asking.start()
+    time.sleep(0.2)
+    server.stop()
+    asking.join()
+    assert answers[0].json() == "done"
+
+
+def test_an_idle_connection_does_not_hold_up_the_end() -> None:
+    server = WebServer(small_app(), "127.0.0.1", 0)
+    address = server.start()
+    with httpx.Client() as client:
+        client.get(address)
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 2
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> TlsFiles:
+    authority = DevelopmentAuthority.create("web test", time.time(), 2)
+    key = TlsKey.generate()
+    chain = authority.issue(
+        key.request("bank-yuzhong", ["localhost"]),
+        "bank-yuzhong",
+        now=time.time(),
+        days=1,
+    )
+    files = TlsFiles(tmp_path / "chain.pem", tmp_path / "key.pem")
+    files.certificate.write_bytes(chain)
+    files.key.write_bytes(key.private_pem())
+    (tmp_path / "root.pem").write_bytes(authority.root_pem)
+    return files
