@@ -22,8 +22,6 @@ from veilscore.coordinator.config import CoordinatorSettings, ListenSettings
 from veilscore.coordinator.errors import CoordinatorError
 from veilscore.fault import Fault
 from veilscore.keys.certificates import Certificate
-from veilscore.keys.identity import Signer
-from veilscore.keys.registry import Registry
 from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.flower.pin import PINNED, require_pinned
 from veilscore.runtime.supervise import port_is_free
@@ -84,10 +82,7 @@ def _modes(settings: CoordinatorSettings) -> str:
 
 
 def _keys(settings: CoordinatorSettings) -> str:
-    signer = _signer(settings)
-    data = folder.read_file(settings.registry)
-    registry = Registry.load(data, signer.verify_key.fingerprint)
-    folder.check_name(settings, registry)
+    registry = folder.open_registry(settings)
     parties = len(registry.records) - 1
     return f"registry version {registry.version}, {parties} parties"
 
@@ -107,8 +102,7 @@ def _certificate(settings: CoordinatorSettings, now: float) -> str:
 
 def _clock(settings: CoordinatorSettings, now: float) -> str:
     """Compare the clock with what was signed before; it should not run backwards."""
-    signer = _signer(settings)
-    with closing(folder.open_log(settings, signer)) as log:
+    with closing(folder.open_log(settings, folder.open_signer(settings))) as log:
         newest = log.entries(actor=settings.name, limit=1)
     latest = max((entry.opened.event.time_ms / 1000 for entry in newest), default=0)
     if now < latest - _CLOCK_S:
@@ -120,7 +114,7 @@ def _clock(settings: CoordinatorSettings, now: float) -> str:
 
 
 def _log(settings: CoordinatorSettings) -> str:
-    with closing(folder.open_log(settings, _signer(settings))) as log:
+    with closing(folder.open_log(settings, folder.open_signer(settings))) as log:
         return f"{log.size} entries, the tree fits its checkpoint"
 
 
@@ -172,7 +166,14 @@ def _temporary() -> str:
 
 
 def _disk(settings: CoordinatorSettings) -> str:
-    free = shutil.disk_usage(settings.state).free
+    try:
+        free = shutil.disk_usage(settings.state).free
+    except OSError as error:
+        raise ConfigError(
+            f"the folder cannot be looked at ({error.strerror})",
+            place=str(settings.state),
+            remedy="Restore it from a backup.",
+        ) from error
     if free < _LEAST_BYTES:
         raise CoordinatorError(
             f"only {free >> 20} MiB are free",
@@ -180,8 +181,3 @@ def _disk(settings: CoordinatorSettings) -> str:
             remedy="Free some space: a full disk stops the log and every score.",
         )
     return f"{free >> 30} GiB free"
-
-
-def _signer(settings: CoordinatorSettings) -> Signer:
-    keystore = folder.open_keystore(settings)
-    return Signer.from_private_bytes(keystore.get(folder.SIGNING))

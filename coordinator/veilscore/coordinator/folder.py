@@ -43,6 +43,19 @@ def open_keystore(settings: CoordinatorSettings) -> Keystore:
     return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
 
 
+def open_signer(settings: CoordinatorSettings) -> Signer:
+    """Return the coordinator's signing key."""
+    return Signer.from_private_bytes(open_keystore(settings).get(SIGNING))
+
+
+def open_registry(settings: CoordinatorSettings) -> Registry:
+    """Return the registry, verified; raises a Fault."""
+    fingerprint = open_signer(settings).verify_key.fingerprint
+    registry = Registry.load(read_file(settings.registry), fingerprint)
+    check_name(settings, registry)
+    return registry
+
+
 def open_identity(
     settings: CoordinatorSettings, keystore: Keystore, now: float
 ) -> TlsIdentity:

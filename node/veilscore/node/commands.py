@@ -105,6 +105,7 @@ def run(config_file: Config) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every poll
     settings = config.read(config_file)
     token = AccessToken.read(settings.web.token_file)
     port_is_free(settings.web.host, settings.web.port)
@@ -187,8 +188,9 @@ def card(
 def doctor(config_file: Config) -> None:
     """Check files, keys, certificates, data and ports; say what to do."""
     from veilscore.node.doctor import examine  # noqa: PLC0415
+    from veilscore.runtime import checkup  # noqa: PLC0415
 
-    raise typer.Exit(examine(config.read(config_file), Console()))
+    raise typer.Exit(checkup.show(examine(config.read(config_file))))
 
 
 def score(

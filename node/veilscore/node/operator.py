@@ -11,21 +11,25 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from veilscore.keys.entity_ids import EntityKind, normalise
+from veilscore.keys.tlog.events import read_event
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.run import steps
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import RefusedError, ScoringError
+from veilscore.node.receipts import Recorded
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.service import VERSION, NodeService
 from veilscore.node.shelf import ShelvedModel
 from veilscore.node.web.face import (
     LinkState,
+    LoggedEvent,
     ModelState,
     NodeStatus,
     PendingRun,
     RunState,
     ScoreReply,
     SourceState,
+    Unready,
 )
 
 DAY_S = 86400.0
@@ -65,17 +69,21 @@ class OperatorView:
                 )
                 for contract in service.training.waiting()
             ),
+            events=tuple(_logged(recorded) for recorded in service.receipts.last()),
         )
 
-    def ready(self) -> Sequence[str]:
-        """Return why this node cannot take part now; nothing: it can."""
-        connected, detail, _ = self._service.link_state
-        reasons: list[str] = []
-        if not connected:
-            reasons.append(f"no connection to the coordinator: {detail}")
-        if self._service.supernode.pid is None:
-            reasons.append("the SuperNode is not running")
-        return reasons
+    def ready(self) -> Sequence[Unready]:
+        """Return why this node cannot take part now; nothing: it can.
+
+        That there is no model yet is no reason: it is how every node begins.
+        """
+        service = self._service
+        reasons = {
+            Unready.NOT_CONNECTED: not service.link_state[0],
+            Unready.CERTIFICATE_EXPIRED: service.certificate.not_after <= time.time(),
+            Unready.LOG_WAITS: service.events_waiting > 0,
+        }
+        return [reason for reason, holds in reasons.items() if holds]
 
     def ask(
         self,
@@ -147,6 +155,16 @@ def source_name(settings: NodeSettings) -> str:
         return ""
     path = source.csv or source.parquet
     return path.name if path else f"table {source.table}"
+
+
+def _logged(recorded: Recorded) -> LoggedEvent:
+    opened = read_event(recorded.leaf)
+    return LoggedEvent(
+        recorded.index,
+        opened.event.time_ms,
+        opened.kind,
+        opened.event.correlation,
+    )
 
 
 def _model(model: ShelvedModel) -> ModelState:

@@ -5,7 +5,9 @@ log has proved that it holds it. What could not be sent stays pending and goes f
 the next time, so the log gets a party's events complete and in order.
 """
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 
 from veilscore.keys.tlog.chain import ActorChain
@@ -13,6 +15,16 @@ from veilscore.keys.tlog.events import Detail
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.hub_pb2 import AppendResponse
+
+_REMEMBERED = 20  # events for the status page
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event that the log has proved to hold."""
+
+    index: int
+    leaf: bytes
 
 
 class Receipts:
@@ -28,6 +40,7 @@ class Receipts:
         log: NoteKey,
         clock: Callable[[], float],
     ) -> None:
+        self._last: deque[Recorded] = deque(maxlen=_REMEMBERED)
         self._chain = chain
         self._append = append
         self._log = log
@@ -48,3 +61,8 @@ class Receipts:
                 proof = TlogProof(response.index, path, response.checkpoint)
                 proof.verify(leaf, self._log)
                 self._chain.confirm(leaf)
+                self._last.append(Recorded(response.index, leaf))
+
+    def last(self) -> list[Recorded]:
+        """Return the newest recorded events, the newest first."""
+        return list(reversed(self._last))

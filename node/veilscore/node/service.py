@@ -163,6 +163,11 @@ class NodeService:
         self._chain.close()
         self._ledger.close()
 
+    @property
+    def events_waiting(self) -> int:
+        """Events of this node that the log has not proved to hold yet."""
+        return len(self._chain.pending())
+
     # -- wires -----------------------------------------------------------------
 
     def _on_envelope(self, sender: str, data: bytes, urgent: bool) -> None:  # noqa: FBT001 - the link's signature

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tests.unit.tlog.sample_log import Parties, SampleLog
 from tests.unit.web.sample_coordinator import (
     SampleCoordinator,

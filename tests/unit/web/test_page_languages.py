@@ -6,6 +6,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tests.unit.tlog.sample_log import SampleLog
 from tests.unit.web.messages import (
     COORDINATOR,
@@ -17,7 +18,6 @@ from tests.unit.web.messages import (
 )
 from tests.unit.web.sample_coordinator import SampleCoordinator, sample_coordinator_app
 from tests.unit.web.sample_node import SampleNode, contract, sample_node_app
-
 from veilscore.keys.registry import Role
 from veilscore.models.vertical.run import steps
 from veilscore.runtime.web.language import choose_language, load_languages

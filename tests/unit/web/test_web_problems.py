@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+
 from tests.unit.web.sample_node import (
     FIRMS,
     TOKEN,
@@ -14,7 +15,6 @@ from tests.unit.web.sample_node import (
     sample_node_app,
 )
 from tests.unit.web.serving import bearer, client_of
-
 from veilscore.node.errors import HolderRefusedError, ScoringError
 from veilscore.runtime.errors import PeerLostError
 from veilscore.runtime.web.problems import mark_at_home

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.unit.web.sample_node import TOKEN, SampleNode, sample_node_app
 
+from tests.unit.web.sample_node import TOKEN, SampleNode, sample_node_app
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import TlsKey
 from veilscore.runtime.errors import ConfigError, PortInUseError
@@ -71,7 +71,9 @@ def test_an_answer_under_way_is_finished_before_the_end() -> None:
     server = WebServer(small_app(), "127.0.0.1", 0)
     address = server.start()
     answers: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: answers.append(httpx.get(f"{address}/slow")))
+    asking = threading.Thread(
+        target=lambda: answers.append(httpx.get(f"{address}/slow"))
+    )
     asking.start()
     time.sleep(0.2)
     server.stop()
@@ -94,13 +96,36 @@ def tls(tmp_path: Path) -> TlsFiles:
     authority = DevelopmentAuthority.create("web test", time.time(), 2)
     key = TlsKey.generate()
     chain = authority.issue(
-        key.request("bank-yuzhong", ["localhost"]),
-        "bank-yuzhong",
-        now=time.time(),
-        days=1,
+        key.request("bank-yuzhong"), "bank-yuzhong", time.time(), 1, ["127.0.0.1"]
     )
     files = TlsFiles(tmp_path / "chain.pem", tmp_path / "key.pem")
     files.certificate.write_bytes(chain)
     files.key.write_bytes(key.private_pem())
-    (tmp_path / "root.pem").write_bytes(authority.root_pem)
+    (tmp_path / "root.pem").write_bytes(authority.certificate_pem)
     return files
+
+
+def test_under_tls_the_cookie_is_for_tls_only(tls: TlsFiles) -> None:
+    server = WebServer(sample_node_app(SampleNode()), "127.0.0.1", 0, tls)
+    address = server.start()
+    assert address.startswith("https://")
+    root = ssl.create_default_context(cafile=str(tls.key.with_name("root.pem")))
+    with httpx.Client(base_url=address, verify=root) as client:
+        answer = client.post(
+            "/login", data={"token": TOKEN}, headers={"Origin": address}
+        )
+        assert "Secure" in answer.headers["set-cookie"]
+        assert client.get("/").status_code == 200
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(address.replace("https", "http"))
+    server.stop()
+
+
+def test_an_unusable_certificate_is_named(tls: TlsFiles) -> None:
+    for wrong in (
+        TlsFiles(tls.key, tls.key),
+        TlsFiles(tls.certificate, tls.key.parent),
+    ):
+        with pytest.raises(ConfigError, match="certificate or its key") as caught:
+            WebServer(small_app(), "127.0.0.1", 0, wrong).start()
+        assert caught.value.remedy

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
+
 from tests.unit.web.sample_node import TOKEN, SampleNode, sample_node_app
 from tests.unit.web.serving import client_of
-
 from veilscore.runtime.web.sessions import Doorman
 from veilscore.runtime.web.tokens import AccessToken
 

@@ -1,0 +1,285 @@
+"""``veilscore coordinator`` and ``veilscore train``: what the operator types.
+
+Each command reads the configuration, makes one call and prints. What takes long to
+import is imported by the command that needs it.
+"""
+
+# typer.Option is not fully typed; what it returns is never used here.
+# pyright: reportUnknownMemberType=false
+
+import dataclasses
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from veilscore.coordinator import config
+
+if TYPE_CHECKING:
+    from veilscore.coordinator.client import OperatorClient
+    from veilscore.coordinator.web.face import CoordinatorStatus, RunView
+
+app = typer.Typer(help="Run the coordinator.", no_args_is_help=True)
+
+_POLL_S: Final = 0.3
+
+_Config = Annotated[Path, typer.Option("--config", help="Path of coordinator.toml.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Port = typer.Option(min=1, max=65535)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    *,
+    host: Annotated[
+        str, typer.Option(help="Name or address of this machine that nodes dial.")
+    ] = "127.0.0.1",
+    hub_port: Annotated[int, _Port] = 9443,
+    flower_port: Annotated[int, _Port] = 9444,
+    web_port: Annotated[int, _Port] = 9080,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(help="A file of your own instead of a new one.")
+    ] = None,
+) -> None:
+    """Make a coordinator's folder: keys, authority, registry, log, configuration."""
+    from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
+
+    new = setup.NewCoordinator(
+        folder, host, hub_port, flower_port, web_port, passphrase_file
+    )
+    fingerprint = setup.create(new, time.time())
+    _say(f"made {folder}")
+    _say("fingerprint, for every node's operator to compare out of band:")
+    typer.echo(fingerprint.hex())
+
+
+@app.command()
+def admit(
+    card: Annotated[Path, typer.Argument(help="The card.json of a party.")],
+    *,
+    config_file: _Config,
+    out: Annotated[Path, typer.Option(help="The kit to write for that party.")],
+) -> None:
+    """Let a party in, or renew its certificate; a running coordinator notices."""
+    from veilscore.coordinator import folder, setup  # noqa: PLC0415 - takes long
+    from veilscore.runtime.errors import ConfigError  # noqa: PLC0415 - with them
+
+    admission = setup.admit(
+        config.read(config_file), folder.read_file(card), time.time()
+    )
+    try:
+        out.write_bytes(admission.kit)
+    except OSError as error:
+        raise ConfigError(
+            f"the kit cannot be written ({error.strerror})",
+            place=str(out),
+            remedy="Admit the party again with another --out.",
+        ) from error
+    record = admission.record
+    roles = ", ".join(sorted(record.roles))
+    _say(f"{record.name} ({roles}) is in registry version {admission.registry_version}")
+    _say(f"kit: {out}; its fingerprint, to compare with the party out of band:")
+    typer.echo(record.key.fingerprint.hex())
+
+
+@app.command()
+def renew(*, config_file: _Config) -> None:
+    """Issue the coordinator a new TLS certificate; restart it afterwards."""
+    from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
+
+    certificate = setup.renew(config.read(config_file), time.time())
+    _say(f"the certificate is valid until {_day(1000 * certificate.not_after)}")
+
+
+@app.command()
+def run(*, config_file: _Config) -> None:
+    """Run the coordinator until SIGTERM or Ctrl-C."""
+    settings = config.read(config_file)
+    from veilscore.coordinator.service import CoordinatorService  # noqa: PLC0415 - long
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every poll
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    service = CoordinatorService(settings)
+    pages = service.start()
+    _say(f"hub {settings.hub.address}, Flower {settings.flower.address}, pages {pages}")
+    while not stop.wait(0.5):  # without a timeout a signal may go unnoticed
+        pass
+    service.close()
+
+
+@app.command()
+def status(*, config_file: _Config, as_json: _Json = False) -> None:
+    """Show which nodes are attached and how the runs stand."""
+    with _client(config_file) as client:
+        state, runs = client.status(), client.runs()
+    if as_json:
+        _print_json({**dataclasses.asdict(state), "runs": _rows(runs)})
+    else:
+        _show(state, runs)
+
+
+@app.command()
+def doctor(*, config_file: _Config) -> None:
+    """Check everything the coordinator needs, and say what to do."""
+    settings = config.read(config_file)
+    from veilscore.coordinator.doctor import examine  # noqa: PLC0415 - takes long
+
+    console = Console(highlight=False)
+    healthy = True
+    for finding in examine(settings, time.time()):
+        console.print("[red]✗[/]" if finding.fault else "[green]✓[/]", end=" ")
+        told = str(finding.fault) if finding.fault else finding.found
+        console.print(f"{finding.check}: {told}", markup=False, soft_wrap=True)
+        healthy = healthy and finding.fault is None
+    raise typer.Exit(0 if healthy else 1)
+
+
+def train(
+    contract: Annotated[Path, typer.Argument(help="The CONTRACT.toml of the run.")],
+    *,
+    config_file: _Config,
+    as_json: _Json = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")
+    ] = True,
+) -> None:
+    """Propose a training run to its parties and follow it to its end.
+
+    Ends with exit code 0 if it made a model, and 8 if it did not.
+    """
+    from veilscore.coordinator.contract import read_contract  # noqa: PLC0415 - long
+    from veilscore.coordinator.folder import (  # noqa: PLC0415 - with it
+        open_registry,
+        read_file,
+    )
+    from veilscore.models.vertical.run import steps  # noqa: PLC0415 - with it
+
+    settings = config.read(config_file)
+    # Read here first, because here the file has a name; the coordinator reads its text.
+    names = list(steps(read_contract(contract, open_registry(settings), "")))
+    with _client(config_file) as client:
+        proposed = client.propose(read_file(contract).decode())
+        if not wait:
+            _print_json({"run": proposed}) if as_json else typer.echo(proposed)
+            return
+        ended = _follow(client, proposed, names, quiet=as_json)
+    _report(ended, as_json=as_json)
+
+
+@contextmanager
+def _client(config_file: Path) -> Generator["OperatorClient"]:
+    from veilscore.coordinator.client import OperatorClient  # noqa: PLC0415 - long
+
+    with closing(OperatorClient(config.read(config_file))) as client:
+        yield client
+
+
+def _follow(
+    client: "OperatorClient", run: str, names: Sequence[str], *, quiet: bool
+) -> "RunView":
+    """Show a line for every step that is done, until the run has ended."""
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("")
+        done, began = 0, time.monotonic()
+        while True:
+            view = client.run(run)
+            bar.update(task, description=_under_way(view))
+            reached = _reached(view, names, done)
+            for name in names[done:reached]:
+                console.print(f"[green]✓[/] {name}  {time.monotonic() - began:.1f} s")
+                bar.reset(task)
+                began = time.monotonic()
+            done = reached
+            if view.ended_ms is not None:
+                return view
+            time.sleep(_POLL_S)
+
+
+def _reached(view: "RunView", names: Sequence[str], done: int) -> int:
+    """Return how many steps are done."""
+    if view.phase == "completed":
+        return len(names)
+    return names.index(view.step) if view.step in names else done
+
+
+def _under_way(view: "RunView") -> str:
+    waiting = [each.party for each in view.parties if each.decision == "waiting"]
+    if view.step == "join" and waiting:
+        return f"join: {', '.join(waiting)} must approve"
+    return view.step or "waiting for the run before"
+
+
+def _report(view: "RunView", *, as_json: bool) -> None:
+    """Print how a run ended; without a model the exit code is 8."""
+    from veilscore.coordinator.errors import RunFailedError  # noqa: PLC0415 - long
+
+    completed = view.phase == "completed"
+    if as_json:
+        _print_json(dataclasses.asdict(view))
+        raise typer.Exit(0 if completed else RunFailedError.exit_code)
+    if not completed:
+        raise RunFailedError(
+            view.reason,
+            party=view.stopped_by,
+            remedy="See that node's status page." if view.stopped_by else "",
+        )
+    _say(f"run {view.run} has made model")
+    typer.echo(view.model)
+
+
+def _show(state: "CoordinatorStatus", runs: "Sequence[RunView]") -> None:
+    console = Console(highlight=False)
+    console.print(f"{state.party}, version {state.version}", markup=False)
+    for reason in state.reasons:
+        console.print(f"! {reason}", style="yellow", markup=False)
+    nodes = Table("node", "attached", "since", title="Nodes")
+    for node in state.nodes:
+        since = _day(node.since_ms) if node.since_ms else ""
+        nodes.add_row(node.party, "✓" if node.attached else "✗", since)
+    console.print(nodes)
+    table = Table("run", "proposed", "state", "step", "ended by", title="Runs")
+    for view in runs:
+        ended = ": ".join(part for part in (view.stopped_by, view.reason) if part)
+        proposed = _day(view.proposed_ms)
+        table.add_row(view.run, proposed, str(view.phase), view.step, ended)
+    console.print(table)
+
+
+def _rows(runs: "Sequence[RunView]") -> list[dict[str, object]]:
+    return [dataclasses.asdict(view) for view in runs]
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _say(text: str) -> None:
+    """Tell the operator; standard output is for what scripts read."""
+    typer.echo(text, err=True)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value))

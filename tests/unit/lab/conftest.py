@@ -1,0 +1,14 @@
+import pytest
+
+from tests.unit.lab.small_lab import Small, make_cards, make_small
+from veilscore.models.scorecard import Card
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return make_small(tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="session")
+def cards(small: Small) -> dict[str, Card]:
+    return make_cards(small)

@@ -1,0 +1,39 @@
+"""A federated model is told from a central one by how far they are apart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.unit.lab.small_lab import ROWS, Small
+from veilscore.lab.outcome import PD_BAR
+from veilscore.lab.parity import compare_with_pooled
+from veilscore.models.scorecard import Card, Feature
+
+
+def test_the_central_model_is_as_good_as_itself(
+    small: Small, cards: dict[str, Card]
+) -> None:
+    pytest.importorskip("sklearn")
+    parity = compare_with_pooled(cards, small.tables, "bank-a")
+    assert parity.rows == -(-ROWS // 3)
+    assert parity.worst_pd < 1e-6
+    assert parity.central_auc > 0.7
+    assert parity.holds
+
+
+def test_a_model_that_has_not_converged_is_noticed(
+    small: Small, cards: dict[str, Card]
+) -> None:
+    pytest.importorskip("sklearn")
+    card = cards["registry-b"]
+    first = card.features[0]
+    weaker = Feature.scaled(
+        first.name, first.bins, 0.9 * np.array(first.log_odds), card.scale
+    )
+    changed = replace(card, features=(weaker, *card.features[1:]))
+    parity = compare_with_pooled(
+        {**cards, "registry-b": changed}, small.tables, "bank-a"
+    )
+    assert parity.worst_pd > PD_BAR
+    assert not parity.holds

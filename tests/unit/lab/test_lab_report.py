@@ -1,0 +1,117 @@
+"""What a lab found out, as a table and as checks."""
+
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from veilscore.lab.outcome import (
+    ClearSteps,
+    HolderOutcome,
+    LabOutcome,
+    LogOutcome,
+    Parity,
+    Quality,
+    RunOutcome,
+    ScoreOutcome,
+)
+from veilscore.lab.report import show
+
+PARITY = Parity(
+    rows=9_000,
+    central_auc=0.7757,
+    central_ks=0.423,
+    federated_auc=0.7756,
+    federated_ks=0.4225,
+    worst_pd=2e-4,
+    mean_pd=3e-5,
+)
+RUN = RunOutcome(
+    name="exact",
+    run="ab" * 16,
+    model="cd" * 32,
+    seconds=61.5,
+    steps={"join": 1.5, "rows": 60.0},
+    quality=Quality(9_000, True, 0.7755, 0.42, 0.134, 0.684, 0.277),
+    parity=PARITY,
+)
+OUTCOME = LabOutcome(
+    name="demo",
+    key_bits=3072,
+    holders={
+        "bank": HolderOutcome(8_426, 0, 11, 250.0, 4),
+        "bureau": HolderOutcome(14_258, 41, 13, 240.0, 4),
+    },
+    online_seconds=6.2,
+    runs=(RUN,),
+    scores=ScoreOutcome(
+        asked=8_426,
+        answered=8_426,
+        queries=9,
+        mismatches=0,
+        seconds=42.0,
+        example=ClearSteps({"bank": 580, "bureau": -12}, 568, 568, 0.081),
+    ),
+    log=LogOutcome(120, 14, 90_000, True, {"bank": 60, "bureau": 55}, ()),
+    idle_cores=0.031,
+    killed=0,
+    seconds=190.0,
+)
+
+
+def text_of(outcome: LabOutcome) -> str:
+    console = Console(file=StringIO(), width=120)
+    show(outcome, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_tells_everything() -> None:
+    text = text_of(OUTCOME)
+    for part in (
+        "14,258 entities, 13 columns, 41 rows left out for their ids",
+        "61.5 s: join 1.5, rows 60.0",
+        "0.6840 alone → 0.7755 together (+0.0915)",
+        "0.77570 central, 0.77560 here (-0.00010, bar 0.001)",
+        "2.0e-04 at worst (bar 0.001)",
+        "8,426 of 8,426 answered (9 queries, 42.0 s, 201 a second)",
+        "bank +580 bureau -12 = 568",
+        "568, PD 8.10%",
+        "120 entries in 14 files, 0.1 MB, verified offline",
+        "250 MiB (PSS) in 4 processes",
+        "3.1% of one core",
+        "190 s with 3072-bit keys",
+    ):
+        assert part in text
+    assert "✗" not in text
+    assert all(OUTCOME.checks().values())
+
+
+def test_a_comparison_that_was_not_made_is_loud() -> None:
+    run = replace(RUN, parity=None, parity_skipped="scikit-learn is not installed")
+    text = text_of(replace(OUTCOME, runs=(run,)))
+    assert "NOT COMPARED: scikit-learn is not installed" in text
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        replace(OUTCOME, scores=replace(OUTCOME.scores, answered=8_425)),
+        replace(OUTCOME, scores=replace(OUTCOME.scores, mismatches=1)),
+        replace(OUTCOME, log=replace(OUTCOME.log, verified=False)),
+        replace(OUTCOME, log=replace(OUTCOME.log, events={"bank": 60})),
+        replace(OUTCOME, killed=1),
+        *(
+            replace(OUTCOME, runs=(replace(RUN, parity=replace(PARITY, **apart)),))
+            for apart in (
+                {"federated_auc": 0.7745},
+                {"federated_ks": 0.4255},
+                {"worst_pd": 2e-3},
+            )
+        ),
+    ],
+)
+def test_one_thing_that_does_not_hold_fails_one_check(outcome: LabOutcome) -> None:
+    assert list(outcome.checks().values()).count(False) == 1
+    assert text_of(outcome).count("✗") == 1

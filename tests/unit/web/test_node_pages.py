@@ -1,0 +1,192 @@
+"""The node's pages: what its operator sees and decides."""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from tests.unit.web.sample_node import RUN, TOKEN, SampleNode, empty_status
+from veilscore.node.web.face import REFUSAL_REASONS, Unready
+
+PENDING = "c1d2e3f4a5b60718293a4b5c6d7e8f90"
+
+
+@pytest.fixture
+def operator(node_client: httpx.Client) -> Iterator[httpx.Client]:
+    origin = str(node_client.base_url).rstrip("/")
+    node_client.headers["Origin"] = origin
+    node_client.post("/login", data={"token": TOKEN})
+    node_client.get("/?lang=en")
+    return node_client
+
+
+def found_in(page: str, pattern: str) -> str:
+    found = re.search(pattern, page)
+    assert found, pattern
+    return html.unescape(found[1])
+
+
+def decide(client: httpx.Client, **form: str) -> httpx.Response:
+    page = client.get(f"/runs/{PENDING}").text
+    csrf = found_in(page, r'name="csrf" value="([^"]+)"')
+    return client.post(f"/runs/{PENDING}", data={"csrf": csrf, **form})
+
+
+def test_the_first_page_shows_the_node_in_order(operator: httpx.Client) -> None:
+    page = operator.get("/").text
+    for text in (
+        "bank-yuzhong",
+        "Ready to ask for scores",
+        "128,450 rows",
+        "61 days",
+        "for 3 hours",
+        "0.7769",
+        "Only the label holder can judge a model",
+        "42%",
+        "Polish 2",
+        'href="https://log.credit.example/events/4711"',
+        "to be sent",
+        f'href="/runs/{PENDING}"',
+    ):
+        assert text in page
+    assert page.count('class="done"') == 3
+    assert 'aria-current="step">Moments<' in page
+    assert "Attention" not in page
+
+
+def test_the_first_page_shows_what_is_wrong_and_what_to_do(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    node.current = empty_status()
+    node.reasons = [Unready.NOT_CONNECTED, Unready.NO_MODEL]
+    page = operator.get("/").text
+    assert page.count('class="state bad"') == 5
+    for text in (
+        Unready.NOT_CONNECTED,
+        "for 1 minute",
+        '<p lang="en">the certificate has expired</p>',
+        "Renew it to connect again",
+        "Name one in the node&#39;s configuration",
+        "No model yet.",
+        "Nothing yet.",
+    ):
+        assert text in page
+    chinese = operator.get("/?lang=zh-CN").text
+    assert "节点未连接到协调方" in chinese
+    assert "尚无模型" in chinese
+
+
+def test_an_open_page_is_renewed_when_more_than_progress_changes(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    shown = found_in(operator.get("/").text, r'data-page="(\w+)"')
+    news = operator.get("/live").json()
+    assert news == {"page": shown, "show": {"fraction": 0.42, "percent": "42%"}}
+    assert node.current.run
+    node.current = replace(node.current, run=replace(node.current.run, fraction=0.5))
+    later = operator.get("/live").json()
+    assert later == {"page": shown, "show": {"fraction": 0.5, "percent": "50%"}}
+    changes = (
+        replace(node.current, run=replace(node.current.run, step="cross")),
+        replace(node.current, run=None),
+        replace(node.current, pending=()),
+        replace(node.current, supernode_online=False),
+        replace(node.current, events=node.current.events[:2]),
+    )
+    for changed in changes:
+        node.current = changed
+        assert operator.get("/live").json()["page"] != shown
+
+
+def test_a_run_is_shown_with_everything_that_is_decided_about(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    page = operator.get(f"/runs/{PENDING}").text
+    pending = node.current.pending[0]
+    for entry in pending.contract.roster:
+        fingerprint = entry.fingerprint.hex()
+        assert entry.party in page
+        assert f"{fingerprint[:32]}<wbr>{fingerprint[32:]}" in page
+    assert pending.digest.hex() in page
+    assert "all, the whole union" in page
+    assert "2 polish steps show the label holder a noisy joint predictor" in page
+    assert "Feature holders learn the good and bad counts" in page
+
+
+def test_a_feature_holder_is_warned_of_what_it_gives_away(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    node.current = replace(node.current, party="market-office")
+    node.current.pending[0].contract.exact = True
+    node.current.pending[0].contract.allow_two_party = True
+    page = operator.get(f"/runs/{PENDING}").text
+    assert "bank-yuzhong learns good and bad counts of anonymous bins" in page
+    assert "rows of the run are disclosed to the label holder" in page
+    assert "everything joint is its own by subtraction" in page
+
+
+def test_a_run_is_approved_once_the_fingerprints_were_compared(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    assert decide(operator, decision="approve").status_code == 422
+    assert node.decisions == []
+    answer = decide(operator, decision="approve", compared="yes")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert node.decisions == [("approve", PENDING)]
+    assert "waits for your decision" not in operator.get("/").text
+    assert operator.get(f"/runs/{PENDING}").status_code == 404
+
+
+@pytest.mark.parametrize("reason", REFUSAL_REASONS)
+def test_a_run_is_refused_for_a_reason_that_may_be_public(
+    node: SampleNode, operator: httpx.Client, reason: str
+) -> None:
+    page = operator.get(f"/runs/{PENDING}").text
+    assert f'<option value="{reason}">' in page
+    assert decide(operator, decision="refuse", reason=reason).status_code == 303
+    assert node.decisions == [("refuse", PENDING, reason)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"decision": "refuse"},
+        {"decision": "refuse", "reason": ""},
+        {"decision": "refuse", "reason": "Zhang San of Dazu county is a bad debtor"},
+        {"decision": "postpone", "compared": "yes"},
+    ],
+)
+def test_an_incomplete_decision_is_none(
+    node: SampleNode, operator: httpx.Client, form: dict[str, str]
+) -> None:
+    answer = decide(operator, **form)
+    assert answer.status_code == 422
+    assert "remedy" in answer.json()
+    assert node.decisions == []
+
+
+def test_only_a_pending_run_is_decided_about(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    csrf = found_in(operator.get("/").text, r'name="csrf" value="([^"]+)"')
+    form = {"csrf": csrf, "decision": "approve", "compared": "yes"}
+    assert operator.post(f"/runs/{RUN}", data=form).status_code == 404
+    assert node.decisions == []
+
+
+def test_what_the_node_says_of_others_is_escaped(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    attack = '<script>alert("x")</script>'
+    node.current = replace(
+        node.current,
+        link=replace(node.current.link, connected=False, detail=attack),
+        events=tuple(replace(e, correlation=attack) for e in node.current.events),
+    )
+    page = operator.get("/").text
+    assert attack not in page
+    assert html.escape(attack).replace("&quot;", "&#34;") in page

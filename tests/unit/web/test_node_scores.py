@@ -1,0 +1,179 @@
+"""The node's REST interface: what it takes, gives, and refuses."""
+
+import httpx
+import pytest
+
+from tests.unit.web.sample_node import FIRMS, NOW_MS, RUN, TOKEN, SampleNode, digest
+from tests.unit.web.serving import bearer
+from veilscore.keys.entity_ids import EntityKind
+from veilscore.node.web.face import Unready
+
+ASK = {
+    "entities": [{"type": "uscc", "id": firm} for firm in FIRMS],
+    "purpose": "pre_loan",
+    "consent": "C-2026-0917",
+}
+
+
+def ask(client: httpx.Client, **changes: object) -> httpx.Response:
+    return client.post("/v1/scores", json={**ASK, **changes}, headers=bearer(TOKEN))
+
+
+def test_scores_come_in_the_order_of_the_request(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    answer = ask(node_client, model="ab" * 32)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "model": "ab" * 32,
+        "scores": [
+            {
+                "type": "uscc",
+                "id": firm,
+                "score": 612 - at,
+                "probability_of_default": 0.031 + at / 100,
+                "known": at % 2 == 0,
+            }
+            for at, firm in enumerate(FIRMS)
+        ],
+    }
+    entities = [(EntityKind.USCC, firm) for firm in FIRMS]
+    assert node.asked == [(entities, bytes.fromhex("ab" * 32), "pre_loan")]
+    assert node.consents == ["C-2026-0917"]
+
+
+def test_without_a_model_the_newest_is_asked(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    assert ask(node_client).json()["model"] == digest("joint").hex()
+    assert node.asked[0][1] is None
+
+
+def test_every_unusable_id_is_listed_and_none_is_asked_or_repeated(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    entities = [
+        {"type": "uscc", "id": FIRMS[0]},
+        {"type": "uscc", "id": FIRMS[1][:-1]},
+        {"type": "resident", "id": "11010519491231002X"},
+        {"type": "resident", "id": "110105194912310021"},
+        {"type": "uscc", "id": f" {FIRMS[0].lower()}"},
+    ]
+    answer = ask(node_client, entities=entities)
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["code"] == "bad-request"
+    assert problem["detail"] == "3 of 5 ids cannot be used"
+    assert problem["errors"] == [
+        {
+            "pointer": "/entities/1/id",
+            "detail": "a credit code has 18 characters, this one 17",
+        },
+        {
+            "pointer": "/entities/3/id",
+            "detail": "the resident id's check digit (the 18th) is wrong",
+        },
+        {
+            "pointer": "/entities/4/id",
+            "detail": "this is the entity of index 0 again",
+        },
+    ]
+    assert node.asked == []
+    assert not any(entity["id"] in answer.text for entity in entities)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"entities": []},
+        {"entities": [{"type": "opaque", "id": str(at)} for at in range(1001)]},
+        {"entities": [{"type": "uscc", "id": FIRMS[0], "name": "x"}]},
+        {"entities": [{"type": "tax", "id": "1"}]},
+        {"purpose": "curiosity"},
+        {"consent": ""},
+        {"model": "AB" * 32},
+        {"limit": 3},
+    ],
+)
+def test_what_the_interface_does_not_say_is_refused(
+    node: SampleNode, node_client: httpx.Client, change: dict[str, object]
+) -> None:
+    answer = ask(node_client, **change)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-request")
+    assert answer.json()["errors"]
+    assert node.asked == []
+
+
+def test_a_thousand_entities_are_taken(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    entities = [{"type": "opaque", "id": str(at)} for at in range(1000)]
+    assert len(ask(node_client, entities=entities).json()["scores"]) == 1000
+    assert len(node.asked[0][0]) == 1000
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer"}, bearer(TOKEN[:-1]), {"Authorization": TOKEN}],
+)
+def test_without_the_token_nothing_is_told(
+    node: SampleNode, node_client: httpx.Client, headers: dict[str, str]
+) -> None:
+    for answer in (
+        node_client.post("/v1/scores", json=ASK, headers=headers),
+        node_client.get("/v1/status", headers=headers),
+    ):
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["code"] == "unauthorized"
+        assert "bank-yuzhong" not in answer.text
+    assert node.asked == []
+
+
+def test_the_status_says_what_the_page_shows(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    node.reasons = [Unready.NO_MODEL]
+    status = node_client.get("/v1/status", headers=bearer(TOKEN)).json()
+    assert status["party"] == "bank-yuzhong"
+    assert status["reasons"] == ["There is no model to ask for scores of"]
+    assert status["link"]["since_ms"] == NOW_MS - 3 * 3_600_000
+    assert status["source"]["rows"] == 128_450
+    assert status["models"][0]["evaluation"]["auc"] == 0.7769
+    assert status["models"][1]["evaluation"] is None
+    assert (status["run"]["run"], status["run"]["fraction"]) == (RUN, 0.42)
+    assert status["pending"] == ["c1d2e3f4a5b60718293a4b5c6d7e8f90"]
+    assert status["events"][1] == {
+        "index": 4711,
+        "time_ms": NOW_MS - 20_000,
+        "kind": "step_done",
+        "correlation": RUN,
+    }
+
+
+def test_readiness_follows_its_reasons(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    ready = node_client.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    node.reasons = [Unready.NOT_CONNECTED, Unready.LOG_WAITS]
+    waiting = node_client.get("/readyz")
+    assert waiting.status_code == 503
+    assert waiting.json()["reasons"] == list(node.reasons)
+    assert node_client.get("/livez").status_code == 200
+
+
+def test_the_interface_describes_itself(node_client: httpx.Client) -> None:
+    document = node_client.get("/openapi.json").json()
+    assert set(document["paths"]) == {"/v1/scores", "/v1/status"}
+    ask_call = document["paths"]["/v1/scores"]["post"]
+    assert set(ask_call["responses"]) == {"200", "401", "403", "422", "502", "503"}
+    refusal = ask_call["responses"]["422"]["content"]
+    assert list(refusal) == ["application/problem+json"]
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    page = node_client.get("/api?lang=en").text
+    assert "entities[].type" in page
+    assert "scores[].probability_of_default" in page
+    assert "uscc | resident | opaque" in page
+    for path in ("/docs", "/redoc"):
+        assert node_client.get(path).status_code == 404
