@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.integration.flower_lab import (
     BUSY,
     HOST,
@@ -17,7 +18,6 @@ from tests.integration.flower_lab import (
     free_port,
     running_lab,
 )
-
 from veilscore.coordinator.fleet import Fleet, StepReply
 from veilscore.keys.certificates import FlowerKey
 from veilscore.node.supernode import SuperNode, SuperNodeConfig

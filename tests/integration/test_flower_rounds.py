@@ -13,8 +13,8 @@ from flwr.cli.build import build_fab_from_files
 from flwr.proto.control_pb2 import ListNodesRequest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.serverapp import Grid
-from tests.integration.flower_lab import HOST, Lab, running_lab
 
+from tests.integration.flower_lab import HOST, Lab, running_lab
 from veilscore.coordinator import server_app
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.fleet import Fleet, StepReply

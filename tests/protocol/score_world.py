@@ -34,11 +34,11 @@ from veilscore.keys.tlog.store import LogStore
 from veilscore.models.card_file import encode
 from veilscore.models.scorecard import Card
 from veilscore.node.columns import Columns
+from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.post import MAX_BYTES
 from veilscore.node.scoring.query import Query
-from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.requester import write_query
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.shelf import Shelf, ShelvedModel

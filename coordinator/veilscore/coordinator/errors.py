@@ -47,12 +47,18 @@ class ContractError(RunError):
 
 
 class PartyStoppedError(RunError):
-    """A party that refused or failed a step; ``reason`` is the stable code it gave."""
+    """A party that refused, failed or is absent; ``reason`` is the stable code."""
 
-    def __init__(self, what: str, *, reason: str, party: str, place: str) -> None:
-        super().__init__(
-            what, party=party, place=place, remedy="See that node's status page."
-        )
+    def __init__(
+        self,
+        what: str,
+        *,
+        reason: str,
+        party: str,
+        place: str = "",
+        remedy: str = "See that node's status page.",
+    ) -> None:
+        super().__init__(what, party=party, place=place, remedy=remedy)
         self.reason = reason
 
 

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.inbox import Inbox
+from veilscore.keys.errors import KeysError
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import (
     PeerKeys,
@@ -86,6 +87,8 @@ class RunPost:
             message = TrainingMessage.FromString(plaintext)
         except DecodeError as error:
             raise RunError("sent what cannot be read", party=sender) from error
+        except KeysError as error:
+            raise RunError(error.what, party=sender) from error
         self._inbox.put(sender, message)
 
     def end(self, reason: Exception) -> None:

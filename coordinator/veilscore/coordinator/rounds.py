@@ -35,7 +35,6 @@ _log = logging.getLogger(__name__)
 _DIGEST_BYTES: Final = 32
 _CODE = re.compile(r"[a-z0-9-]{1,40}")
 _AWAITING: Final = "awaiting-approval"
-_OFFLINE: Final = "node-unavailable"  # Flower's word: its SuperNode is not connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Patience:
 
     approval_s: float = 3600.0  # for the operators of all nodes
     online_s: float = 60.0  # for SuperNodes that are just starting
-    again_s: float = 3.0  # between two questions to a node that waits
+    again_s: float = 2.0  # between two questions
     step_s: float = 7200.0  # for one step of training
 
 
@@ -55,7 +54,8 @@ class Surroundings:
     party: str
     signer: Signer
     registry: Registry
-    attached: Callable[[], Collection[str]]
+    attached: Callable[[], Collection[str]]  # to the hub
+    online: Callable[[], Collection[str]]  # to the SuperLink
     publish: Callable[[SignedKey], None]
     directory: Callable[[str], Iterable[SignedKey]]
     send: Callable[[str, bytes], None]  # to a party, through the hub
@@ -171,6 +171,7 @@ class Director:
             self._watcher.on_step(step)
             match step:
                 case "join":
+                    self._await_online()
                     self._join(fleet)
                 case "rows":
                     self._rows(fleet)
@@ -190,8 +191,9 @@ class Director:
 
     def _check_attached(self) -> None:
         if missing := sorted(set(self._parties) - set(self._around.attached())):
-            raise RunError(
+            raise PartyStoppedError(
                 "not connected to the coordinator",
+                reason="absent",
                 party=", ".join(missing),
                 remedy="Start that node, then start the run again.",
             )
@@ -205,43 +207,56 @@ class Director:
             step,
             dict.fromkeys(self._parties, payload),
             self._around.patience.step_s,
-            lambda reply: _check_reply(reply, step),
+            lambda reply: check_reply(reply, step),
         )
         return {name: _read_report(reply, step) for name, reply in replies.items()}
+
+    def _await_online(self) -> None:
+        """Give SuperNodes that are just starting some time.
+
+        Flower takes no message at all for a node that never was there.
+        """
+        patience, began = self._around.patience, self._around.clock()
+        while missing := sorted(set(self._parties) - set(self._around.online())):
+            if self._around.clock() - began > patience.online_s:
+                raise PartyStoppedError(
+                    "its SuperNode is not connected",
+                    reason="absent",
+                    party=", ".join(missing),
+                )
+            self._pause()
 
     def _join(self, fleet: Caller) -> None:
         """Ask for approval until everybody has decided, or a deadline passes."""
         patience, began = self._around.patience, self._around.clock()
-        limits = {_AWAITING: patience.approval_s, _OFFLINE: patience.online_s}
         payload = StepRequest(contract=self._body).SerializeToString()
 
         def judge(reply: StepReply) -> None:
-            if reply.code not in limits:
+            if reply.code != _AWAITING:
                 if reply.ok or reply.code == "refused":
                     self._watcher.on_decision(reply.party, approved=reply.ok)
-                _check_reply(reply, "join")
+                check_reply(reply, "join")
 
         waiting: Collection[str] = self._parties
         while True:
             payloads = dict.fromkeys(waiting, payload)
             replies = fleet.call("join", payloads, patience.step_s, judge)
-            undecided = {
-                name: reply.code for name, reply in replies.items() if not reply.ok
-            }
-            if not undecided:
+            waiting = sorted(name for name, reply in replies.items() if not reply.ok)
+            if not waiting:
                 return
-            waited = self._around.clock() - began
-            for name, code in undecided.items():
-                if waited > limits[code]:
-                    raise PartyStoppedError(
-                        f"still answers {code} after {waited:.0f} s",
-                        reason=code,
-                        party=name,
-                        place="step join",
-                    )
-            waiting = tuple(undecided)
-            self._over.wait(patience.again_s)
-            self._check()
+            if self._around.clock() - began > patience.approval_s:
+                raise PartyStoppedError(
+                    f"did not decide within {patience.approval_s:g} s",
+                    reason=_AWAITING,
+                    party=", ".join(waiting),
+                    place="step join",
+                )
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait a little before asking again, unless the run ends."""
+        self._over.wait(self._around.patience.again_s)
+        self._check()
 
     def _rows(self, fleet: Caller) -> None:
         """Place the rows of the run while the nodes send what that needs."""
@@ -257,13 +272,16 @@ class Director:
                 _log.exception("a defect of the coordinator")
                 self.stop(RunError("the rows of the run could not be placed"))
 
+        over: Exception = RunError("nodes answered before their rows were placed")
         with ThreadPoolExecutor(1, "rows") as thread:
             thread.submit(place)
             try:
                 self._ask(fleet, "rows", StepRequest())
-            except Fault as fault:
-                self._post.end(fault)  # or the other thread would wait on
+            except Exception as error:
+                over = error
                 raise
+            finally:
+                self._post.end(over)  # no more will come; who waits must not wait on
 
     def _cards(self, reports: Mapping[str, StepReport]) -> dict[str, CardEntry]:
         for name, report in reports.items():
@@ -289,7 +307,7 @@ class Director:
         ).SerializeToString(deterministic=True)
 
 
-def _check_reply(reply: StepReply, step: str) -> None:
+def check_reply(reply: StepReply, step: str) -> None:
     """Raise PartyStoppedError if the party refused or failed; trust no text of it."""
     if reply.ok:
         return

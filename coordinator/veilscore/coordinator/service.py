@@ -195,6 +195,7 @@ class CoordinatorService:
             signer=self._signer,
             registry=self._members.registry,
             attached=self._hub.attached,
+            online=self._superlink.online,
             publish=lambda key: self._directory.publish(
                 self._members.registry.coordinator.name, key
             ),

@@ -8,7 +8,6 @@ import csv
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -48,12 +47,11 @@ def export_card(member: Member, model: str) -> Card:
 def score_and_compare(
     requester: Member,
     model: str,
-    entities: int,
+    asked: Sequence[Entity],
     cards: Mapping[str, Card],
     tables: Mapping[str, PlainTable],
 ) -> ScoreOutcome:
-    """Score the first entities of the requester's file; compare every answer."""
-    asked = tables[requester.name].written[:entities]
+    """Let the requester ask for these entities' scores; compare every answer."""
     began = time.monotonic()
     answers = ask(requester, model, asked)
     seconds = time.monotonic() - began

@@ -9,7 +9,6 @@ The last three for every party. Between people the fingerprint passes by telepho
 here it is what the first command printed.
 """
 
-import json
 import secrets
 import socket
 import tomllib
@@ -75,13 +74,12 @@ def enrol(
     folder = state / "coordinator"
     web = ports.web_port or next(port)
     watch("making the coordinator's keys")
-    made = veilscore(
-        *("coordinator", "init", folder, "--host", HOST, "--json"),
+    fingerprint = veilscore(
+        *("coordinator", "init", folder, "--host", HOST),
         *("--hub-port", str(ports.hub_port or next(port))),
         *("--flower-port", str(ports.flower_port or next(port))),
         *("--web-port", str(web)),
-    )
-    fingerprint = str(json.loads(made)["fingerprint"])
+    ).strip()
     federation = Federation(folder, fingerprint, f"http://{HOST}:{web}", {})
     members: dict[str, Member] = {}
     for party in lab.party:

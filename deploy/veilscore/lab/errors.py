@@ -20,3 +20,10 @@ class CommandFailedError(LabError):
     def __init__(self, what: str, *, party: str, remedy: str, exit_code: int) -> None:
         super().__init__(what, party=party, remedy=remedy)
         self.exit_code = exit_code
+
+
+class RunStoppedError(LabError):
+    """A training run that made no model."""
+
+    code = "run-stopped"
+    exit_code = 8

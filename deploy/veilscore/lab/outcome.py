@@ -1,7 +1,7 @@
 """What a lab found out: plain values, ready for JSON, and the checks on them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 # A federation is as good as the pooled data if it is within these of the central model
@@ -109,14 +109,14 @@ class ScoreOutcome:
 
 @dataclass(frozen=True, slots=True)
 class LogOutcome:
-    """The audit log, fetched and verified."""
+    """The audit log, fetched and verified, or what was wrong with it."""
 
-    entries: int
-    files: int
-    export_bytes: int
-    verified: bool
-    events: Mapping[str, int]  # by party
     remarks: tuple[str, ...]
+    verified: bool = False
+    entries: int = 0
+    files: int = 0
+    export_bytes: int = 0
+    events: Mapping[str, int] = field(default_factory=dict[str, int])  # by party
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,8 @@ class LabOutcome:
     name: str
     key_bits: int
     holders: Mapping[str, HolderOutcome]
+    entities: int  # known to anybody
+    shared_entities: int  # known to all
     online_seconds: float
     runs: tuple[RunOutcome, ...]
     scores: ScoreOutcome

@@ -21,7 +21,7 @@ from veilscore.lab.usage import family
 _GRACE_S = 15.0
 _ORPHAN_GRACE_S = 3.0
 _LAST_LINES = 12
-_KEEP = "Keep the lab's files with --state DIR and look into its logs."
+_REMEDY = "Look into the logs of the lab."
 
 
 def _command(words: Iterable[str | Path]) -> list[str]:
@@ -49,14 +49,16 @@ def veilscore(*words: str | Path, party: str = "", timeout_s: float = 120.0) -> 
         )
     except subprocess.TimeoutExpired as error:
         raise LabError(
-            f"`{named}` did not end within {timeout_s:.0f} s", party=party, remedy=_KEEP
+            f"`{named}` did not end within {timeout_s:.0f} s",
+            party=party,
+            remedy=_REMEDY,
         ) from error
     if done.returncode:
         said = _end_of(done.stderr or done.stdout)
         raise CommandFailedError(
             f"`{named}` ended with status {done.returncode}: {said}",
             party=party,
-            remedy=_KEEP,
+            remedy=_REMEDY,
             exit_code=max(done.returncode, 1),  # negative: a signal ended it
         )
     return done.stdout
@@ -85,7 +87,7 @@ class PartyProcess:
             raise LabError(
                 f"its process ended with status {status}: {_end_of(text)}",
                 party=self.party,
-                remedy=_KEEP,
+                remedy=_REMEDY,
             )
 
     def family(self) -> list[int]:
@@ -96,42 +98,46 @@ class PartyProcess:
         """Ask the process to end."""
         self._process.terminate()
 
-    def end(self, deadline: float) -> None:
-        """Wait until ``deadline``, of the monotonic clock, then kill the process."""
-        try:
+    def wait(self, deadline: float) -> None:
+        """Wait until the process has ended or ``deadline``, monotonic, has passed."""
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 def stop_all(parties: Iterable[PartyProcess]) -> int:
-    """Stop the parties and return how many of their descendants had to be killed.
+    """Stop the parties; return how many of all their processes had to be killed.
 
     A party's own children run in sessions of their own. They hear of its end, but one
     that is stuck does nothing about it.
     """
     parties = list(parties)
-    descendants: list[int] = []
+    processes: list[int] = []
     for party in parties:
         for pid in party.family():
             with suppress(ProcessLookupError):
                 # A descriptor, because a number may be another process's by then.
-                descendants.append(os.pidfd_open(pid))
+                processes.append(os.pidfd_open(pid))
     for party in parties:
         party.terminate()
     deadline = time.monotonic() + _GRACE_S
     for party in parties:
-        party.end(deadline)
+        party.wait(deadline)
     deadline = time.monotonic() + _ORPHAN_GRACE_S
-    killed = 0
-    for descendant in descendants:
-        # Readable: it has ended.
-        wait_s = max(0.0, deadline - time.monotonic())
-        if not select.select([descendant], [], [], wait_s)[0]:
-            signal.pidfd_send_signal(descendant, signal.SIGKILL)
-            killed += 1
-        os.close(descendant)
+    killed = sum(_kill_after(deadline, process) for process in processes)
+    for party in parties:
+        party.wait(deadline + _ORPHAN_GRACE_S)
+    return killed
+
+
+def _kill_after(deadline: float, process: int) -> bool:
+    """Return whether the process with this descriptor had to be killed."""
+    remaining_s = max(0.0, deadline - time.monotonic())
+    # Readable: it has ended.
+    killed = not select.select([process], [], [], remaining_s)[0]
+    if killed:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [], _ORPHAN_GRACE_S)
+    os.close(process)
     return killed
 
 

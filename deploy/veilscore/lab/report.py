@@ -44,6 +44,8 @@ def _parties(outcome: LabOutcome) -> _Rows:
         if holder.rejected:
             text += f", {holder.rejected:,} rows left out for their ids"
         yield name, text
+    shared = f"{outcome.shared_entities:,} known to all parties"
+    yield "together", f"{outcome.entities:,} entities, {shared}"
     yield "all online after", f"{outcome.online_seconds:.1f} s"
 
 

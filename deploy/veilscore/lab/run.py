@@ -10,13 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import httpx
 
 from veilscore.lab.comparison import export_card, score_and_compare
 from veilscore.lab.enrolment import Federation, enrol
-from veilscore.lab.errors import CommandFailedError, LabError
+from veilscore.lab.errors import CommandFailedError
 from veilscore.lab.holdings import Holding, make_holdings
 from veilscore.lab.lab_file import LabFile, RunSettings
 from veilscore.lab.outcome import (
@@ -30,15 +27,11 @@ from veilscore.lab.outcome import (
 from veilscore.lab.parity import compare_with_pooled
 from veilscore.lab.plain import PlainTable, read_table
 from veilscore.lab.processes import PartyProcess, stop_all, veilscore
+from veilscore.lab.starting import start_all
 from veilscore.lab.training import contract, quality, train
 from veilscore.lab.usage import cpu_seconds, memory_mib
 from veilscore.models.scorecard import Card
 
-COORDINATOR: Final = "coordinator"
-
-_ONLINE_S = 120.0
-_LOOK_S = 0.1
-_ANSWER_S = 5.0
 _IDLE_S = 10.0
 _AUDIT_S = 300.0
 
@@ -56,12 +49,13 @@ def run_lab(
     watch("writing the parties' data")
     holdings = dict(make_holdings(lab, data, state))
     federation = enrol(lab, holdings, state, watch)
-    watch("starting all parties")
-    processes = _start(federation, state)
+    processes: dict[str, PartyProcess] = {}
     try:
-        online_seconds = _wait_until_online(federation, processes)
-        stage = _Stage(lab, federation, processes, watch)
-        findings = stage.play()
+        watch("starting all parties")
+        starting = time.monotonic()
+        start_all(federation, state, processes)
+        online_seconds = time.monotonic() - starting
+        findings = _Stage(lab, federation, processes, watch).play()
     finally:
         watch("stopping all parties")
         killed = stop_all(processes.values())
@@ -69,6 +63,8 @@ def run_lab(
         name=lab.name,
         key_bits=lab.key_bits,
         holders=findings.holders,
+        entities=findings.entities,
+        shared_entities=findings.shared_entities,
         online_seconds=online_seconds,
         runs=findings.runs,
         scores=findings.scores,
@@ -79,59 +75,11 @@ def run_lab(
     )
 
 
-def _start(federation: Federation, state: Path) -> dict[str, PartyProcess]:
-    return {
-        COORDINATOR: PartyProcess(
-            COORDINATOR,
-            state / f"{COORDINATOR}.log",
-            *("coordinator", "run", "--config", federation.config),
-        ),
-        **{
-            member.name: PartyProcess(
-                member.name,
-                state / f"{member.name}.log",
-                *("node", "run", "--config", member.config),
-            )
-            for member in federation.members.values()
-        },
-    }
-
-
-def _wait_until_online(
-    federation: Federation, processes: Mapping[str, PartyProcess]
-) -> float:
-    """Return after how many seconds all parties were ready for work."""
-    began = time.monotonic()
-    waiting = {COORDINATOR: federation.web} | {
-        member.name: member.web for member in federation.members.values()
-    }
-    while waiting:
-        for process in processes.values():
-            process.check()
-        why = {party: _why_not_ready(web) for party, web in waiting.items()}
-        waiting = {party: web for party, web in waiting.items() if why[party]}
-        if time.monotonic() - began > _ONLINE_S:
-            party = next(iter(waiting))
-            raise LabError(
-                f"is not ready after {_ONLINE_S:.0f} s: {why[party]}",
-                party=party,
-                remedy="Keep the lab's files with --state DIR and look into its logs.",
-            )
-        time.sleep(_LOOK_S)
-    return time.monotonic() - began
-
-
-def _why_not_ready(web: str) -> str:
-    try:
-        answer = httpx.get(f"{web}/readyz", timeout=_ANSWER_S, trust_env=False)
-    except httpx.HTTPError as error:
-        return f"no answer ({type(error).__name__})"
-    return "" if answer.is_success else answer.text
-
-
 @dataclass(frozen=True, slots=True)
 class _Findings:
     holders: dict[str, HolderOutcome]
+    entities: int
+    shared_entities: int
     runs: tuple[RunOutcome, ...]
     scores: ScoreOutcome
     log: LogOutcome
@@ -155,20 +103,26 @@ class _Stage:
         runs = tuple(self._run(run, holdings, tables) for run in self.lab.run)
         model = runs[-1].model
         wanted = self.lab.score
-        self.watch(f"asking for {wanted.entities:,} joint scores")
+        borrowers = tables[wanted.requester].written[: wanted.entities]
+        self.watch(f"asking for {len(borrowers):,} joint scores")
         scores = score_and_compare(
-            members[wanted.requester],
-            model,
-            wanted.entities,
-            self._cards(model),
-            tables,
+            members[wanted.requester], model, borrowers, self._cards(model), tables
         )
         idle_cores = self._idle_cores()
         holders = {
             name: _look_at(holding, tables[name], self.processes[name])
             for name, holding in holdings.items()
         }
-        return _Findings(holders, runs, scores, self._audit(), idle_cores)
+        known = [table.rows.keys() for table in tables.values()]
+        return _Findings(
+            holders,
+            entities=len(set[str]().union(*known)),
+            shared_entities=len(set(known[0]).intersection(*known)),
+            runs=runs,
+            scores=scores,
+            log=self._audit(),
+            idle_cores=idle_cores,
+        )
 
     def _run(
         self,
@@ -222,17 +176,13 @@ class _Stage:
         self.watch("exporting and verifying the audit log")
         out = self.federation.folder / "audit.tar"
         pinned = ("--fingerprint", self.federation.fingerprint)
-        veilscore(
-            *("audit", "export", "--from", self.federation.web, "--out", out, *pinned),
-            timeout_s=_AUDIT_S,
-        )
+        fetch = ("audit", "export", "--from", self.federation.web, "--out", out)
+        verify = ("audit", "verify", out, "--json")
         try:
-            said = veilscore(
-                "audit", "verify", out, *pinned, "--json", timeout_s=_AUDIT_S
-            )
+            veilscore(*fetch, *pinned, timeout_s=_AUDIT_S)
+            report = json.loads(veilscore(*verify, *pinned, timeout_s=_AUDIT_S))
         except CommandFailedError as error:
-            return LogOutcome(0, 0, out.stat().st_size, False, {}, (error.what,))
-        report = json.loads(said)
+            return LogOutcome(remarks=(error.what,))
         return LogOutcome(
             entries=report["size"],
             files=report["files"],

@@ -14,7 +14,7 @@ from typing import cast
 import httpx
 
 from veilscore.lab.enrolment import Federation
-from veilscore.lab.errors import LabError
+from veilscore.lab.errors import LabError, RunStoppedError
 from veilscore.lab.lab_file import LabFile, RunSettings
 from veilscore.lab.outcome import Quality
 from veilscore.lab.processes import veilscore
@@ -48,7 +48,7 @@ def contract(lab: LabFile, run: RunSettings, label_holder: str) -> str:
 def train(
     federation: Federation, contract_file: Path, watch: Callable[[str], None]
 ) -> Trained:
-    """Run to the end; ``watch`` hears every step. Raises LabError if it is stopped."""
+    """Run to the end; ``watch`` hears every step. Raises RunStoppedError."""
     began = time.monotonic()
     said = veilscore(
         *("train", contract_file, "--config", federation.config),
@@ -64,15 +64,16 @@ def train(
             if step:
                 steps[step] = now - since
             step, since = str(view["step"]), now
-            watch(step)
+            if step:
+                watch(step)
         if view["ended_ms"] is not None:
             break
         time.sleep(_LOOK_S)
     if view["phase"] != "completed":
-        raise LabError(
+        raise RunStoppedError(
             f"the run was stopped: {view['reason']}",
             party=str(view["stopped_by"]),
-            remedy="Keep the lab's files with --state DIR and look into its logs.",
+            remedy="Look into the logs of the lab.",
         )
     return Trained(run, str(view["model"]), now - began, steps)
 

@@ -85,7 +85,7 @@ def make_small(data: Path, out: Path) -> Small:
 
 
 def make_cards(small: Small) -> dict[str, Card]:
-    """Return what exact training comes to: logistic regression on WoE columns of all."""
+    """Return what exact training comes to: a logistic regression of all columns."""
     bank = small.tables["bank-a"]
     entities = list(bank.rows)
     training = ~bank.judging

@@ -102,26 +102,17 @@ def test_a_party_that_ends_by_itself_is_named(
 ) -> None:
     script("import sys; print('no key'); sys.exit(2)")
     party = PartyProcess("bank", tmp_path / "bank.log", "node", "run")
-    family_then = party.family()
-
-    def ended() -> bool:
-        try:
-            party.check()
-        except LabError as error:
-            assert error.party == "bank"
-            assert error.what == "its process ended with status 2: no key"
-            return True
-        return False
-
-    eventually(ended)
-    assert len(family_then) <= 1
-    assert party.family() == []
+    eventually(lambda: party.family() == [])
+    with pytest.raises(LabError) as caught:
+        party.check()
+    assert caught.value.party == "bank"
+    assert caught.value.what == "its process ended with status 2: no key"
     assert stop_all([party]) == 0
 
 
 @pytest.mark.usefixtures("shortly")
 @pytest.mark.parametrize(
-    ("deaf", "killed"), [([], 0), (["deaf"], 1), (["deaf", "deaf"], 1)]
+    ("deaf", "killed"), [([], 0), (["deaf"], 1), (["deaf", "deaf"], 2)]
 )
 def test_nothing_is_left_of_a_party(
     tmp_path: Path, script: Callable[[str], None], deaf: list[str], killed: int
@@ -136,7 +127,6 @@ def test_nothing_is_left_of_a_party(
     assert child in pids
     assert len(pids) == 2
     assert memory_mib(pids) > memory_mib([child]) > 1
-    # The party itself may need killing, too; counted are those that are left.
     assert stop_all([party]) == killed
     assert all(map(is_gone, pids))
 

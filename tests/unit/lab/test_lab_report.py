@@ -33,7 +33,15 @@ RUN = RunOutcome(
     model="cd" * 32,
     seconds=61.5,
     steps={"join": 1.5, "rows": 60.0},
-    quality=Quality(9_000, True, 0.7755, 0.42, 0.134, 0.684, 0.277),
+    quality=Quality(
+        rows=9_000,
+        on_holdout=True,
+        auc=0.7755,
+        ks=0.42,
+        brier=0.134,
+        alone_auc=0.684,
+        alone_ks=0.277,
+    ),
     parity=PARITY,
 )
 OUTCOME = LabOutcome(
@@ -43,6 +51,8 @@ OUTCOME = LabOutcome(
         "bank": HolderOutcome(8_426, 0, 11, 250.0, 4),
         "bureau": HolderOutcome(14_258, 41, 13, 240.0, 4),
     },
+    entities=15_000,
+    shared_entities=8_011,
     online_seconds=6.2,
     runs=(RUN,),
     scores=ScoreOutcome(
@@ -53,7 +63,14 @@ OUTCOME = LabOutcome(
         seconds=42.0,
         example=ClearSteps({"bank": 580, "bureau": -12}, 568, 568, 0.081),
     ),
-    log=LogOutcome(120, 14, 90_000, True, {"bank": 60, "bureau": 55}, ()),
+    log=LogOutcome(
+        entries=120,
+        files=14,
+        export_bytes=90_000,
+        verified=True,
+        events={"bank": 60, "bureau": 55},
+        remarks=(),
+    ),
     idle_cores=0.031,
     killed=0,
     seconds=190.0,
@@ -71,6 +88,7 @@ def test_the_table_tells_everything() -> None:
     text = text_of(OUTCOME)
     for part in (
         "14,258 entities, 13 columns, 41 rows left out for their ids",
+        "15,000 entities, 8,011 known to all parties",
         "61.5 s: join 1.5, rows 60.0",
         "0.6840 alone → 0.7755 together (+0.0915)",
         "0.77570 central, 0.77560 here (-0.00010, bar 0.001)",
@@ -103,11 +121,11 @@ def test_a_comparison_that_was_not_made_is_loud() -> None:
         replace(OUTCOME, log=replace(OUTCOME.log, events={"bank": 60})),
         replace(OUTCOME, killed=1),
         *(
-            replace(OUTCOME, runs=(replace(RUN, parity=replace(PARITY, **apart)),))
+            replace(OUTCOME, runs=(replace(RUN, parity=apart),))
             for apart in (
-                {"federated_auc": 0.7745},
-                {"federated_ks": 0.4255},
-                {"worst_pd": 2e-3},
+                replace(PARITY, federated_auc=0.7745),
+                replace(PARITY, federated_ks=0.4255),
+                replace(PARITY, worst_pd=2e-3),
             )
         ),
     ],

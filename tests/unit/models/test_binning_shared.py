@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.shared import require_shared
 
+from tests.shared import require_shared
 from veilscore.models import metrics
 from veilscore.models.binning import (
     Bins,

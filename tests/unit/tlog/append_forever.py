@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from tests.unit.tlog.sample_log import NOW_MS, ORIGIN
-
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.events import build_event, sign_event

@@ -1,9 +1,9 @@
 """Exports made without the store: honest ones, and what a cheat could publish."""
 
 import pytest
+
 from tests.unit.tlog.sample_log import NOW_MS, ORIGIN, ROLES, Parties
 from tests.vectors.tlog import make_tree
-
 from veilscore.keys.errors import AuditError, ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.audit import AuditReport, audit_export

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
 
+from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
 from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.events import open_event

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.unit.tlog.published_log import (
     LEAVES,
     checkpoint_of,
     export_of,
 )
 from tests.vectors.tlog import make_tree
-
 from veilscore.keys.errors import AuditError, LogStoreError
 from veilscore.keys.tlog.archive import MAX_FILE, open_export, write_tar
 from veilscore.keys.tlog.audit import AuditReport, audit_export

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+
 from tests.unit.tlog.published_log import (
     LEAVES,
     PARTIES,
@@ -12,7 +13,6 @@ from tests.unit.tlog.published_log import (
     verify,
 )
 from tests.unit.tlog.sample_log import NOW_MS, ROLES, Parties
-
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import PartyRecord, Registry
 from veilscore.keys.tlog import audit

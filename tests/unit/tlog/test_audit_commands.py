@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from tests.unit.tlog.sample_log import SampleLog
 
+from tests.unit.tlog.sample_log import SampleLog
 from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.runtime.errors import ConfigError, UnreachableError, WireError
 

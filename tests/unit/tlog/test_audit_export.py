@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.unit.tlog.published_log import (
     LEAVES,
     PARTIES,
@@ -17,7 +18,6 @@ from tests.unit.tlog.published_log import (
 )
 from tests.unit.tlog.sample_log import NOW_MS, ORIGIN, SampleLog
 from tests.vectors.tlog import make_tree
-
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog import audit
 from veilscore.keys.tlog.archive import open_export

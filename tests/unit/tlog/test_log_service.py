@@ -3,8 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.unit.tlog.sample_log import NOW_MS, SampleLog
 
+from tests.unit.tlog.sample_log import NOW_MS, SampleLog
 from veilscore.coordinator.errors import AppendError
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.checkpoint import open_checkpoint

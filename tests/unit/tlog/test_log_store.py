@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.unit.tlog.sample_log import ORIGIN, Parties, SampleLog
 from tests.vectors.tlog import make_tree
-
 from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.checkpoint import open_checkpoint

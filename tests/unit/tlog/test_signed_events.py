@@ -5,8 +5,8 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.tlog.sample_log import NOW_MS, Parties
 
+from tests.unit.tlog.sample_log import NOW_MS, Parties
 from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import (
     EVENT_DOMAIN,

@@ -5,8 +5,8 @@ import contextlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.vectors.tlog import make_tree
 
+from tests.vectors.tlog import make_tree
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.tiles import (
     MAX_LEAF,

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from tests.shared import require_shared
-
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.proof import verify_consistency, verify_inclusion
 

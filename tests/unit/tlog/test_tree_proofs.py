@@ -6,8 +6,8 @@ from typing import TypedDict, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.vectors.tlog import make_tree
 
+from tests.vectors.tlog import make_tree
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.proof import (
     consistency_proof,

@@ -114,6 +114,9 @@ def fill_log(log: SampleLog) -> None:
 class SampleCoordinator:
     def __init__(self, log: SampleLog) -> None:
         self._log = log
+        self.reset()
+
+    def reset(self) -> None:
         self.reasons: tuple[str, ...] = ()
         self.fault: Exception | None = None
         self._runs: dict[str, RunView] = {}

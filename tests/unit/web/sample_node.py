@@ -133,6 +133,9 @@ class SampleNode:
     """What the pages asked of it is kept; ``fault`` is raised instead of scores."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.current = full_status()
         self.reasons: list[Unready] = []
         self.decisions: list[tuple[str, ...]] = []

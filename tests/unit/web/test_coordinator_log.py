@@ -31,23 +31,24 @@ class FetchedFiles:
         return self._files[name]
 
 
-def test_the_served_log_passes_the_offline_audit(log: SampleLog) -> None:
-    log.fill(230, "bank", "bureau")
-    app = sample_coordinator_app(log, SampleCoordinator(log))
+def test_the_served_log_passes_the_offline_audit(own_log: SampleLog) -> None:
+    own_log.fill(230, "bank", "bureau")
+    app = sample_coordinator_app(own_log, SampleCoordinator(own_log))
     with client_of(app) as client:
         files = FetchedFiles(client)
-    rest = log.store.size - 256
+    rest = own_log.store.size - 256
     tiles = {"tile/0/000", f"tile/0/001.p/{rest}", f"tile/entries/001.p/{rest}"}
     assert tiles <= files.names()
-    report = audit_export(files, fingerprint=log.parties.fingerprint)
-    assert report.size == log.store.size
+    report = audit_export(files, fingerprint=own_log.parties.fingerprint)
+    assert report.size == own_log.store.size
     assert report.kinds["run_opened"] == 1
     assert set(report.actors) == {"bank", "bureau", "hub", "market"}
 
 
-def test_the_audit_notices_another_log_under_the_same_address(log: SampleLog) -> None:
-    with client_of(sample_coordinator_app(log, SampleCoordinator(log))) as client:
-        files = FetchedFiles(client)
+def test_the_audit_notices_another_log_under_the_same_address(
+    coordinator_client: httpx.Client,
+) -> None:
+    files = FetchedFiles(coordinator_client)
     with pytest.raises(AuditError):
         audit_export(files, fingerprint=bytes(32))
 

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -11,9 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tlog.sample_log import SampleLog
-from tests.unit.web.sample_coordinator import QUERY, SampleCoordinator
+from tests.unit.tlog.sample_log import Parties, SampleLog
+from tests.unit.web.sample_coordinator import (
+    QUERY,
+    SampleCoordinator,
+    sample_coordinator_app,
+)
 from tests.unit.web.sample_node import RUN
+from tests.unit.web.serving import client_of
 from veilscore.coordinator.web.decoding import ShownField, spread_detail
 from veilscore.coordinator.web.verifying import climb, verify_entry
 from veilscore.keys.errors import LogStoreError, ProofError
@@ -28,19 +34,19 @@ def indices(page: str) -> list[int]:
 
 
 def test_pages_of_the_log_follow_each_other_without_a_gap(
-    log: SampleLog, coordinator_client: httpx.Client
+    own_log: SampleLog, own_client: httpx.Client
 ) -> None:
-    log.fill(60, "bank", "bureau")
+    own_log.fill(60, "bank", "bureau")
     seen: list[int] = []
     address = "/?lang=en"
     while True:
-        page = coordinator_client.get(address).text
+        page = own_client.get(address).text
         seen += indices(page)
         older = re.search(r'href="(/\?[^"]*before=\d+[^"]*)">Older', page)
         if not older:
             break
         address = older[1].replace("&amp;", "&")
-    assert seen == list(reversed(range(log.store.size)))
+    assert seen == list(reversed(range(own_log.store.size)))
 
 
 @pytest.mark.parametrize(
@@ -69,27 +75,29 @@ def test_filters_and_exports_give_the_same_events(
 
 
 def test_an_export_is_longer_than_a_page(
-    log: SampleLog, coordinator_client: httpx.Client
+    own_log: SampleLog, own_client: httpx.Client
 ) -> None:
-    log.fill(560, "bank")
-    exported = coordinator_client.get("/events.json").json()
-    assert [row["index"] for row in exported] == list(reversed(range(log.store.size)))
+    own_log.fill(560, "bank")
+    exported = own_client.get("/events.json").json()
+    assert [row["index"] for row in exported] == list(
+        reversed(range(own_log.store.size))
+    )
     assert exported[-1]["time"] == "2026-09-21T14:13:20.000+00:00"
 
 
 def test_a_text_of_a_party_is_no_formula_and_no_markup(
-    log: SampleLog, coordinator_client: httpx.Client
+    own_log: SampleLog, own_client: httpx.Client
 ) -> None:
     attack = '=cmd|"/c calc"!A1<script>'
-    event = log.parties.event(
-        "bank", log.store.head("bank"), Started(version=attack), correlation=attack
+    event = own_log.parties.event(
+        "bank", own_log.store.head("bank"), Started(version=attack), correlation=attack
     )
-    log.service.append(event.leaf)
-    table = coordinator_client.get("/events.csv").text
+    own_log.service.append(event.leaf)
+    table = own_client.get("/events.csv").text
     assert next(csv.DictReader(io.StringIO(table)))["correlation"] == f"'{attack}"
-    last = log.store.size - 1
+    last = own_log.store.size - 1
     for address in ("/", f"/events/{last}", f"/?correlation={quote(attack)}"):
-        page = coordinator_client.get(address).text
+        page = own_client.get(address).text
         assert "<script>" not in page.replace('<script src="/static/live.js"', "")
         assert last in indices(page) or address.startswith("/events/")
 
@@ -133,14 +141,12 @@ def test_the_downloaded_proof_is_checked_without_the_coordinator(
     assert head.size == log.store.size
 
 
-@pytest.mark.parametrize(
-    "path", ["/events/-1", "/events/99999", "/events/9" + "9" * 30]
-)
+@pytest.mark.parametrize("index", [-1, 99999, 10**31])
 def test_there_is_no_page_beyond_the_end(
-    coordinator_client: httpx.Client, path: str
+    coordinator_client: httpx.Client, index: int
 ) -> None:
     for suffix in ("", "/entry", "/proof"):
-        assert coordinator_client.get(path + suffix).status_code == 404
+        assert coordinator_client.get(f"/events/{index}{suffix}").status_code == 404
 
 
 def failed_step(log: SampleLog, index: int, leaf: bytes, proof: TlogProof) -> str:
@@ -188,13 +194,13 @@ def test_no_changed_bit_of_an_entry_is_verified(
     assert failed
 
 
-def test_the_way_up_ends_at_the_root(log: SampleLog) -> None:
+def test_the_way_up_ends_at_the_root(own_log: SampleLog) -> None:
     for count in (1, 2, 5, 23):
-        log.fill(count, "bank")
-        for index in (0, 1, log.store.size // 2, log.store.size - 1):
-            proof = log.service.inclusion(index)
-            head = open_checkpoint(proof.checkpoint, log.store.key)
-            leaf = log.service.event(index).opened.leaf
+        own_log.fill(count, "bank")
+        for index in (0, 1, own_log.store.size // 2, own_log.store.size - 1):
+            proof = own_log.service.inclusion(index)
+            head = open_checkpoint(proof.checkpoint, own_log.store.key)
+            leaf = own_log.service.event(index).opened.leaf
             steps = climb(leaf, index, head.size, proof.path)
             assert steps[-1].node == head.root.hex()
             assert [step.sibling for step in steps] == [h.hex() for h in proof.path]
@@ -231,12 +237,14 @@ def test_the_parties_are_listed_with_key_and_last_event(
     assert rows[0]["roles"] == "data_holder requester"
 
 
-def test_an_empty_log_says_what_comes_next(
-    log: SampleLog, coordinator_client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log.service, "events", lambda **_: [])
-    assert "The log is empty." in coordinator_client.get("/?lang=en").text
-    assert coordinator_client.get("/events.json").json() == []
+def test_an_empty_log_says_what_comes_next(tmp_path: Path, parties: Parties) -> None:
+    empty = SampleLog(tmp_path, parties)
+    app = sample_coordinator_app(empty, SampleCoordinator(empty))
+    with client_of(app) as client:
+        assert "The log is empty." in client.get("/?lang=en").text
+        assert client.get("/events.json").json() == []
+        assert "none" in client.get("/parties?lang=en").text
+    empty.store.close()
 
 
 def test_a_broken_store_is_told_to_the_log_and_not_to_the_reader(

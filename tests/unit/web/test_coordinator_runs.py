@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.web.sample_coordinator import TOKEN, SampleCoordinator
 from tests.unit.web.serving import bearer
-from veilscore.coordinator.errors import RunError
+from veilscore.coordinator.errors import ContractError, RunError
 
 CONTRACT = 'label_holder = "bank"\n'
 
@@ -44,20 +44,28 @@ def test_the_newest_run_comes_first(operator: httpx.Client) -> None:
 def test_a_refused_contract_is_a_problem_with_everything_in_it(
     operator: httpx.Client, coordinator: SampleCoordinator
 ) -> None:
-    coordinator.fault = RunError(
+    coordinator.fault = ContractError(
         "max_rows is missing", place="contract", remedy="Add `max_rows`."
     )
     answer = operator.post("/v1/runs", content=CONTRACT.encode())
-    assert answer.status_code == 409
+    assert answer.status_code == 422
     assert answer.json() == {
-        "title": "Conflict",
-        "status": 409,
-        "code": "run",
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "code": "contract",
         "detail": "max_rows is missing",
         "place": "contract",
         "remedy": "Add `max_rows`.",
     }
     assert operator.post("/v1/runs", content=b"\xff").json()["code"] == "bad-request"
+
+
+def test_a_run_that_cannot_start_now_is_a_conflict(
+    operator: httpx.Client, coordinator: SampleCoordinator
+) -> None:
+    coordinator.fault = RunError("a run is under way", remedy="Wait for its end.")
+    answer = operator.post("/v1/runs", content=CONTRACT.encode())
+    assert (answer.status_code, answer.json()["code"]) == (409, "run")
 
 
 def test_an_unknown_run_is_not_found(operator: httpx.Client) -> None:
@@ -113,6 +121,7 @@ def test_the_interface_describes_itself(coordinator_client: httpx.Client) -> Non
     }
     body = document["paths"]["/v1/runs"]["post"]["requestBody"]["content"]
     assert list(body) == ["application/toml"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
     page = coordinator_client.get("/api?lang=en").text
     assert "application/toml" in page
     assert "[].parties[].decision" in page

@@ -2,7 +2,6 @@
 
 import html
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
@@ -15,7 +14,7 @@ PENDING = "c1d2e3f4a5b60718293a4b5c6d7e8f90"
 
 
 @pytest.fixture
-def operator(node_client: httpx.Client) -> Iterator[httpx.Client]:
+def operator(node_client: httpx.Client) -> httpx.Client:
     origin = str(node_client.base_url).rstrip("/")
     node_client.headers["Origin"] = origin
     node_client.post("/login", data={"token": TOKEN})
@@ -39,7 +38,7 @@ def test_the_first_page_shows_the_node_in_order(operator: httpx.Client) -> None:
     page = operator.get("/").text
     for text in (
         "bank-yuzhong",
-        "Ready to ask for scores",
+        ">Ready<",
         "128,450 rows",
         "61 days",
         "for 3 hours",
@@ -61,7 +60,7 @@ def test_the_first_page_shows_what_is_wrong_and_what_to_do(
     node: SampleNode, operator: httpx.Client
 ) -> None:
     node.current = empty_status()
-    node.reasons = [Unready.NOT_CONNECTED, Unready.NO_MODEL]
+    node.reasons = [Unready.NOT_CONNECTED, Unready.LOG_WAITS]
     page = operator.get("/").text
     assert page.count('class="state bad"') == 5
     for text in (
@@ -85,12 +84,13 @@ def test_an_open_page_is_renewed_when_more_than_progress_changes(
     shown = found_in(operator.get("/").text, r'data-page="(\w+)"')
     news = operator.get("/live").json()
     assert news == {"page": shown, "show": {"fraction": 0.42, "percent": "42%"}}
-    assert node.current.run
-    node.current = replace(node.current, run=replace(node.current.run, fraction=0.5))
+    run = node.current.run
+    assert run
+    node.current = replace(node.current, run=replace(run, fraction=0.5))
     later = operator.get("/live").json()
     assert later == {"page": shown, "show": {"fraction": 0.5, "percent": "50%"}}
     changes = (
-        replace(node.current, run=replace(node.current.run, step="cross")),
+        replace(node.current, run=replace(run, step="cross")),
         replace(node.current, run=None),
         replace(node.current, pending=()),
         replace(node.current, supernode_online=False),

@@ -133,10 +133,10 @@ def test_without_the_token_nothing_is_told(
 def test_the_status_says_what_the_page_shows(
     node: SampleNode, node_client: httpx.Client
 ) -> None:
-    node.reasons = [Unready.NO_MODEL]
+    node.reasons = [Unready.LOG_WAITS]
     status = node_client.get("/v1/status", headers=bearer(TOKEN)).json()
     assert status["party"] == "bank-yuzhong"
-    assert status["reasons"] == ["There is no model to ask for scores of"]
+    assert status["reasons"] == ["Events of this node could not be logged yet"]
     assert status["link"]["since_ms"] == NOW_MS - 3 * 3_600_000
     assert status["source"]["rows"] == 128_450
     assert status["models"][0]["evaluation"]["auc"] == 0.7769
@@ -149,6 +149,23 @@ def test_the_status_says_what_the_page_shows(
         "kind": "step_done",
         "correlation": RUN,
     }
+
+
+def test_a_run_is_decided_about_by_a_command(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    headers = bearer(TOKEN)
+    assert node_client.post("/v1/runs/aa/approve").status_code == 401
+    assert node_client.post("/v1/runs/aa/approve", headers=headers).status_code == 204
+    assert node_client.post("/v1/runs/bb/refuse", headers=headers).status_code == 204
+    node_client.post("/v1/runs/cc/refuse", headers=headers, json={"reason": 0})
+    odd = node_client.post("/v1/runs/dd/refuse", headers=headers, json={"reason": 9})
+    assert odd.status_code == 422
+    assert node.decisions == [
+        ("approve", "aa"),
+        ("refuse", "bb", "Not at this time"),
+        ("refuse", "cc", "The parties are not those that were agreed"),
+    ]
 
 
 def test_readiness_follows_its_reasons(
@@ -165,7 +182,12 @@ def test_readiness_follows_its_reasons(
 
 def test_the_interface_describes_itself(node_client: httpx.Client) -> None:
     document = node_client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/scores", "/v1/status"}
+    assert set(document["paths"]) == {
+        "/v1/scores",
+        "/v1/status",
+        "/v1/runs/{run}/approve",
+        "/v1/runs/{run}/refuse",
+    }
     ask_call = document["paths"]["/v1/scores"]["post"]
     assert set(ask_call["responses"]) == {"200", "401", "403", "422", "502", "503"}
     refusal = ask_call["responses"]["422"]["content"]

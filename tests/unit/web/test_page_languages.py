@@ -60,7 +60,7 @@ def test_a_translation_keeps_every_placeholder(folder: Path) -> None:
         if isinstance(text, str):
             english, translated = text, chinese.gettext(text)
         else:
-            english, translated = text[1], chinese.ngettext(*text[:2], 2)
+            english, translated = text[1], chinese.ngettext(text[0], text[1], 2)
         assert english.count("%(") == translated.count("%(")
         if "%(" in english:
             assert "1.5" in translated % values

@@ -142,10 +142,10 @@ def test_a_page_of_a_fault_shows_its_sentence(
 ) -> None:
     page = coordinator_client.get("/events/99999", headers=PAGE)
     assert page.status_code == 404
-    assert '<p lang="en">the log has no entry 99999.</p>' in page.text
+    assert '<p class="sentence" lang="en">the log has no entry 99999.</p>' in page.text
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/livez", "/static/style.css"])
+@pytest.mark.parametrize("path", ["/", "/nothing", "/livez", "/static/base.css"])
 def test_every_response_carries_the_headers(
     coordinator_client: httpx.Client, path: str
 ) -> None:
@@ -160,10 +160,10 @@ def test_pages_are_not_stored_and_files_are_asked_for_again(
     coordinator_client: httpx.Client,
 ) -> None:
     assert coordinator_client.get("/").headers["cache-control"] == "no-store"
-    style = coordinator_client.get("/static/style.css")
+    style = coordinator_client.get("/static/base.css")
     assert style.headers["cache-control"] == "no-cache"
     again = coordinator_client.get(
-        "/static/style.css", headers={"If-None-Match": style.headers["etag"]}
+        "/static/base.css", headers={"If-None-Match": style.headers["etag"]}
     )
     assert again.status_code == 304
 

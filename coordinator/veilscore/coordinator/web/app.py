@@ -9,6 +9,7 @@ from typing import Final
 from veilscore.coordinator.errors import (
     AccessError,
     AppendError,
+    ContractError,
     OverloadError,
     RunError,
 )
@@ -25,6 +26,7 @@ from veilscore.runtime.web.tokens import AccessToken
 _STATUSES: Final[dict[type[Fault], int]] = {
     ProofError: 404,  # no such entry or tile
     LogStoreError: 503,
+    ContractError: 422,
     RunError: 409,
     RegistryError: 422,
     AccessError: 403,

@@ -48,7 +48,7 @@ def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
     router = APIRouter(
         prefix="/v1",
         dependencies=[Depends(require_token(token))],
-        responses=problem_responses(401),
+        responses=problem_responses(401, 422),
     )
 
     def known(run: str) -> str:
@@ -60,7 +60,7 @@ def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
         "/runs",
         summary="Propose a training run",
         status_code=201,
-        responses=problem_responses(409, 422),
+        responses=problem_responses(409),
         openapi_extra=_TOML_BODY,
     )
     def propose(

@@ -16,6 +16,7 @@ from veilscore.node.errors import (
     ScoringError,
     ShelfError,
 )
+from veilscore.node.web.decisions import decision_routes
 from veilscore.node.web.face import NodeFace
 from veilscore.node.web.pages import SITE, page_routes, session_routes
 from veilscore.node.web.scores import readiness_route, score_routes
@@ -44,6 +45,7 @@ def node_app(face: NodeFace, token: AccessToken, *, party: str, version: str) ->
     )
     app.include_router(readiness_route(face))
     app.include_router(score_routes(face, token))
+    app.include_router(decision_routes(face, token))
     doorman = Doorman(token, party, time.monotonic)
     app.include_router(session_routes(app.pages, doorman))
     app.include_router(page_routes(face, app.pages, doorman))

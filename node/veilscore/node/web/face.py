@@ -25,12 +25,10 @@ REFUSAL_REASONS: Final = (
 
 
 class Unready(StrEnum):
-    """Why no score can be asked for at the moment."""
+    """Why the node cannot take part in anything at the moment."""
 
     NOT_CONNECTED = gettext_noop("The node is not connected to the coordinator")
     CERTIFICATE_EXPIRED = gettext_noop("The certificate of the node has expired")
-    NO_KEY = gettext_noop("No receiving key of this node is published")
-    NO_MODEL = gettext_noop("There is no model to ask for scores of")
     LOG_WAITS = gettext_noop("Events of this node could not be logged yet")
 
 
@@ -138,7 +136,7 @@ class NodeFace(Protocol):
         ...
 
     def ready(self) -> Sequence[Unready]:
-        """Return why no score can be asked for now; nothing: one can."""
+        """Return why the node cannot take part now; nothing: it can."""
         ...
 
     def ask(

@@ -17,13 +17,14 @@ async function refresh() {
   if (document.hidden) return;
   try {
     const answer = await fetch(live.dataset.live, { cache: "no-store" });
-    if (!answer.ok) return location.reload(); // signed out, for instance
+    if (answer.status === 401) return location.reload(); // leads to the sign-in page
+    if (!answer.ok) throw new Error(answer.statusText);
     const news = await answer.json();
     if (news.page !== live.dataset.page) return location.reload();
     for (const [name, value] of Object.entries(news.show)) show(name, value);
     lost.hidden = true;
   } catch {
-    lost.hidden = false; // no answer: the page is old, and says so
+    lost.hidden = false; // the page is old, and says so
   }
 }
 

@@ -1,0 +1,68 @@
+"""Start the parties of a lab and wait until all of them can work.
+
+The coordinator comes first, as in production: nodes dial out to it.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from veilscore.lab.enrolment import Federation
+from veilscore.lab.errors import LabError
+from veilscore.lab.processes import PartyProcess
+
+COORDINATOR: Final = "coordinator"
+
+_READY_S = 120.0
+_LOOK_S = 0.1
+_ANSWER_S = 5.0
+
+
+def start_all(
+    federation: Federation, state: Path, processes: dict[str, PartyProcess]
+) -> None:
+    """Start everybody; each process is put into ``processes`` as it is started.
+
+    Raises LabError if a party ends or is not ready in time.
+    """
+
+    def start(party: str, *words: str | Path) -> None:
+        processes[party] = PartyProcess(party, state / f"{party}.log", *words)
+
+    start(COORDINATOR, "coordinator", "run", "--config", federation.config)
+    _wait({COORDINATOR: federation.web}, processes)
+    members = federation.members
+    for name, member in members.items():
+        start(name, "node", "run", "--config", member.config)
+    _wait({name: member.web for name, member in members.items()}, processes)
+
+
+def _wait(webs: Mapping[str, str], processes: Mapping[str, PartyProcess]) -> None:
+    """Wait until the parties at these addresses say that they are ready."""
+    began, waiting = time.monotonic(), dict(webs)
+    while True:
+        for process in processes.values():
+            process.check()
+        why = {party: _why_not_ready(web) for party, web in waiting.items()}
+        waiting = {party: web for party, web in waiting.items() if why[party]}
+        if not waiting:
+            return
+        if time.monotonic() - began > _READY_S:
+            party = next(iter(waiting))
+            raise LabError(
+                f"is not ready after {_READY_S:.0f} s: {why[party]}",
+                party=party,
+                remedy="Look into its log.",
+            )
+        time.sleep(_LOOK_S)
+
+
+def _why_not_ready(web: str) -> str:
+    try:
+        answer = httpx.get(f"{web}/readyz", timeout=_ANSWER_S, trust_env=False)
+    except httpx.HTTPError as error:
+        return f"no answer ({type(error).__name__})"
+    return "" if answer.is_success else answer.text

@@ -1,0 +1,144 @@
+"""A small lab from the command line: all parties as processes of their own."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+LAB = """\
+name = "small"
+key_bits = 2048
+[economy]
+entities = 1500
+seed = 2
+dirty_holder = "agriculture"
+[[party]]
+name = "bank"
+holder = "bank"
+roles = ["data_holder", "requester"]
+training = { approve = "automatic", min_count = 3 }
+[[party]]
+name = "regulator"
+holder = "regulator"
+training = { approve = "automatic", min_count = 3 }
+scoring = { requesters = ["bank"], purposes = ["pre_loan"] }
+[[party]]
+name = "agriculture"
+holder = "agriculture"
+training = { approve = "automatic", min_count = 3 }
+scoring = { requesters = ["bank"], purposes = ["pre_loan"] }
+[[run]]
+name = "default"
+contract = { min_count = 3 }
+[[run]]
+name = "careless"
+contract = { min_count = 1 }
+[score]
+requester = "bank"
+entities = 300
+"""
+COMMAND = [sys.executable, "-P", "-c", "from veilscore.runtime.cli import main; main()"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    (tmp_path / "small.toml").write_text(LAB)
+    lab = ["lab", "run", str(tmp_path / "small.toml")]
+    return [*COMMAND, *lab, "--state", str(tmp_path / "state"), "--only"]
+
+
+def processes_of(state: Path) -> list[int]:
+    """Return the processes that were started with a file of this lab."""
+    found: list[int] = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if "small.toml" not in " ".join(words) and any(str(state) in w for w in words):
+            found.append(process.pid)
+    return found
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def eventually(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.1)
+
+
+@pytest.mark.timeout(900)
+def test_a_lab_trains_scores_compares_and_verifies(
+    tmp_path: Path, command: list[str]
+) -> None:
+    out = tmp_path / "out.json"
+    done = subprocess.run(
+        [*command, "default", "--json", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(out.read_text())
+    assert all(found["checks"].values())
+    assert found["scores"]["answered"] == found["scores"]["asked"] == 300
+    assert found["scores"]["mismatches"] == 0
+    example = found["scores"]["example"]
+    assert sum(example["partials"].values()) == example["decrypted"]
+    assert example["partials"].keys() == {"bank", "regulator", "agriculture"}
+    (run,) = found["runs"]
+    assert list(run["steps"]) == [
+        *("join", "rows", "counts", "moments", "cross"),
+        *("solve", "calibrate", "evaluate", "register"),
+    ]
+    assert run["quality"]["on_holdout"]
+    assert found["holders"]["agriculture"]["rejected"] > 0
+    assert found["log"]["entries"] > 30
+    assert 0 <= found["idle_cores"] < 1
+    assert "every decrypted score is the sum of the cards" in done.stdout
+    assert processes_of(tmp_path / "state") == []
+
+
+@pytest.mark.timeout(600)
+def test_a_run_that_a_node_does_not_allow_names_the_node(
+    tmp_path: Path, command: list[str]
+) -> None:
+    done = subprocess.run(
+        [*command, "careless"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 8, done.stdout + done.stderr
+    assert "counts as small as the contract's minimum" in done.stderr
+    assert any(name in done.stderr for name in ("bank", "regulator", "agriculture"))
+    assert processes_of(tmp_path / "state") == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_of_a_lab_that_is_killed(
+    tmp_path: Path, command: list[str], number: signal.Signals
+) -> None:
+    log = tmp_path / "state" / "regulator.log"
+    with subprocess.Popen(
+        [*command, "default"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as lab:
+        eventually(lambda: log.exists() and "attached" in log.read_text(), 300)
+        # Coordinator, SuperLink, and of each node itself, SuperNode and worker.
+        processes = psutil.Process(lab.pid).children(recursive=True)
+        assert len(processes) >= 11
+        lab.send_signal(number)
+    eventually(lambda: not any(map(is_alive, processes)), 30)
+    assert lab.returncode == (-9 if number == signal.SIGKILL else 128 + 15)

@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.coordinator.staged_run import Stage
+from tests.unit.tlog.sample_log import Parties, SampleLog
+
+
+@pytest.fixture(scope="session")
+def parties() -> Parties:
+    return Parties.generate()
+
+
+@pytest.fixture
+def stage(parties: Parties) -> Iterator[Stage]:
+    stage = Stage(parties)
+    yield stage
+    stage.released.set()
+
+
+@pytest.fixture
+def log(tmp_path: Path, parties: Parties) -> Iterator[SampleLog]:
+    sample = SampleLog(tmp_path, parties)
+    yield sample
+    sample.store.close()

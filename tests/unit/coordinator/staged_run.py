@@ -1,0 +1,284 @@
+"""A run without Flower and without a hub: scripted nodes that a director calls.
+
+The nodes align for real: their sets go round the ring in memory, what is addressed to
+the coordinator and what it answers is sealed as on the wire.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tests.unit.tlog.sample_log import Parties
+from veilscore.coordinator.directory import KeyDirectory
+from veilscore.coordinator.errors import RunError
+from veilscore.coordinator.fleet import StepReply
+from veilscore.coordinator.rounds import Director, Patience, Surroundings
+from veilscore.keys.receiving import (
+    PeerKeys,
+    ReceivingKeys,
+    run_purpose,
+    verify_signed_key,
+)
+from veilscore.keys.sealing import Opener, Sealer
+from veilscore.models.vertical.script import Arrived, Send
+from veilscore.node.training.alignment import Alignment, align
+from veilscore.v1.hub_pb2 import SignedKey
+from veilscore.v1.training_pb2 import (
+    RosterEntry,
+    RunContract,
+    StepReport,
+    TrainingMessage,
+)
+
+RUN = "5f" * 16
+HOLDERS = ("bank", "bureau", "market")
+IDS = {
+    "bank": [f"firm-{n}" for n in range(30)],
+    "bureau": [f"firm-{n}" for n in range(10, 50)],
+    "market": [f"firm-{n}" for n in range(5, 45)],
+}
+COORDINATOR = "hub"
+
+
+def contract(parties: Parties, holders: Sequence[str] = HOLDERS) -> RunContract:
+    fingerprints = parties.registry.fingerprints()
+    return RunContract(
+        run=RUN,
+        roster=[
+            RosterEntry(party=name, fingerprint=fingerprints[name]) for name in holders
+        ],
+        label_holder="bank",
+        key_bits=3072,
+        cover_ratio=-1,
+        max_rows=1000,
+        max_columns=64,
+        base_points=600,
+        base_odds=20.0,
+        points_to_double_odds=40.0,
+        granularity=5,
+    )
+
+
+def ok(party: str, report: StepReport | None = None) -> StepReply:
+    payload = (report or StepReport()).SerializeToString()
+    return StepReply(party, ok=True, payload=payload, code="", reason="", message_id="")
+
+
+def failed(party: str, code: str, reason: str = "") -> StepReply:
+    return StepReply(
+        party, ok=False, payload=b"", code=code, reason=reason, message_id=""
+    )
+
+
+class SimulatedNode:
+    """A node as the coordinator sees it; ``scripted`` replies come before its own."""
+
+    def __init__(self, name: str, stage: "Stage") -> None:
+        self.name = name
+        self.stage = stage
+        self.scripted: dict[str, list[Callable[[], StepReply]]] = {}
+        self.asked: list[str] = []
+        self.alignment: Alignment | None = None
+        self.tamper: Callable[[TrainingMessage], TrainingMessage] = lambda sent: sent
+        self.deliver: Callable[[str, bytes], None] = self._to_director
+        self._keys = ReceivingKeys.generate()
+        self._arrived: queue.Queue[tuple[str, TrainingMessage]] = queue.Queue()
+
+    def answer(self, step: str) -> StepReply:
+        self.asked.append(step)
+        if replies := self.scripted.get(step):
+            return replies.pop(0)()
+        match step:
+            case "join":
+                self.join()
+            case "rows":
+                self.align()
+            case "evaluate":
+                return ok(self.name, card_report(self.name))
+            case _:
+                pass
+        return ok(self.name)
+
+    def join(self) -> None:
+        now = int(time.time())
+        signed = self._keys.signed(
+            self.stage.parties.signers[self.name],
+            self.name,
+            run_purpose(RUN),
+            paillier_modulus=None,
+            not_before=now - 5,
+            not_after=now + 60,
+        )
+        self.stage.directory.publish(self.name, signed)
+        key = self.stage.verify(signed, self.name, run_purpose(RUN))
+        self._opener = Opener(
+            self.name, run_purpose(RUN), {key.key_id: self._keys}, {}, 1 << 20
+        )
+        self._sealer = Sealer(self.stage.parties.signers[self.name], self.name, {})
+
+    def align(self) -> None:
+        ids = IDS[self.name]
+        labelled = np.full(len(ids), self.name == "bank")
+        script = align(self.name, HOLDERS, COORDINATOR, RUN, ids, labelled)
+        arrived: Arrived = {}
+        try:
+            action = next(script)
+            while True:
+                if isinstance(action, Send):
+                    self.send(action.to, self.tamper(action.message))
+                    arrived = {}
+                else:
+                    arrived = self.wait(action.kind, action.senders)
+                action = script.send(arrived)
+        except StopIteration as stop:
+            self.alignment = stop.value
+
+    def send(self, to: str, message: TrainingMessage) -> None:
+        if to == COORDINATOR:
+            envelope = self.seal(message)
+            self.deliver(self.name, envelope)
+        else:
+            self.stage.nodes[to].take(self.name, message)
+
+    def _to_director(self, sender: str, envelope: bytes) -> None:
+        self.stage.director.receive(sender, envelope)
+
+    def seal(self, message: TrainingMessage) -> bytes:
+        """Return an envelope for the coordinator."""
+        keys = self.stage.directory.keys(run_purpose(RUN))
+        found = [self.stage.verify(key, "", run_purpose(RUN)) for key in keys]
+        peer = next(key for key in found if key.party == COORDINATOR)
+        return self._sealer.seal("rows", peer, message.SerializeToString())
+
+    def open(self, envelope: bytes) -> None:
+        """Take an envelope of the coordinator."""
+        header, plaintext = self._opener.open(envelope, self.stage.parties.registry)
+        self.take(header.sender, TrainingMessage.FromString(plaintext))
+
+    def take(self, sender: str, message: TrainingMessage) -> None:
+        self._arrived.put((sender, message))
+
+    def wait(self, kind: str, senders: Sequence[str]) -> dict[str, TrainingMessage]:
+        kept: list[tuple[str, TrainingMessage]] = []
+        found: dict[str, TrainingMessage] = {}
+        while len(found) < len(senders):
+            try:
+                sender, message = self._arrived.get(timeout=0.05)
+            except queue.Empty:
+                assert not self.stage.released.is_set(), "the run is over"
+                continue
+            if sender in senders and message.WhichOneof("body") == kind:
+                found[sender] = message
+            else:
+                kept.append((sender, message))
+        for item in kept:
+            self._arrived.put(item)
+        return found
+
+
+def card_report(name: str) -> StepReport:
+    return StepReport(card=name.encode().ljust(32, b"."), max_abs_points=len(name))
+
+
+class StagedFleet:
+    """What ``Fleet`` is, over simulated nodes in threads."""
+
+    def __init__(self, nodes: Mapping[str, SimulatedNode]) -> None:
+        self.calls: list[tuple[str, dict[str, bytes]]] = []
+        self._nodes = nodes
+        self._aborted = ""
+
+    def call(
+        self,
+        step: str,
+        payloads: Mapping[str, bytes],
+        timeout_s: float,
+        judge: Callable[[StepReply], object] | None = None,
+    ) -> dict[str, StepReply]:
+        assert timeout_s > 0
+        self._check()
+        self.calls.append((step, dict(payloads)))
+        # Not waited for at the end: a node may hang, as in production.
+        pool = ThreadPoolExecutor(len(payloads))
+        waiting: set[Future[StepReply]] = {
+            pool.submit(self._nodes[party].answer, step) for party in payloads
+        }
+        pool.shutdown(wait=False)
+        replies: dict[str, StepReply] = {}
+        while waiting:
+            self._check()
+            done, waiting = wait(waiting, 0.01, FIRST_COMPLETED)
+            for reply in (future.result() for future in done):
+                replies[reply.party] = reply
+                if judge is not None:
+                    judge(reply)
+        return replies
+
+    def abort(self, reason: str) -> None:
+        self._aborted = reason
+
+    def _check(self) -> None:
+        if self._aborted:
+            raise RunError(self._aborted)
+
+
+@dataclass
+class Notes:
+    """What a watcher was told."""
+
+    steps: list[str] = field(default_factory=list[str])
+    decisions: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    def on_step(self, step: str) -> None:
+        self.steps.append(step)
+
+    def on_decision(self, party: str, *, approved: bool) -> None:
+        self.decisions[party] = approved
+
+
+class Stage:
+    """One run, its nodes and its director."""
+
+    def __init__(self, parties: Parties, patience: Patience | None = None) -> None:
+        self.parties = parties
+        self.attached = set(HOLDERS)
+        self.online = set(HOLDERS)
+        self.directory = KeyDirectory(self.verify)
+        self.nodes = {name: SimulatedNode(name, self) for name in HOLDERS}
+        self.fleet = StagedFleet(self.nodes)
+        self.notes = Notes()
+        self.released = threading.Event()
+        self.around = Surroundings(
+            party=COORDINATOR,
+            signer=parties.signers[COORDINATOR],
+            registry=parties.registry,
+            attached=lambda: self.attached,
+            online=lambda: self.online,
+            publish=lambda key: self.directory.publish(COORDINATOR, key),
+            directory=self.directory.keys,
+            send=lambda party, data: self.nodes[party].open(data),
+            clock=time.time,
+            patience=patience or Patience(again_s=0.01),
+        )
+        self.director = Director(contract(parties), self.around, self.notes)
+
+    def verify(self, key: SignedKey, party: str, purpose: str) -> PeerKeys:
+        del party
+        return verify_signed_key(key, self.parties.registry, purpose, time.time())
+
+    def lead(self) -> bytes:
+        return self.director.lead(self.fleet)
+
+    def hang(self, party: str, step: str) -> None:
+        """Make a node answer a step only when the test is over."""
+
+        def later() -> StepReply:
+            self.released.wait(20)
+            return ok(party)
+
+        self.nodes[party].scripted[step] = [later]

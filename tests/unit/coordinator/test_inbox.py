@@ -1,0 +1,63 @@
+"""Waiting for messages of a run that may not come."""
+
+import threading
+import time
+
+import pytest
+
+from veilscore.coordinator.errors import RunError
+from veilscore.coordinator.inbox import Inbox
+from veilscore.v1.training_pb2 import BlindedSet, SetMarks, TrainingMessage
+
+MARKS = TrainingMessage(set_marks=SetMarks(marks=b"\1"))
+POINTS = TrainingMessage(blinded_set=BlindedSet(owner="bank"))
+
+
+def test_messages_wait_by_sender_and_kind() -> None:
+    inbox = Inbox()
+    for sender in ("bank", "bureau"):
+        inbox.put(sender, MARKS)
+        inbox.put(sender, POINTS)
+    assert inbox.take("set_marks", ("bank", "bureau"), 0) == {
+        "bank": MARKS,
+        "bureau": MARKS,
+    }
+    assert inbox.take("blinded_set", ("bureau",), 0) == {"bureau": POINTS}
+
+
+def test_a_message_that_comes_late_ends_the_waiting() -> None:
+    inbox = Inbox()
+    threading.Timer(0.1, inbox.put, ["bank", MARKS]).start()
+    assert inbox.take("set_marks", ("bank",), 20) == {"bank": MARKS}
+
+
+def test_who_sent_nothing_is_named() -> None:
+    inbox = Inbox()
+    inbox.put("bank", MARKS)
+    with pytest.raises(RunError, match=r"set_marks within 0\.05 s") as caught:
+        inbox.take("set_marks", ("bank", "bureau", "market"), 0.05)
+    assert caught.value.party == "bureau, market"
+
+
+def test_an_end_wakes_whoever_waits_with_the_first_reason() -> None:
+    inbox = Inbox()
+    threading.Timer(0.1, inbox.end, [RunError("bureau is gone")]).start()
+    started = time.monotonic()
+    with pytest.raises(RunError, match="bureau is gone"):
+        inbox.take("set_marks", ("bank",), 20)
+    assert time.monotonic() - started < 5
+    inbox.end(RunError("another reason"))
+    inbox.put("bank", MARKS)
+    with pytest.raises(RunError, match="bureau is gone"):
+        inbox.take("set_marks", ("bank",), 20)
+
+
+def test_a_second_message_of_a_kind_is_refused() -> None:
+    inbox = Inbox()
+    inbox.put("bank", MARKS)
+    with pytest.raises(RunError, match="sent set_marks twice") as caught:
+        inbox.put("bank", MARKS)
+    assert caught.value.party == "bank"
+    inbox.put("bank", TrainingMessage())
+    with pytest.raises(RunError, match="sent nothing twice"):
+        inbox.put("bank", TrainingMessage())
