@@ -26,6 +26,7 @@ class Fault(Exception):  # noqa: N818 - the name of a thing, not of a class kind
         self.remedy = remedy
 
     def __str__(self) -> str:
+        """Return the whole sentence, for people of this institution."""
         where = ", ".join(part for part in (self.party, self.place) if part)
         sentence = f"{where}: {self.what}" if where else self.what
         return f"{sentence}. Remedy: {self.remedy}" if self.remedy else sentence

@@ -6,7 +6,6 @@ checked on full data sets in seconds. The encrypted run of the same scripts is
 """
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,8 +35,11 @@ class PlainRing:
             for start in range(0, len(blob), self.size)
         ]
 
-    encrypt = encode
-    decrypt = decode
+    def encrypt(self, plaintexts: Sequence[int]) -> bytes:
+        return self.encode(plaintexts)
+
+    def decrypt(self, ciphertexts: bytes) -> list[int]:
+        return self.decode(ciphertexts)
 
     def decrypt_sum(self, shares: Sequence[bytes]) -> list[int]:
         columns = zip(*(self.decode(share) for share in shares), strict=True)
@@ -104,7 +106,3 @@ class RingMasks:
             words = np.array(stream, dtype=np.uint64)
             totals = totals + words if self.name < other else totals - words
         return totals
-
-
-def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    return list(itertools.combinations(sorted(names), 2))

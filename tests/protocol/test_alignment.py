@@ -7,9 +7,9 @@ from tests.protocol.conduct import conduct
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.errors import RunError
 from veilscore.keys.errors import LinkageError
-from veilscore.models.vertical.script import Script
+from veilscore.models.vertical.script import Script, Send
 from veilscore.node.training.alignment import Alignment, align
-from veilscore.v1.training_pb2 import RunContract
+from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
 HOLDERS = ("agriculture", "bank", "regulator")
 COORDINATOR = "coordinator"
@@ -26,7 +26,7 @@ def contract(*, cover: float = -1.0, max_rows: int = 10_000) -> RunContract:
 
 def aligned(
     sets: dict[str, list[str]], labelled: set[str], terms: RunContract
-) -> tuple[dict[str, Alignment], list[tuple[str, str, object]]]:
+) -> tuple[dict[str, Alignment], list[tuple[str, str, TrainingMessage]]]:
     found: dict[str, Alignment] = {}
 
     def keep(name: str, ids: list[str]) -> Script:
@@ -38,7 +38,7 @@ def aligned(
     scripts = {name: keep(name, ids) for name, ids in sets.items()}
     scripts[COORDINATOR] = place_rows(terms, tuple(sorted(sets)))
     transcript = conduct(scripts)
-    return found, [(a, b, m) for a, b, m in transcript]
+    return found, transcript
 
 
 def people(start: int, stop: int) -> list[str]:
@@ -81,7 +81,7 @@ def test_every_labelled_row_is_in_the_run() -> None:
 def test_nothing_an_id_could_be_read_from_leaves_a_holder() -> None:
     _, transcript = aligned(SETS, set(people(60, 120)), contract())
     for _, _, message in transcript:
-        assert b"X:00" not in message.SerializeToString()  # type: ignore[attr-defined]
+        assert b"X:00" not in message.SerializeToString()
 
 
 def test_no_common_entity_is_one_clear_error() -> None:
@@ -109,7 +109,7 @@ def test_a_hop_that_swaps_two_points_is_noticed() -> None:
         )
         action = next(honest)
         while True:
-            if hasattr(action, "message") and action.message.blinded_set.hops == 2:
+            if isinstance(action, Send) and action.message.blinded_set.hops == 2:
                 points = bytearray(action.message.blinded_set.points)
                 half = len(points) // 64 * 32
                 points[:] = points[half:] + points[:half]

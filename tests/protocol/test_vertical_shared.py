@@ -73,7 +73,8 @@ def load(name: str, scheme: str) -> DataSet:
 
 
 def binned(cells: list[list[str]], names: list[str]) -> RunColumns:
-    codes, counts = [], []
+    codes: list[NDArray[np.uint16]] = []
+    counts: list[int] = []
     for name, column in zip(names, cells, strict=True):
         if name in CATEGORICAL:
             texts = [cell or None for cell in column]
@@ -158,7 +159,7 @@ def judge(
     assert evaluation is not None
     assert evaluation.on_holdout
     log_odds = np.zeros(len(data.bad))
-    woe = []
+    woe: list[NDArray[np.float64]] = []
     for party, role in roles.items():
         solution, codes = role.solution(), data.columns[party].codes
         woe.append(lookup(codes, solution.woe))

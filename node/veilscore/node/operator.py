@@ -4,7 +4,6 @@ Answers the pages and the REST interface (``web``) from the running service. Not
 here reaches another party, except a score request that the institution itself makes.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -62,12 +61,8 @@ class OperatorView:
             models=tuple(_model(model) for model in service.shelf.list()),
             run=self._run(),
             pending=tuple(
-                PendingRun(
-                    contract,
-                    hashlib.sha256(contract.SerializeToString()).digest(),
-                    _ms(now),
-                )
-                for contract in service.training.waiting()
+                PendingRun(waiting.contract, waiting.digest, _ms(waiting.proposed))
+                for waiting in service.training.waiting()
             ),
             events=tuple(_logged(recorded) for recorded in service.receipts.last()),
         )

@@ -228,6 +228,7 @@ class NodeService:
             directory=self._link.directory,
             clock=time.time,
             step_timeout_s=self.settings.training.step_timeout_s,
+            min_rows=self.settings.training.min_rows,
         )
 
     # -- the registry of parties -------------------------------------------------
@@ -247,8 +248,13 @@ class NodeService:
         return registry
 
     def _check_pins(self, registry: Registry) -> None:
+        present = registry.fingerprints()
         registry.check_pins(
-            {party: bytes.fromhex(pin) for party, pin in self.settings.pins.items()}
+            {
+                party: bytes.fromhex(pin)
+                for party, pin in self.settings.pins.items()
+                if party in present
+            }
         )
 
     def refresh_registry(self) -> None:

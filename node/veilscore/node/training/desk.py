@@ -50,6 +50,15 @@ class RunProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingRun:
+    """A run that waits for the operator; ``digest`` is what will be logged."""
+
+    contract: RunContract
+    digest: bytes
+    proposed: float  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
 class _Decision:
     approved: bool
     reason: str
@@ -67,7 +76,7 @@ class TrainingDesk:
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _session: RunSession | None = None
     _failure: str = ""
-    _waiting: dict[str, RunContract] = field(default_factory=dict[str, RunContract])
+    _waiting: dict[str, WaitingRun] = field(default_factory=dict[str, WaitingRun])
     _decided: dict[str, _Decision] = field(default_factory=dict[str, _Decision])
 
     # -- asked by the coordinator, through Flower --------------------------------
@@ -141,7 +150,9 @@ class TrainingDesk:
                 decision.reason or "the operator of this node refused the run"
             )
         if self.settings.approve == "manual" and decision is None:
-            self._waiting[run] = contract
+            digest = hashlib.sha256(contract_bytes).digest()
+            waiting = WaitingRun(contract, digest, around.clock())
+            self._waiting.setdefault(run, waiting)
             raise AwaitingApprovalError("the operator of this node has not decided yet")
         self._waiting.pop(run, None)
         return contract
@@ -206,9 +217,13 @@ class TrainingDesk:
 
     # -- asked by the operator ---------------------------------------------------
 
-    def waiting(self) -> list[RunContract]:
-        """Return the contracts that wait for the operator."""
-        return list(self._waiting.values())
+    def waiting(self) -> list[WaitingRun]:
+        """Return the runs that wait for the operator."""
+        return [
+            waiting
+            for run, waiting in self._waiting.items()
+            if run not in self._decided
+        ]
 
     def decide(self, run: str, *, approved: bool, reason: str = "") -> None:
         """Approve or refuse a waiting run; raises RefusedError if none waits.

@@ -26,6 +26,8 @@ class TrainingSettings(Settings):
     # With one feature holder everything joint is its own by subtraction.
     allow_two_party: bool = False
     min_count: int = 5
+    # Sums over fewer rows say too much about each of them.
+    min_rows: int = 200
     max_rows: int = 2_000_000
     step_timeout_s: float = 900.0
 

@@ -67,6 +67,7 @@ class Surroundings:
     directory: Callable[[str], list[SignedKey]]
     clock: Callable[[], float]
     step_timeout_s: float
+    min_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,8 @@ class RunSession:
         )
         if alignment.rows > self.contract.max_rows:
             raise RefusedError("the run has more rows than its contract allows")
+        if alignment.rows < self.around.min_rows:
+            raise RefusedError("the run has fewer rows than this node allows")
         self._binned = BinnedColumns.of(source, alignment)
         self._role = self._take_role(alignment, self._binned.columns)
 
