@@ -15,7 +15,6 @@ from veilscore.keys.receiving import ReceivingKeys
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
-from veilscore.models.vertical.ports import PeerKey
 from veilscore.models.vertical.run import RunColumns, Terms, steps
 from veilscore.models.vertical.script import Script, Send
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier, RunMasks
@@ -77,7 +76,7 @@ def labels() -> Labels:
 
 def plain_roles(terms: Terms) -> dict[str, Role]:
     ring = PlainRing()
-    peers: dict[str, PeerKey] = dict.fromkeys(PARTIES, ring)
+    peers: dict[str, PlainRing] = dict.fromkeys(PARTIES, ring)
     return {
         name: LabelHolder(name, terms, COLUMNS[name], labels(), ring)
         if name == "bank"

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import Final
 
@@ -97,7 +98,8 @@ class CoordinatorService:
         self._closing = threading.Event()
         self._parts = ExitStack()
         self._parts.callback(self._store.close)
-        self._parts.callback(self._superlink.stop)  # deletes its secrets, too
+        self._servers = [self._superlink.stop]  # which deletes its secrets, too
+        self._parts.callback(self._stop_servers)
 
     # -- life --------------------------------------------------------------------
 
@@ -111,12 +113,12 @@ class CoordinatorService:
             self._append_own(Started(version=VERSION))
             self._book.restore()
             self._hub.start()
-            self._parts.callback(self._hub.stop)
+            self._servers.append(self._hub.stop)
             self._superlink.start()
             self._desk.start()
             self._parts.callback(self._desk.close)
             pages = self._web.start()
-            self._parts.callback(self._web.stop)
+            self._servers.append(self._web.stop)
             watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
             watcher.start()
             self._parts.callback(watcher.join, _WATCH_S)
@@ -129,6 +131,13 @@ class CoordinatorService:
         """Stop what was started, in the opposite order; a run under way is stopped."""
         self._closing.set()
         self._parts.close()
+
+    def _stop_servers(self) -> None:
+        """Stop them all at once: each waits a second or two for its callers."""
+        with ThreadPoolExecutor(len(self._servers)) as threads:
+            stopping = [threads.submit(stop) for stop in self._servers]
+        for stopped in stopping:
+            stopped.result()
 
     def _make_hub(self, settings: CoordinatorSettings, tls: TlsIdentity) -> Hub:
         return Hub(

@@ -21,6 +21,7 @@ from veilscore.node.config import NodeSettings
 from veilscore.runtime.errors import ConfigError
 
 SIGNING, TLS, PAILLIER, FLOWER = "signing", "tls", "paillier", "flower"
+MOST_WORKERS = 4  # Paillier processes a new node is set to, at about 105 MB each
 
 SOURCE_TEMPLATE = """\
 # [source]
@@ -141,6 +142,7 @@ def _toml(new: NewNode, passphrase_file: Path) -> str:
     resolved = passphrase_file.resolve()
     inside = resolved.is_relative_to(here)
     passphrase = resolved.relative_to(here) if inside else resolved
+    workers = min(MOST_WORKERS, os.cpu_count() or 1)
     return f"""\
 # One node of Veilscore. Unknown keys are refused; secrets stand in files.
 party = "{new.party}"
@@ -150,7 +152,7 @@ keystore = "keystore"
 kit = "kit.json"
 coordinator_fingerprint_file = "coordinator.fingerprint"
 key_bits = {new.key_bits}
-workers = 1
+workers = {workers}
 
 [web]
 host = "127.0.0.1"
