@@ -66,11 +66,19 @@ class Coordinator:
     process: subprocess.Popen[str] | None = None
 
     @classmethod
-    def create(cls, folder: Path) -> "Coordinator":
+    @contextlib.contextmanager
+    def create(cls, folder: Path) -> Generator["Coordinator"]:
+        """Make a folder; a process that the body leaves running is killed."""
         hub, flower, web = free_ports(3)
         new = setup.NewCoordinator(folder, HOST, hub, flower, web)
         fingerprint = setup.create(new, time.time())
-        return cls(folder, fingerprint, config.read(folder / "coordinator.toml"))
+        coordinator = cls(folder, fingerprint, config.read(folder / "coordinator.toml"))
+        try:
+            yield coordinator
+        finally:
+            if coordinator.process is not None:
+                coordinator.process.kill()
+                coordinator.process.wait()
 
     @property
     def toml(self) -> Path:
@@ -126,6 +134,11 @@ class Coordinator:
         return httpx.request(
             method, self.pages + path, content=body.encode(), headers=headers
         )
+
+    def view(self, run: str) -> dict[str, object]:
+        """Return a run as the operator sees it."""
+        view: dict[str, object] = self.ask("GET", f"/v1/runs/{run}").json()
+        return view
 
     def events(self, kind: str = "") -> list[Event]:
         """Return the events of the log, the oldest first."""

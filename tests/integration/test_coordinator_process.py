@@ -34,11 +34,12 @@ allow_two_party = true
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
-    coordinator = Coordinator.create(tmp_path_factory.mktemp("lab") / "coordinator")
-    coordinator.start()
-    yield coordinator
-    status, took = coordinator.stop()
-    assert (status, took < 5) == (0, True)
+    place = tmp_path_factory.mktemp("lab") / "coordinator"
+    with Coordinator.create(place) as coordinator:
+        coordinator.start()
+        yield coordinator
+        status, took = coordinator.stop()
+        assert (status, took < 5) == (0, True)
 
 
 @pytest.fixture(scope="module")
@@ -216,39 +217,36 @@ def test_a_run_ends_when_a_party_is_lost(
         with bureau.attached():
             done = veilscore("train", path, "--config", running.toml, "--no-wait")
             run = done.stdout.strip()
-            eventually(
-                lambda: running.ask("GET", f"/v1/runs/{run}").json()["step"] == "join"
-            )
-        eventually(lambda: running.ask("GET", f"/v1/runs/{run}").json()["ended_ms"], 5)
-        view = running.ask("GET", f"/v1/runs/{run}").json()
+            eventually(lambda: running.view(run)["step"] == "join")
+        eventually(lambda: running.view(run)["ended_ms"], 5)
+        view = running.view(run)
     assert view["stopped_by"] == "bureau"
     assert running.events("run_closed")[-1].run_closed.party == "bureau"
 
 
 def test_killed_in_the_middle_of_a_run_and_started_again(tmp_path: Path) -> None:
-    coordinator = Coordinator.create(tmp_path / "coordinator")
-    members = [coordinator.admit(name) for name in ("bank", "bureau")]
-    coordinator.start()
-    with members[0].attached(), members[1].attached():
-        run = coordinator.ask("POST", "/v1/runs", CONTRACT).json()["run"]
-        eventually(
-            lambda: coordinator.ask("GET", f"/v1/runs/{run}").json()["step"] == "join"
-        )
-        size = len(coordinator.events())
-        coordinator.stop(signal.SIGKILL)
-    for listen in (
-        coordinator.settings.hub,
-        coordinator.settings.flower,
-        coordinator.settings.web,
-    ):
-        port_is_free(listen.host, listen.port)
+    with Coordinator.create(tmp_path / "coordinator") as coordinator:
+        members = [coordinator.admit(name) for name in ("bank", "bureau")]
+        coordinator.start()
+        with members[0].attached(), members[1].attached():
+            run = coordinator.ask("POST", "/v1/runs", CONTRACT).json()["run"]
+            eventually(lambda: coordinator.view(run)["step"] == "join")
+            size = len(coordinator.events())
+            coordinator.stop(signal.SIGKILL)
+        for listen in (
+            coordinator.settings.hub,
+            coordinator.settings.flower,
+            coordinator.settings.web,
+        ):
+            port_is_free(listen.host, listen.port)
 
-    coordinator.start()
-    view = coordinator.ask("GET", f"/v1/runs/{run}").json()
-    assert (view["phase"], view["reason"]) == ("stopped", RESTARTED)
-    later = coordinator.events()[size:]
-    assert [event.WhichOneof("detail") for event in later] == ["started", "run_closed"]
-    assert later[1].run_closed.reason == RESTARTED
-    status, took = coordinator.stop(signal.SIGINT)
-    assert (status, took < 5) == (0, True)
-    assert not list(coordinator.folder.rglob("secrets"))
+        coordinator.start()
+        view = coordinator.view(run)
+        assert (view["phase"], view["reason"]) == ("stopped", RESTARTED)
+        later = coordinator.events()[size:]
+        kinds = [event.WhichOneof("detail") for event in later]
+        assert kinds == ["started", "run_closed"]
+        assert later[1].run_closed.reason == RESTARTED
+        status, took = coordinator.stop(signal.SIGINT)
+        assert (status, took < 5) == (0, True)
+        assert not list(coordinator.folder.rglob("secrets"))

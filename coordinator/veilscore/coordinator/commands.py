@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from veilscore.coordinator import config
 
@@ -260,11 +260,11 @@ def _show(state: "CoordinatorStatus", runs: "Sequence[RunView]") -> None:
         since = _day(node.since_ms) if node.since_ms else ""
         nodes.add_row(node.party, "✓" if node.attached else "✗", since)
     console.print(nodes)
-    table = Table("run", "proposed", "state", "step", "ended by", title="Runs")
+    table = Table(Column("run", no_wrap=True), "proposed", "state", "end", title="Runs")
     for view in runs:
+        phase = f"{view.phase}: {view.step}" if view.ended_ms is None else view.phase
         ended = ": ".join(part for part in (view.stopped_by, view.reason) if part)
-        proposed = _day(view.proposed_ms)
-        table.add_row(view.run, proposed, str(view.phase), view.step, ended)
+        table.add_row(view.run, _day(view.proposed_ms), phase, ended)
     console.print(table)
 
 

@@ -27,7 +27,8 @@ _ENDED: Final = frozenset({RunPhase.COMPLETED, RunPhase.STOPPED})
 class RunBook:
     """All runs; thread-safe.
 
-    What logs may raise AppendError or LogStoreError: then nothing has changed.
+    What logs may raise AppendError or LogStoreError. A run that cannot be logged is
+    not opened. One that ends has ended all the same; it is closed after a restart.
     """
 
     def __init__(self, log: LogService, now_ms: Callable[[], int]) -> None:
@@ -51,9 +52,9 @@ class RunBook:
         body = contract.SerializeToString(deterministic=True)
         digest = hashlib.sha256(body).digest()
         with self._lock:
-            now_ms = self._append(
-                contract.run, RunOpened(contract=digest, contract_body=body)
-            )
+            now_ms = self._now_ms()
+            opened = RunOpened(contract=digest, contract_body=body)
+            self._append(contract.run, opened, now_ms)
             self._runs[contract.run] = _opened(contract, digest, now_ms)
 
     def decide(self, run: str, party: str, decision: Decision) -> None:
@@ -72,7 +73,7 @@ class RunBook:
     def complete(self, run: str, manifest: bytes) -> None:
         """Note that a run made a model, and log it."""
         with self._lock:
-            now_ms = self._append(run, RunClosed(completed=True))
+            now_ms = self._now_ms()
             self._runs[run] = replace(
                 self._runs[run],
                 phase=RunPhase.COMPLETED,
@@ -80,6 +81,7 @@ class RunBook:
                 ended_ms=now_ms,
                 model=hashlib.sha256(manifest).hexdigest(),
             )
+            self._append(run, RunClosed(completed=True), now_ms)
 
     def stop(self, run: str, *, party: str, what: str, logged: str) -> None:
         """Note what stopped a run, and log it: ``what`` here, ``logged`` there.
@@ -87,7 +89,7 @@ class RunBook:
         ``logged`` is a fixed sentence; auditors read it.
         """
         with self._lock:
-            now_ms = self._append(run, RunClosed(party=party, reason=logged))
+            now_ms = self._now_ms()
             self._runs[run] = replace(
                 self._runs[run],
                 phase=RunPhase.STOPPED,
@@ -95,6 +97,7 @@ class RunBook:
                 stopped_by=party,
                 reason=what,
             )
+            self._append(run, RunClosed(party=party, reason=logged), now_ms)
 
     def view(self, run: str) -> RunView:
         """Return one run; raises RunError if there is none."""
@@ -112,10 +115,8 @@ class RunBook:
         with self._lock:
             return list(reversed(self._runs.values()))
 
-    def _append(self, run: str, detail: Detail) -> int:
-        now_ms = self._now_ms()
+    def _append(self, run: str, detail: Detail, now_ms: int) -> None:
         self._log.append_own(detail, correlation=run, now_ms=now_ms)
-        return now_ms
 
     def _own(self, kind: str, run: str = "", limit: int = 1) -> list[Entry]:
         """Return the newest events of the coordinator itself, newest first."""

@@ -7,7 +7,7 @@ scikit-learn is not part of the program.
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from veilscore.lab.plain import PlainTable
 from veilscore.models.binning import Codes
 from veilscore.models.metrics import auc, ks
 from veilscore.models.scorecard import Card
+from veilscore.models.vertical.answers import pool_below
 from veilscore.models.woe import woe_table
 
 Floats = NDArray[np.float64]
@@ -72,14 +73,17 @@ def _logistic_regression() -> _Classifier:
 def _woe(
     card: Card, codes: Codes, rows: NDArray[np.intp], bad: NDArray[np.bool_]
 ) -> Floats:
-    """Return the WoE of every cell, (entities, features), counted on ``rows``."""
-    columns: Sequence[Floats] = [
-        woe_table(
-            np.bincount(column[rows][~bad], minlength=feature.bins.count),
-            np.bincount(column[rows][bad], minlength=feature.bins.count),
-        ).woe[column]
-        for feature, column in zip(card.features, codes.T, strict=True)
-    ]
+    """Return the WoE of every cell, (entities, features), counted on ``rows``.
+
+    Bins below the contract's minimum are pooled as the label holder pools them.
+    """
+    minimum = int(card.parameters["min_count"])
+    columns: list[Floats] = []
+    for feature, column in zip(card.features, codes.T, strict=True):
+        size = feature.bins.count
+        good = np.bincount(column[rows][~bad], minlength=size)
+        counts = good, np.bincount(column[rows][bad], minlength=size)
+        columns.append(woe_table(*pool_below(*counts, minimum)).woe[column])
     return np.column_stack(columns)
 
 

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import ParamSpec, TypeVar, TypeVarTuple
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 from veilscore.runtime.errors import UnreachableError
 
@@ -29,6 +29,9 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         self._name = name
         self._callbacks = ThreadPoolExecutor(1, f"{name}-callbacks")
+        self._stopping = False
+        self._waited_for: set[Future[Any]] = set()
+        self._calls = threading.Lock()  # guards the two above
 
     def start(self) -> None:
         """Start the loop; it runs until ``stop``."""
@@ -49,10 +52,12 @@ class LoopThread:
         Raises TimeoutError after ``timeout_s``, when the coroutine is cancelled, and
         UnreachableError if the loop was stopped.
         """
-        if self._loop.is_closed():
-            coroutine.close()
-            raise UnreachableError("this connection has been closed")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        with self._calls:
+            if self._stopping:
+                coroutine.close()
+                raise UnreachableError("this connection has been closed")
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            self._waited_for.add(future)
         try:
             return future.result(timeout_s)
         except TimeoutError:
@@ -60,6 +65,9 @@ class LoopThread:
             raise
         except CancelledError as error:
             raise UnreachableError("this connection has been closed") from error
+        finally:
+            with self._calls:
+                self._waited_for.discard(future)
 
     def soon(self, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Run a callback on the loop, from any thread; not after ``stop``."""
@@ -78,8 +86,13 @@ class LoopThread:
         A callback may call it: the callback that runs now is not waited for.
         """
         self._callbacks.shutdown(wait=False, cancel_futures=True)
+        with self._calls:
+            self._stopping = True
         self.soon(self._loop.stop)
         self._thread.join()
+        with self._calls:  # calls that the loop no longer came to
+            for future in self._waited_for:
+                future.cancel()
 
 
 def _logged(callback: Callable[[], object]) -> None:

@@ -194,8 +194,12 @@ def load_p256(pem: bytes) -> ec.EllipticCurvePrivateKey:
 
 def _load_certificate(data: bytes) -> x509.Certificate:
     if data.lstrip().startswith(b"-----BEGIN"):
-        return x509.load_pem_x509_certificate(data)
-    return x509.load_der_x509_certificate(data)
+        certificate = x509.load_pem_x509_certificate(data)
+    else:
+        certificate = x509.load_der_x509_certificate(data)
+    if certificate.serial_number <= 0:  # RFC 5280, section 4.1.2.2
+        raise ValueError("the serial number is not positive")
+    return certificate
 
 
 def _uris(certificate: x509.Certificate) -> tuple[str, ...]:

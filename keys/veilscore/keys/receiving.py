@@ -188,6 +188,14 @@ class PeerKeys:
             ) from error
 
 
+def named_party(key: hub_pb2.SignedKey) -> str:
+    """Return whose key this claims to be, before anything of it is believed."""
+    try:
+        return hub_pb2.ReceivingKey.FromString(key.body).party
+    except DecodeError:
+        return ""
+
+
 def verify_signed_key(
     key: hub_pb2.SignedKey, registry: Registry, purpose: str, now: float
 ) -> PeerKeys:

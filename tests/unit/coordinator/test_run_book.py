@@ -140,14 +140,22 @@ def test_a_party_cannot_close_or_open_runs_in_the_book(
     assert book.view(RUNS[0]).reason == RESTARTED
 
 
-def test_what_cannot_be_logged_is_not_in_the_book(
+def test_a_run_that_cannot_be_logged_is_not_opened_but_ends(
     log: SampleLog, parties: Parties
 ) -> None:
     book = book_of(log)
+    book.open(agreed(parties, RUNS[0]))
     log.store.close()
     with pytest.raises(LogStoreError):
-        book.open(agreed(parties))
-    assert book.views() == []
+        book.open(agreed(parties, RUNS[1]))
+    assert [view.run for view in book.views()] == RUNS[:1]
+    with pytest.raises(LogStoreError):
+        book.stop(RUNS[0], party="", what="a full disk", logged="log-store")
+    assert book.view(RUNS[0]).ended_ms is not None  # nobody waits for it
+    log.reopen()
+    book = book_of(log)
+    book.restore()
+    assert book.view(RUNS[0]).reason == RESTARTED
 
 
 def test_an_unknown_run_is_an_error_with_a_remedy(log: SampleLog) -> None:

@@ -128,7 +128,7 @@ def make_cards(small: Small) -> dict[str, Card]:
                 )
                 if owner == party
             ),
-            parameters={},
+            parameters={"min_count": 0},
             intercept_points=(
                 scale.intercept_points(-intercept) if party == "bank-a" else 0
             ),

@@ -22,6 +22,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import (
     PeerKeys,
     ReceivingKeys,
+    named_party,
     run_purpose,
     verify_signed_key,
 )
@@ -197,8 +198,9 @@ class RunSession:
         wanted = {entry.party for entry in self.contract.roster}
         wanted.add(self.around.coordinator)
         for signed in self.around.directory(purpose):
-            peer = verify_signed_key(signed, self.around.registry, purpose, now)
-            if peer.party in wanted:
+            # A key of a party outside the roster must not be able to stop the run.
+            if named_party(signed) in wanted:
+                peer = verify_signed_key(signed, self.around.registry, purpose, now)
                 self._peers[peer.party] = peer
         missing = sorted(wanted - self._peers.keys())
         if missing:
