@@ -199,7 +199,9 @@ def test_default_training_reveals_no_row_and_still_scores(
     [("uci_default", 0.776), ("sba22k", 0.768), ("polish_bankruptcy_5y", 0.903)],
 )
 def test_two_noisy_newton_steps_close_most_of_the_gap(name: str, least: float) -> None:
-    assert train(load(name, SCHEMES[name]), polish=2, noise=0.25).auc >= least
+    data = load(name, SCHEMES[name])
+    drawn = [train(data, polish=2, noise=0.25).auc for _ in range(3)]
+    assert sum(drawn) / len(drawn) >= least
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMES))
