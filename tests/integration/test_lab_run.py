@@ -131,11 +131,15 @@ def test_a_run_that_a_node_does_not_allow_names_the_node(
 def test_nothing_is_left_of_a_lab_that_is_killed(
     tmp_path: Path, command: list[str], number: signal.Signals
 ) -> None:
-    log = tmp_path / "state" / "regulator.log"
+    nodes = ("bank", "regulator", "agriculture")
+    logs = [tmp_path / "state" / f"{name}.log" for name in nodes]
     with subprocess.Popen(
         [*command, "default"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as lab:
-        eventually(lambda: log.exists() and "attached" in log.read_text(), 300)
+        eventually(
+            lambda: all(log.exists() and "ready:" in log.read_text() for log in logs),
+            300,
+        )
         # Coordinator, SuperLink, and of each node itself, SuperNode and worker.
         processes = psutil.Process(lab.pid).children(recursive=True)
         assert len(processes) >= 11
