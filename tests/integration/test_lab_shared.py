@@ -48,7 +48,7 @@ def play(lab: str, folder: Path, *only: str) -> dict[str, Any]:
     [
         pytest.param("uci_default_three_A", 0.774, 0.776, 10_000, marks=LONG),
         pytest.param("sba22k_three", 0.765, 0.768, 10_000, marks=LONG),
-        ("polish_bankruptcy_5y_three", 0.900, 0.903, 5_000),
+        pytest.param("polish_bankruptcy_5y_three", 0.900, 0.903, 5_000, marks=LONG),
     ],
 )
 def test_all_modes_on_real_data(
