@@ -1,7 +1,7 @@
 """The app that answers Flower on a node: one handler, installed here.
 
 It is what a training run reaches whatever app the run names. A message carries a
-run, a step and bytes; the handler that the node set at its start decides.
+run, a step and bytes; the handler that the node gave its executor decides.
 
 Who learns what: the coordinator gets the handler's bytes, or a refusal: the stable
 code of a ``Fault`` and, for what the operator has not allowed, its fixed sentence.
@@ -24,33 +24,26 @@ _LONGEST_NAME = 64
 Handler = Callable[[str, str, bytes, str], bytes]
 
 
-def _absent(run: str, name: str, payload: bytes, message_id: str) -> bytes:
-    del run, name, payload, message_id
-    raise RefusedError("this node does not take part in training")
+def make_app(handler: Handler) -> ClientApp:
+    """Return the app that answers each step of each run with ``handler``."""
+    made = ClientApp()
 
+    @made.query("step")
+    def step(message: Message, context: Context) -> Message:
+        del context  # comes from the coordinator; nothing here needs it
+        try:
+            run, name, payload = _parse(message.content)
+            answer = handler(run, name, payload, message.metadata.message_id)
+        except Fault as fault:
+            _LOG.warning("step refused: %s", fault)
+            sentence = fault.what if isinstance(fault, RefusedError) else ""
+            return _reply(message, code=fault.code, reason=sentence)
+        except Exception as error:  # noqa: BLE001 - a border: only the type leaves
+            _LOG.warning("step failed", exc_info=True)
+            return _reply(message, code="internal", reason=type(error).__name__)
+        return _reply(message, payload=answer)
 
-# The executor sets it when it is made. Module-wide because Flower names an app by
-# its module.
-HANDLER: Handler = _absent
-
-app = ClientApp()
-
-
-@app.query("step")
-def step(message: Message, context: Context) -> Message:
-    """Answer one step of one run."""
-    del context  # comes from the coordinator; nothing here needs it
-    try:
-        run, name, payload = _parse(message.content)
-        answer = HANDLER(run, name, payload, message.metadata.message_id)
-    except Fault as fault:
-        _LOG.warning("step refused: %s", fault)
-        sentence = fault.what if isinstance(fault, RefusedError) else ""
-        return _reply(message, code=fault.code, reason=sentence)
-    except Exception as error:  # noqa: BLE001 - a border: only the type leaves
-        _LOG.warning("step failed", exc_info=True)
-        return _reply(message, code="internal", reason=type(error).__name__)
-    return _reply(message, payload=answer)
+    return made
 
 
 def _parse(content: RecordDict) -> tuple[str, str, bytes]:
@@ -74,3 +67,12 @@ def _reply(
         {"ok": not code, "payload": payload, "code": code, "reason": reason}
     )
     return Message(RecordDict({"reply": record}), reply_to=message)
+
+
+def _absent(run: str, name: str, payload: bytes, message_id: str) -> bytes:
+    del run, name, payload, message_id
+    raise RefusedError("this node does not take part in training")
+
+
+# What the app bundle names. A node never serves it: its executor makes its own.
+app = make_app(_absent)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from flwr.app import Context, Message
 
-from veilscore.node import client_app
+from veilscore.node.client_app import Handler, make_app
 from veilscore.runtime.flower.tasks import TaskRecord, serve_client_task
 from veilscore.runtime.flower.worker import RuntimeApi, Worker
 
@@ -28,10 +28,10 @@ class Executor:
     def __init__(
         self,
         api: RuntimeApi,
-        handler: client_app.Handler,
+        handler: Handler,
         audit: Callable[[TaskRecord], None],
     ) -> None:
-        client_app.HANDLER = handler
+        self._app = make_app(handler)
         self._endpoint = api.endpoint
         self._audit = audit
         self._app_turn = threading.Lock()
@@ -57,4 +57,4 @@ class Executor:
 
     def _answer(self, message: Message, context: Context) -> Message:
         with self._app_turn:
-            return client_app.app(message, context)
+            return self._app(message, context)

@@ -1,6 +1,7 @@
 import pytest
 from flwr.app import ConfigRecord, Context, Message, Metadata, RecordDict
 from flwr.app.message import make_message
+from flwr.clientapp import ClientApp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,9 +32,9 @@ def step(run: object = "r", name: object = "s", payload: object = b"p") -> Recor
     return RecordDict({"step": ConfigRecord(values)})  # type: ignore[arg-type] # hostile
 
 
-def ask(request: Message) -> dict[str, object]:
+def ask(request: Message, app: ClientApp = client_app.app) -> dict[str, object]:
     context = Context(1, 2, {}, RecordDict(), {})
-    reply = client_app.app(request, context)
+    reply = app(request, context)
     return dict(reply.content.config_records["reply"])
 
 
@@ -41,23 +42,21 @@ def refusal(code: str, reason: str) -> dict[str, object]:
     return {"ok": False, "payload": b"", "code": code, "reason": reason}
 
 
-def raising(error: Exception) -> client_app.Handler:
+def raising(error: Exception) -> ClientApp:
     def handler(run: str, name: str, payload: bytes, message_id: str) -> bytes:
         del run, name, payload, message_id
         raise error
 
-    return handler
+    return client_app.make_app(handler)
 
 
-def test_the_handler_gets_the_step_and_its_bytes_go_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_handler_gets_the_step_and_its_bytes_go_back() -> None:
     def handler(run: str, name: str, payload: bytes, message_id: str) -> bytes:
         assert (run, name, message_id) == ("run-1", "counts", MESSAGE_ID)
         return payload[::-1]
 
-    monkeypatch.setattr(client_app, "HANDLER", handler)
-    answer = ask(message(step("run-1", "counts", b"abc")))
+    app = client_app.make_app(handler)
+    answer = ask(message(step("run-1", "counts", b"abc")), app)
     assert answer == {"ok": True, "payload": b"cba", "code": "", "reason": ""}
 
 
@@ -67,27 +66,22 @@ def test_without_a_handler_the_node_refuses() -> None:
     )
 
 
-def test_a_refusal_is_answered_with_its_fixed_sentence_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_refusal_is_answered_with_its_fixed_sentence_only() -> None:
     error = RefusedError(
         "this run is not approved", party="bank", place="/srv/x", remedy="Approve it."
     )
-    monkeypatch.setattr(client_app, "HANDLER", raising(error))
-    assert ask(message(step())) == refusal("refused", "this run is not approved")
+    answer = ask(message(step()), raising(error))
+    assert answer == refusal("refused", "this run is not approved")
 
 
 @pytest.mark.parametrize("error", [SourceError("row 7 of /srv/x: 5001"), Fault("x")])
-def test_of_another_fault_only_the_code_leaves(
-    error: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client_app, "HANDLER", raising(error))
-    assert ask(message(step())) == refusal(error.code, "")
+def test_of_another_fault_only_the_code_leaves(error: Fault) -> None:
+    assert ask(message(step()), raising(error)) == refusal(error.code, "")
 
 
-def test_of_a_bug_only_the_type_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_app, "HANDLER", raising(KeyError("91110000600037341L")))
-    assert ask(message(step())) == refusal("internal", "KeyError")
+def test_of_a_bug_only_the_type_leaves() -> None:
+    bug = raising(KeyError("91110000600037341L"))
+    assert ask(message(step()), bug) == refusal("internal", "KeyError")
 
 
 names = st.text(max_size=80) | st.integers(-9, 9) | st.binary(max_size=3)
