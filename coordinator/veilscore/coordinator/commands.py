@@ -176,10 +176,11 @@ def train(
     from veilscore.models.vertical.run import steps  # noqa: PLC0415 - with it
 
     settings = config.read(config_file)
+    asked = read_file(contract)
     # Read here first, because here the file has a name; the coordinator reads its text.
-    names = list(steps(read_contract(contract, open_registry(settings), "")))
+    names = list(steps(read_contract(asked, open_registry(settings), "", contract)))
     with _client(config_file) as client:
-        proposed = client.propose(read_file(contract).decode())
+        proposed = client.propose(asked.decode())
         if not wait:
             _print_json({"run": proposed}) if as_json else typer.echo(proposed)
             return

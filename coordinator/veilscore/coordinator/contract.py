@@ -15,11 +15,11 @@ from veilscore.coordinator.errors import ContractError
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Registry, Role
 from veilscore.runtime.errors import ConfigError
-from veilscore.runtime.settings import Settings, load
+from veilscore.runtime.settings import Settings, loads
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
 
 _WHOLE_UNION = -1.0  # how the wire says cover = "union"
-_EXACT_STEPS = 8  # bring the largest difference of a PD below 1e-4 on the test data
+_EXACT_STEPS = 8  # bring every PD within .001 of the limit on the test data
 
 _Positive = Annotated[float, Field(gt=0, lt=math.inf)]
 _NotNegative = Annotated[float, Field(ge=0, lt=math.inf)]
@@ -75,20 +75,24 @@ class ContractSettings(Settings):
         return self.polish
 
 
-def read_contract(path: Path, registry: Registry, run: str) -> RunContract:
-    """Return the contract of run ``run`` that a file asks for.
+def read_contract(
+    data: bytes, registry: Registry, run: str, path: Path | None = None
+) -> RunContract:
+    """Return the contract of run ``run`` that TOML asks for, read from ``path`` if any.
 
     Raises ContractError naming every key that is wrong, and what to do about it.
     """
     try:
-        asked = load(path, ContractSettings)
+        asked = loads(data, ContractSettings, path)
     except ConfigError as error:
-        raise ContractError(error.what, place=str(path), remedy=error.remedy) from error
+        raise ContractError(
+            error.what, place=error.place, remedy=error.remedy
+        ) from error
     problems = [*_clauses(asked), *_parties(asked, registry)]
     if problems:
         raise ContractError(
             "; ".join(what for what, _ in problems),
-            place=str(path),
+            place=str(path) if path else "",
             remedy=" ".join(dict.fromkeys(remedy for _, remedy in problems)),
         )
     fingerprints = registry.fingerprints()

@@ -5,14 +5,12 @@ is for everybody.
 """
 
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from veilscore.coordinator.contract import read_contract
 from veilscore.coordinator.desk import TrainingDesk
-from veilscore.coordinator.errors import ContractError, RunError
+from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.members import Members
 from veilscore.coordinator.runs import RunBook
 from veilscore.coordinator.web.face import CoordinatorStatus, NodeView, RunView
@@ -22,8 +20,7 @@ from veilscore.keys.registry import Role
 class Front:
     """The coordinator as its pages see it.
 
-    ``reasons`` say why no run can start now; ``scratch`` is a folder for
-    a contract while it is being read.
+    ``reasons`` say why no run can start now.
     """
 
     def __init__(
@@ -33,14 +30,12 @@ class Front:
         desk: TrainingDesk,
         *,
         reasons: Callable[[], Sequence[str]],
-        scratch: Path,
         version: str,
     ) -> None:
         self._members = members
         self._book = book
         self._desk = desk
         self._reasons = reasons
-        self._scratch = scratch
         self._version = version
         self._attached: dict[str, tuple[bool, int]] = {}
 
@@ -79,13 +74,7 @@ class Front:
         if reasons := self._reasons():
             raise RunError("; ".join(reasons), remedy="Try again in a few seconds.")
         run = secrets.token_hex(16)
-        with tempfile.NamedTemporaryFile("w", dir=self._scratch) as file:
-            file.write(contract_toml)
-            file.flush()
-            try:
-                contract = read_contract(Path(file.name), self._members.registry, run)
-            except ContractError as error:
-                raise ContractError(error.what, remedy=error.remedy) from error
+        contract = read_contract(contract_toml.encode(), self._members.registry, run)
         self._desk.propose(contract)
         return run
 

@@ -87,7 +87,6 @@ class CoordinatorService:
             self._book,
             self._desk,
             reasons=self._reasons,
-            scratch=settings.state,
             version=VERSION,
         )
         app = coordinator_app(self._log, self._front, token, version=VERSION)

@@ -6,8 +6,6 @@
 
 import fcntl
 import json
-import os
-import secrets
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +23,7 @@ from veilscore.coordinator.folder import (
     origin,
     read_file,
 )
+from veilscore.keys import files
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import Certificate, TlsKey
 from veilscore.keys.enrolment import PartyCard, WelcomeKit
@@ -33,6 +32,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.tlog.store import LogStore
+from veilscore.runtime import party_folder
 from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.web.tokens import AccessToken
 
@@ -74,10 +74,8 @@ def create(new: NewCoordinator, now: float) -> bytes:
             place=new.host,
             remedy="Name the address of this machine that nodes reach.",
         )
-    _make_folder(new.folder)
-    passphrase_file = new.passphrase_file or new.folder / "passphrase"
-    if new.passphrase_file is None:
-        _write(passphrase_file, secrets.token_urlsafe(32).encode() + b"\n", 0o600)
+    party_folder.make(new.folder, NAME)
+    passphrase_file = party_folder.passphrase_file(new.folder, new.passphrase_file)
     signer, tls = Signer.generate(), TlsKey.generate()
     authority = DevelopmentAuthority.create("Veilscore", now, _AUTHORITY_DAYS)
     keystore = Keystore.create(
@@ -94,14 +92,14 @@ def create(new: NewCoordinator, now: float) -> bytes:
         flower_key="",
         joined=datetime.fromtimestamp(now, UTC).date(),
     )
-    _write(new.folder / "authority.pem", authority.certificate_pem)
-    _write(new.folder / "coordinator.pem", certificate)
-    _write(new.folder / "registry.json", Registry.sign([own], signer, 1))
+    files.create(new.folder / "authority.pem", authority.certificate_pem)
+    files.create(new.folder / "coordinator.pem", certificate)
+    files.create(new.folder / "registry.json", Registry.sign([own], signer, 1))
     AccessToken.create(new.folder / "web.token")
     # Here and nowhere else: a lost log must not be replaced by an empty one.
     log = new.folder / "state" / LOG
     LogStore.create(log, origin(signer.verify_key), signer).close()
-    _write(new.folder / "coordinator.toml", _toml(new, passphrase_file).encode())
+    files.create(new.folder / "coordinator.toml", _toml(new, passphrase_file).encode())
     return signer.verify_key.fingerprint
 
 
@@ -134,7 +132,7 @@ def admit(settings: CoordinatorSettings, card_file: bytes, now: float) -> Admiss
             record = replace(record, joined=known.joined)
         version = registry.version + 1
         data = Registry.sign([*others.values(), record], signer, version)
-        _replace(settings.registry, data)
+        files.replace(settings.registry, data)
     kit = WelcomeKit.sign(
         signer,
         card.name,
@@ -158,7 +156,7 @@ def renew(settings: CoordinatorSettings, now: float) -> Certificate:
     request = TlsKey.from_pem(keystore.get(TLS)).request(settings.name)
     hosts = (settings.hub.host, settings.flower.host)
     certificate = _issue_own(authority, request, settings.name, now, hosts)
-    _replace(settings.certificate, certificate)
+    files.replace(settings.certificate, certificate)
     return Certificate.parse(certificate)
 
 
@@ -180,22 +178,6 @@ def _issue_own(
     return authority.issue(request, name, now, _CERTIFICATE_DAYS, names)
 
 
-def _make_folder(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            "the folder is not empty",
-            place=str(folder),
-            remedy="Name a new folder; an existing coordinator is never overwritten.",
-        )
-    try:
-        (folder / "state").mkdir(mode=0o700, parents=True)
-        folder.chmod(0o700)
-    except OSError as error:
-        raise ConfigError(
-            f"the folder cannot be made ({error.strerror})", place=str(folder)
-        ) from error
-
-
 @contextmanager
 def _alone(path: Path) -> Generator[None]:
     """Let no other process of this kind change ``path`` meanwhile."""
@@ -204,32 +186,14 @@ def _alone(path: Path) -> Generator[None]:
         yield
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file in one piece, on disk, or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)  # of a process that was killed
-    _write(new, data)
-    new.replace(path)
-
-
-def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _toml(new: NewCoordinator, passphrase_file: Path) -> str:
-    here, passphrase = new.folder.resolve(), passphrase_file.resolve()
-    if passphrase.is_relative_to(here):
-        passphrase = passphrase.relative_to(here)
+    passphrase = party_folder.as_written(new.folder, passphrase_file)
     return f"""\
 # The coordinator of Veilscore. Unknown keys are refused; secrets stand in files.
 # Paths are relative to this file.
 name = "{NAME}"
 state = "state"
-passphrase_file = {json.dumps(passphrase.as_posix())}
+passphrase_file = {json.dumps(passphrase)}
 keystore = "keystore"
 authority = "authority.pem"
 certificate = "coordinator.pem"

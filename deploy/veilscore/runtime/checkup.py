@@ -7,9 +7,9 @@ do. Nothing is changed.
 import importlib.util
 import os
 import shutil
-import stat
+import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,10 @@ from typing import Final
 from rich.console import Console
 
 from veilscore.fault import Fault
+from veilscore.keys import files
 from veilscore.runtime.errors import ConfigError, HostError
+from veilscore.runtime.flower.pin import PINNED, require_pinned
+from veilscore.runtime.supervise import port_is_free
 
 _LEAST_BYTES: Final = 1 << 30
 
@@ -59,13 +62,31 @@ def secret_files(paths: Iterable[Path]) -> str:
             mode = path.stat().st_mode
         except OSError as error:
             raise _unseen(path, error) from error
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(
-                "others than its owner may use a secret file",
-                place=str(path),
-                remedy=f"Run: chmod 600 {path}",
-            )
+        files.check_private(path, mode)
     return "only their owner can read them"
+
+
+def ports(listening: Sequence[tuple[str, int]]) -> str:
+    """Refuse a port that something else holds; all in use means that we run."""
+    if all(_answers(host, port) for host, port in listening):
+        return "all answer: it is running"
+    for host, port in listening:
+        port_is_free(host, port)
+    return ", ".join(f"{host}:{port}" for host, port in listening) + " are free"
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def flower() -> str:
+    """Refuse another Flower than the one this program knows the insides of."""
+    require_pinned()
+    return PINNED
 
 
 def byte_code() -> str:

@@ -56,23 +56,8 @@ _Model = TypeVar("_Model", bound=Settings)
 
 def load(path: Path, model: type[_Model]) -> _Model:
     """Return the settings in the TOML file ``path``, or raise ``ConfigError``."""
-    document = _parse(path)
     try:
-        # By way of JSON, whose strict mode takes arrays for tuples and text for
-        # paths; Python's strict mode takes neither.
-        return model.model_validate_json(
-            json.dumps(document, default=str),
-            context={"folder": path.absolute().parent},
-        )
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        raise _refusal(path, document, model, details) from None
-
-
-def _parse(path: Path) -> dict[str, object]:
-    try:
-        # Editors on Windows put a byte order mark first, which TOML forbids.
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(
             "the file does not exist",
@@ -85,22 +70,44 @@ def _parse(path: Path) -> dict[str, object]:
             place=str(path),
             remedy="Make it readable for the account that runs this program",
         ) from error
+    return loads(data, model, path)
+
+
+def loads(data: bytes, model: type[_Model], path: Path | None = None) -> _Model:
+    """Return the settings in TOML that was read from ``path`` or came over a wire."""
+    place = str(path) if path else ""
+    context = {"folder": path.absolute().parent} if path else None
+    document = _parse(data, place)
+    try:
+        # By way of JSON, whose strict mode takes arrays for tuples and text for
+        # paths; Python's strict mode takes neither.
+        text = json.dumps(document, default=str)
+        return model.model_validate_json(text, context=context)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise _refusal(place, document, model, details) from None
+
+
+def _parse(data: bytes, place: str) -> dict[str, object]:
+    try:
+        # Editors on Windows put a byte order mark first, which TOML forbids.
+        return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(
             "the file is not UTF-8 text",
-            place=str(path),
+            place=place,
             remedy="Save it as UTF-8",
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"the file is not TOML: {error}",
-            place=str(path),
+            place=place,
             remedy="Correct the line",
         ) from error
 
 
 def _refusal(
-    path: Path,
+    place: str,
     document: dict[str, object],
     model: type[Settings],
     details: Sequence[ErrorDetails],
@@ -129,7 +136,7 @@ def _refusal(
             remedies.append(f"add `{key}`")
     remedy = ", ".join(remedies)
     return ConfigError(
-        "; ".join(problems), place=str(path), remedy=remedy[0].upper() + remedy[1:]
+        "; ".join(problems), place=place, remedy=remedy[0].upper() + remedy[1:]
     )
 
 

@@ -45,6 +45,12 @@ class ReplayError(KeysError):
     code = "replay"
 
 
+class FileError(KeysError):
+    """A file that cannot be read or written, or is open to others."""
+
+    code = "file"
+
+
 class KeystoreError(KeysError):
     """A keystore file that cannot be read, opened or trusted."""
 

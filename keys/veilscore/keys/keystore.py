@@ -16,10 +16,7 @@ file from a wrong passphrase.
 import base64
 import hashlib
 import json
-import os
 import secrets
-import stat
-import tempfile
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,6 +24,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from veilscore.keys import files
 from veilscore.keys.errors import KeystoreError, SealError
 
 _VERSION: Final = 1
@@ -71,8 +69,8 @@ class Keystore:
 
     @classmethod
     def open(cls, path: Path, passphrase: bytes) -> Self:
-        """Decrypt an existing file; raises KeystoreError, by cause."""
-        image = _read_private(path)
+        """Decrypt an existing file; raises KeystoreError or FileError, by cause."""
+        image = files.read_private(path)
         _check_image(image, path)
         prefix = image[:_SALT_END]
         store = cls(path, prefix, _derive(passphrase, prefix), image)
@@ -110,7 +108,7 @@ class Keystore:
         """
         if name == _STORAGE_KEY:
             raise KeystoreError(f"the name {name!r} is taken by the keystore itself")
-        if _read_private(self._path) != self._image:
+        if files.read_private(self._path) != self._image:
             raise KeystoreError(
                 "another process has changed the keystore",
                 place=str(self._path),
@@ -147,7 +145,7 @@ class Keystore:
         cipher = ChaCha20Poly1305(self._passphrase_key)
         image = header + cipher.encrypt(nonce, json.dumps(encoded).encode(), header)
         image += hashlib.sha256(image).digest()
-        _write_atomically(self._path, image)
+        files.replace(self._path, image)
         self._image = image
         self._secrets = named
 
@@ -155,9 +153,9 @@ class Keystore:
 def read_passphrase(path: Path) -> bytes:
     """Return the one line of a passphrase file that only its owner may read.
 
-    Raises KeystoreError on other modes and on an empty passphrase.
+    Raises FileError on other modes and KeystoreError on an empty passphrase.
     """
-    passphrase = _read_private(path).rstrip(b"\r\n")
+    passphrase = files.read_private(path).rstrip(b"\r\n")
     _check_passphrase(passphrase, str(path))
     return passphrase
 
@@ -188,43 +186,3 @@ def _check_image(image: bytes, path: Path) -> None:
             place=str(path),
             remedy="Restore it from a backup.",
         )
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise KeystoreError(
-                    "other users of this machine may read or write this file",
-                    place=str(path),
-                    remedy=f"Run: chmod 600 {path}",
-                )
-            return file.read()
-    except OSError as error:
-        raise KeystoreError(
-            f"the file cannot be read: {error.strerror}", place=str(path)
-        ) from error
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path``: after a crash it holds the old or the new bytes, whole."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # makes the new name durable
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise KeystoreError(
-            f"the file cannot be written: {error.strerror}", place=str(path)
-        ) from error

@@ -12,8 +12,6 @@ from veilscore.node.sources.loading import load_columns
 from veilscore.runtime import checkup
 from veilscore.runtime.checkup import Finding
 from veilscore.runtime.errors import UnreachableError
-from veilscore.runtime.flower.pin import PINNED, require_pinned
-from veilscore.runtime.supervise import port_is_free
 
 DIAL_S = 3.0
 
@@ -30,7 +28,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
             "coordinator": lambda: _reachable(settings),
             "data source": lambda: _source(settings),
             "ports": lambda: _ports(settings),
-            "Flower": _flower,
+            "Flower": checkup.flower,
             "byte-code": checkup.byte_code,
             "temporary folder": checkup.temporary_folder,
             "disk": lambda: checkup.disk(settings.state),
@@ -92,25 +90,9 @@ def _source(settings: NodeSettings) -> str:
 
 
 def _ports(settings: NodeSettings) -> str:
-    listening = {
-        settings.web.port: settings.web.host,
-        settings.flower.runtime_port: "127.0.0.1",
-    }
-    if all(_answers(host, port) for port, host in listening.items()):
-        return "both answer: the node is running"
-    for port, host in listening.items():
-        port_is_free(host, port)
-    return ", ".join(map(str, listening)) + " are free"
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), 1.0).close()
-    except OSError:
-        return False
-    return True
-
-
-def _flower() -> str:
-    require_pinned()
-    return PINNED
+    return checkup.ports(
+        [
+            (settings.web.host, settings.web.port),
+            ("127.0.0.1", settings.flower.runtime_port),
+        ]
+    )

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from veilscore.node.config import NodeSettings
-from veilscore.runtime.errors import ConfigError, HostError, UnreachableError
+from veilscore.runtime.errors import HostError, UnreachableError
+from veilscore.runtime.web.tokens import read_token
 
 TIMEOUT_S = 120.0
 
@@ -31,15 +32,7 @@ class LocalNode:
     @classmethod
     def of(cls, settings: NodeSettings) -> "LocalNode":
         """Return the node that a configuration file describes."""
-        try:
-            token = settings.web.token_file.read_text(encoding="ascii").strip()
-        except OSError as error:
-            raise ConfigError(
-                "the token of the node's web interface cannot be read",
-                party=settings.party,
-                place=str(settings.web.token_file),
-                remedy="run this as the user that runs the node",
-            ) from error
+        token = read_token(settings.web.token_file)
         address = f"http://{settings.web.host}:{settings.web.port}"
         return cls(settings.party, address, token)
 

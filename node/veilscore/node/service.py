@@ -16,6 +16,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from veilscore.fault import Fault
+from veilscore.keys import files
 from veilscore.keys.certificates import Certificate, TlsKey
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
@@ -267,7 +268,7 @@ class NodeService:
         )
         if registry.version > self._registry.version:
             self._check_pins(registry)
-            setup.replace(self._registry_file, data)
+            files.replace(self._registry_file, data)
             self._registry = registry
             self.scoring.renew_registry(registry)
 

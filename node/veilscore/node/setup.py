@@ -5,11 +5,11 @@ keys never leave the folder; what goes out is the card, which holds public keys 
 """
 
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from veilscore.keys import files
 from veilscore.keys.certificates import FlowerKey, TlsKey
 from veilscore.keys.enrolment import PartyCard, WelcomeKit
 from veilscore.keys.errors import KeystoreError
@@ -18,7 +18,8 @@ from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.registry import Role
 from veilscore.node.config import NodeSettings
-from veilscore.runtime.errors import ConfigError
+from veilscore.runtime import party_folder
+from veilscore.runtime.web.tokens import AccessToken
 
 SIGNING, TLS, PAILLIER, FLOWER = "signing", "tls", "paillier", "flower"
 MOST_WORKERS = 4  # Paillier processes a new node is set to, at about 105 MB each
@@ -59,19 +60,8 @@ def create(new: NewNode) -> bytes:
     bad party name.
     """
     check_party_name(new.party)
-    if new.folder.exists() and any(new.folder.iterdir()):
-        raise ConfigError(
-            "the folder is not empty",
-            party=new.party,
-            place=str(new.folder),
-            remedy="name a new folder; an existing node is never overwritten",
-        )
-    new.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (new.folder / "state").mkdir(mode=0o700)
-    if new.passphrase_file is None:
-        write_secret(new.folder / "passphrase", secrets.token_urlsafe(32).encode())
-    passphrase_file = new.passphrase_file or new.folder / "passphrase"
-
+    party_folder.make(new.folder, new.party)
+    passphrase_file = party_folder.passphrase_file(new.folder, new.passphrase_file)
     signer, tls, flower = Signer.generate(), TlsKey.generate(), FlowerKey.generate()
     keystore = Keystore.create(
         new.folder / "keystore", read_passphrase(passphrase_file)
@@ -80,7 +70,7 @@ def create(new: NewNode) -> bytes:
     keystore.put(TLS, tls.private_pem())
     keystore.put(FLOWER, flower.private_openssh())
     keystore.put(PAILLIER, PrivateKey.generate(new.key_bits).to_bytes())
-    write_secret(new.folder / "web.token", secrets.token_urlsafe(32).encode())
+    AccessToken.create(new.folder / "web.token")
     card = PartyCard.sign(
         signer,
         new.party,
@@ -88,8 +78,8 @@ def create(new: NewNode) -> bytes:
         tls.request(new.party),
         flower.public_pem(),
     )
-    (new.folder / "card.json").write_bytes(card)
-    (new.folder / "node.toml").write_text(_toml(new, passphrase_file), encoding="utf-8")
+    files.create(new.folder / "card.json", card)
+    files.create(new.folder / "node.toml", _toml(new, passphrase_file).encode())
     return signer.verify_key.fingerprint
 
 
@@ -98,8 +88,8 @@ def join(settings: NodeSettings, kit: bytes, fingerprint: bytes) -> WelcomeKit:
     welcome = WelcomeKit.load(kit, fingerprint, settings.party)
     key = TlsKey.from_pem(open_keystore(settings).get(TLS))
     key.check_certificate(welcome.certificate)
-    replace(settings.coordinator_fingerprint_file, fingerprint.hex().encode())
-    replace(settings.kit, kit)
+    files.replace(settings.coordinator_fingerprint_file, fingerprint.hex().encode())
+    files.replace(settings.kit, kit)
     return welcome
 
 
@@ -123,31 +113,14 @@ def load_kit(settings: NodeSettings) -> WelcomeKit:
     return WelcomeKit.load(kit, bytes.fromhex(pinned.strip()), settings.party)
 
 
-def write_secret(path: Path, secret: bytes) -> None:
-    """Create a file that only its owner can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret + b"\n")
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file in one piece, or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(data)
-    new.replace(path)
-
-
 def _toml(new: NewNode, passphrase_file: Path) -> str:
-    here = new.folder.resolve()
-    resolved = passphrase_file.resolve()
-    inside = resolved.is_relative_to(here)
-    passphrase = resolved.relative_to(here) if inside else resolved
+    passphrase = party_folder.as_written(new.folder, passphrase_file)
     workers = min(MOST_WORKERS, os.cpu_count() or 1)
     return f"""\
 # One node of Veilscore. Unknown keys are refused; secrets stand in files.
 party = "{new.party}"
 state = "state"
-passphrase_file = "{passphrase.as_posix()}"
+passphrase_file = "{passphrase}"
 keystore = "keystore"
 kit = "kit.json"
 coordinator_fingerprint_file = "coordinator.fingerprint"

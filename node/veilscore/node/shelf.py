@@ -9,8 +9,6 @@ partial scores of all holders together must fit a slot of a packed answer.
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict
 
+from veilscore.keys import files
 from veilscore.keys.keystore import Keystore
 from veilscore.models.card_file import decode, digest
 from veilscore.models.scorecard import Card, Parameter, Scale
@@ -91,10 +90,7 @@ class Shelf:
         model = _check(stored)
         path = self._folder / (model.hash.hex() + _SUFFIX)
         plain = bytes((_VERSION,)) + stored.model_dump_json().encode()
-        try:
-            _write_atomically(path, self._keystore.seal_at_rest(path.name, plain))
-        except OSError as error:
-            raise _unusable(path, error) from error
+        files.replace(path, self._keystore.seal_at_rest(path.name, plain))
         self._models[model.hash] = model
         return model
 
@@ -205,21 +201,3 @@ def _unusable(path: Path, error: OSError) -> ShelfError:
         place=str(path),
         remedy="Check the disk and the permissions of the folder.",
     )
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path``: after a crash it holds the old or the new bytes, whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # makes the new name durable
-    finally:
-        os.close(folder)

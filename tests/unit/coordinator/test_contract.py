@@ -22,8 +22,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def read(path: Path, parties: Parties, text: str) -> RunContract:
-    path.write_text(text, encoding="utf-8")
-    return read_contract(path, parties.registry, "0a" * 16)
+    return read_contract(text.encode(), parties.registry, "0a" * 16, path)
 
 
 def refusal(path: Path, parties: Parties, text: str) -> ContractError:
@@ -200,12 +199,10 @@ def test_all_problems_are_told_at_once(path: Path, parties: Parties) -> None:
         unique_by=lambda pair: pair[0],
     ).map(lambda pairs: SMALLEST + "\n".join(f"{k} = {v}" for k, v in pairs))
 )
-def test_any_text_is_a_contract_or_refused(
-    path: Path, parties: Parties, text: str
-) -> None:
-    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+def test_any_text_is_a_contract_or_refused(parties: Parties, text: str) -> None:
+    data = text.encode("utf-8", "surrogatepass")
     try:
-        found = read_contract(path, parties.registry, "0a" * 16)
+        found = read_contract(data, parties.registry, "0a" * 16)
     except ContractError:
         return
     assert found.label_holder == "bank"

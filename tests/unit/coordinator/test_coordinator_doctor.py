@@ -8,8 +8,9 @@ import pytest
 
 from veilscore.coordinator import config, folder, setup
 from veilscore.coordinator.config import CoordinatorSettings
-from veilscore.coordinator.doctor import Finding, examine
+from veilscore.coordinator.doctor import examine
 from veilscore.coordinator.log import LogService
+from veilscore.runtime.checkup import Finding
 from veilscore.v1.audit_pb2 import Started
 
 NOW = 1_790_000_000.0

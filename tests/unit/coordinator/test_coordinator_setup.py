@@ -59,12 +59,12 @@ def test_the_folder_holds_what_the_documentation_says(made: Made) -> None:
     root = made.settings.keystore.parent
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in root.iterdir()}
     assert modes == {
-        "authority.pem": 0o644,
-        "coordinator.pem": 0o644,
-        "coordinator.toml": 0o644,
+        "authority.pem": 0o600,
+        "coordinator.pem": 0o600,
+        "coordinator.toml": 0o600,
         "keystore": 0o600,
         "passphrase": 0o600,
-        "registry.json": 0o644,
+        "registry.json": 0o600,
         "state": 0o700,
         "web.token": 0o600,
     }
@@ -135,7 +135,7 @@ def test_a_party_gets_a_kit_that_verifies(made: Made) -> None:
     assert record == admission.record
     assert record.key == bank.verify_key
     assert made.registry.version == admission.registry_version == 2
-    assert stat.S_IMODE(made.settings.registry.stat().st_mode) == 0o644
+    assert stat.S_IMODE(made.settings.registry.stat().st_mode) == 0o600
 
 
 def test_every_admission_is_a_new_version(made: Made) -> None:

@@ -37,7 +37,6 @@ def make(tmp_path: Path, log: SampleLog, stage: Stage, parties: Parties) -> Make
             book,
             desk,
             reasons=lambda: reasons,
-            scratch=tmp_path,
             version="1.2",
         )
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from veilscore.keys import keystore
-from veilscore.keys.errors import KeystoreError, SealError
+from veilscore.keys.errors import FileError, KeystoreError, SealError
 from veilscore.keys.keystore import Keystore, read_passphrase
 
 PASSPHRASE = b"correct horse battery staple"
@@ -123,7 +123,7 @@ def test_file_open_to_others_is_refused(
     tmp_path: Path, image: bytes, mode: int
 ) -> None:
     path = write(tmp_path / "keystore", image, mode)
-    with pytest.raises(KeystoreError) as caught:
+    with pytest.raises(FileError) as caught:
         Keystore.open(path, PASSPHRASE)
     assert caught.value.remedy == f"Run: chmod 600 {path}"
 
@@ -131,7 +131,7 @@ def test_file_open_to_others_is_refused(
 def test_missing_file_and_missing_secret_are_named(
     tmp_path: Path, store: Keystore
 ) -> None:
-    with pytest.raises(KeystoreError, match="No such file"):
+    with pytest.raises(FileError, match="No such file"):
         Keystore.open(tmp_path / "nothing", PASSPHRASE)
     with pytest.raises(KeystoreError, match="'tls'"):
         store.get("tls")
@@ -163,7 +163,7 @@ def test_failed_write_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(KeystoreError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         opened.put("tls", b"new")
     assert path.read_bytes() == image
     assert list(tmp_path.iterdir()) == [path]
@@ -242,7 +242,7 @@ def test_empty_passphrase_is_refused(tmp_path: Path) -> None:
 
 def test_readable_passphrase_file_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "passphrase", b"secret\n", 0o644)
-    with pytest.raises(KeystoreError) as caught:
+    with pytest.raises(FileError) as caught:
         read_passphrase(path)
     assert caught.value.remedy == f"Run: chmod 600 {path}"
     assert "secret" not in str(caught.value)

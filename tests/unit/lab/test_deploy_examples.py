@@ -60,7 +60,9 @@ def test_a_node_reads_its_example() -> None:
 
 def test_the_contract_example_says_the_defaults() -> None:
     registry = registry_of(read_lab("demo"))
-    found = read_contract(EXAMPLES / "contract.toml", registry, "00" * 16)
+    found = read_contract(
+        (EXAMPLES / "contract.toml").read_bytes(), registry, "00" * 16
+    )
     shortest = ContractSettings(
         label_holder="bank", feature_holders=("regulator", "agriculture")
     )

@@ -67,9 +67,8 @@ def test_the_labs_we_promise_are_shipped() -> None:
 def test_every_node_of_a_lab_allows_its_runs(
     tmp_path: Path, lab: LabFile, run: RunSettings
 ) -> None:
-    path = tmp_path / "contract.toml"
-    path.write_text(contract(lab, run, LABEL_HOLDER))
-    asked = read_contract(path, registry_of(lab), "00" * 16)
+    text = contract(lab, run, LABEL_HOLDER)
+    asked = read_contract(text.encode(), registry_of(lab), "00" * 16)
     assert asked.label_holder == LABEL_HOLDER
     assert {entry.party for entry in asked.roster} == {p.name for p in lab.party}
     assert asked.key_bits == lab.key_bits

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from veilscore.keys.errors import SealError
+from veilscore.keys.errors import FileError, SealError
 from veilscore.keys.keystore import Keystore
 from veilscore.models.binning import NumericBins
 from veilscore.models.card_file import digest, encode
@@ -148,7 +148,7 @@ def test_a_crash_while_writing_leaves_the_old_model(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(ShelfError, match="No space left"):
+        with pytest.raises(FileError, match="No space left"):
             shelf.put(written(manifest()), FILE, now=2.0)
     assert shelf.latest() == put
     assert Shelf(folder, keystore).list() == [put]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from veilscore.keys.errors import FileError
 from veilscore.runtime.errors import ConfigError, UnauthorizedError
 from veilscore.runtime.web.tokens import AccessToken
 
@@ -21,7 +22,7 @@ def test_a_new_token_is_random_and_only_its_owners(tmp_path: Path) -> None:
 def test_a_file_is_never_replaced(tmp_path: Path) -> None:
     AccessToken.create(tmp_path / "a")
     before = (tmp_path / "a").read_text()
-    with pytest.raises(ConfigError):
+    with pytest.raises(FileError, match="exists"):
         AccessToken.create(tmp_path / "a")
     assert (tmp_path / "a").read_text() == before
 
@@ -31,7 +32,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
     path = tmp_path / "a"
     AccessToken.create(path)
     path.chmod(mode)
-    with pytest.raises(ConfigError, match="others") as caught:
+    with pytest.raises(FileError, match="other users") as caught:
         AccessToken.read(path)
     assert "chmod 600" in caught.value.remedy
 
@@ -43,7 +44,7 @@ def test_a_weak_or_unreadable_token_is_refused(tmp_path: Path, content: bytes) -
     path.chmod(0o600)
     with pytest.raises(ConfigError):
         AccessToken.read(path)
-    with pytest.raises(ConfigError):
+    with pytest.raises(FileError):
         AccessToken.read(tmp_path / "missing")
 
 

@@ -6,9 +6,7 @@ memory, so no error, log or dump of an object shows it.
 
 import hashlib
 import hmac
-import os
 import secrets
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -16,11 +14,11 @@ from typing import Annotated, Final, Self
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from veilscore.keys import files
 from veilscore.runtime.errors import ConfigError, UnauthorizedError
 from veilscore.runtime.web.problems import mark_at_home
 
 _SHORTEST: Final = 32  # characters: cannot be guessed, so guesses need no counting
-_LONGEST: Final = 512
 _BEARER = HTTPBearer(auto_error=False, description="The token of this interface")
 
 
@@ -41,35 +39,16 @@ class AccessToken:
     def create(cls, path: Path) -> Self:
         """Write a new random token to a file that only its owner may read.
 
-        Raises ConfigError if there is a file or it cannot be written.
+        Raises FileError if there is a file or it cannot be written.
         """
         token = secrets.token_urlsafe(_SHORTEST)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(f"{token}\n")
-        except OSError as error:
-            raise ConfigError(
-                f"the token cannot be written ({error.strerror})", place=str(path)
-            ) from error
+        files.create(path, f"{token}\n".encode())
         return cls(token)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a token; raises ConfigError if others may read its file too."""
-        try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                token = file.read(_LONGEST).decode().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError("the token cannot be read", place=str(path)) from error
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(
-                "others than its owner may read the token",
-                place=str(path),
-                remedy=f"Run: chmod 600 {path}",
-            )
-        return cls(token)
+        """Read a token; raises FileError if others may read its file too."""
+        return cls(read_token(path))
 
     def check(self, presented: str) -> None:
         """Raise UnauthorizedError unless this is the token."""
@@ -79,6 +58,21 @@ class AccessToken:
                 "this is not the token of this interface",
                 remedy="Send the token from the file that the configuration names.",
             )
+
+
+def read_token(path: Path) -> str:
+    """Return the token in a file that only its owner may read.
+
+    Raises FileError, and ConfigError if it is no token.
+    """
+    try:
+        return files.read_private(path).decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "this is no token",
+            place=str(path),
+            remedy="Remove the file and let a new one be made.",
+        ) from error
 
 
 def _digest(token: str) -> bytes:

@@ -1,0 +1,47 @@
+"""The folder that ``init`` makes for a party: what is the same for all of them."""
+
+import secrets
+from pathlib import Path
+
+from veilscore.keys import files
+from veilscore.runtime.errors import ConfigError
+
+
+def make(folder: Path, party: str) -> None:
+    """Make the folder with an empty ``state``; raises ConfigError if it holds anything.
+
+    Only its owner can look inside.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(
+                "the folder is not empty",
+                party=party,
+                place=str(folder),
+                remedy=f"Name a new folder; an existing {party} is never overwritten.",
+            )
+        (folder / "state").mkdir(mode=0o700, parents=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder cannot be made ({error.strerror})",
+            party=party,
+            place=str(folder),
+            remedy="Name a folder that you may write to.",
+        ) from error
+
+
+def passphrase_file(folder: Path, given: Path | None) -> Path:
+    """Return the passphrase file given, or make one in the folder."""
+    if given is not None:
+        return given
+    made = folder / "passphrase"
+    files.create(made, secrets.token_urlsafe(32).encode() + b"\n")
+    return made
+
+
+def as_written(folder: Path, path: Path) -> str:
+    """Return a path as a settings file in the folder writes it: relative if inside."""
+    here, there = folder.resolve(), path.resolve()
+    inside = there.is_relative_to(here)
+    return (there.relative_to(here) if inside else there).as_posix()
