@@ -18,7 +18,8 @@ from veilscore.runtime.errors import WireError
 from veilscore.v1 import hub_pb2
 
 CHUNK_BYTES: Final = 256 * 1024
-MAX_ENVELOPE_BYTES: Final = 64 * 1024 * 1024
+# One ciphertext a row: 680,000 rows at 3072 bits.
+MAX_ENVELOPE_BYTES: Final = 512 * 1024 * 1024
 ENVELOPE_ID_BYTES: Final = 16
 MAX_NAME_CHARS: Final = 64
 # An honest hub is under two envelopes a registered party; masks are pairwise and

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +47,6 @@ from veilscore.v1.hub_pb2 import Notice, NoticeKind
 LOG = logging.getLogger(__name__)
 VERSION = importlib.metadata.version("veilscore")
 RUN_PREFIX = "run:"
-MAX_ENVELOPE = 1 << 29  # bytes; one ciphertext a row of a large run
 REFRESH_S = 5.0  # between looks at the coordinator's registry
 
 
@@ -72,9 +72,12 @@ class NodeService:
         self._registry = self._newest_registry()
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.snapshot = load_snapshot(settings)
+        self._parts = ExitStack()
         self._chain = ActorChain(settings.state / "events.db", signer, settings.party)
         self.shelf = Shelf(settings.state / "models", keystore)
+        self._parts.callback(self._chain.close)
         self._ledger = Ledger(settings.state / "scoring.db", keystore)
+        self._parts.callback(self._ledger.close)
         self._keystore = keystore
         self._stopping, self._started = threading.Event(), threading.Event()
         self.link_state: tuple[bool, str, float] = (False, "not started", time.time())
@@ -82,9 +85,14 @@ class NodeService:
     # -- life ------------------------------------------------------------------
 
     def start(self, timeout_s: float) -> None:
-        """Start the parts in an order in which none of them waits in vain."""
+        """Start the parts in an order in which none of them waits in vain.
+
+        Raises a Fault; then ``stop`` stops those that were started.
+        """
         settings, coordinator = self.settings, self._registry.coordinator
+        stopping = self._parts.callback
         self._workers = PaillierWorkers(settings.workers)
+        stopping(self._workers.close)
         self._link = Link(
             self.kit.addresses["hub"],
             self._tls,
@@ -95,7 +103,6 @@ class NodeService:
             server_name=self.kit.addresses.get("server_name", ""),
             coordinator=coordinator.name,
             version=VERSION,
-            max_envelope=MAX_ENVELOPE,
         )
         self.receipts = Receipts(
             self._chain,
@@ -137,32 +144,27 @@ class NodeService:
         self._executor = Executor(
             self.supernode.api, self.training.handle, self._note_task
         )
+        stopping(self.supernode.stop)  # which deletes its secrets, too
         self.supernode.start()
         self._link.start()
+        stopping(self._link.close)
+        stopping(self.scoring.close)
         self._link.wait_ready(timeout_s)
         self.refresh_registry()
         self.receipts.record(Started(version=VERSION), "")
         self.scoring.publish_keys()
         self.supernode.go()
         self._executor.start()
+        stopping(self._executor.stop, 1.0)
         self._started.set()
         threading.Thread(
             target=self._keep_current, name="registry", daemon=True
         ).start()
 
     def stop(self) -> None:
-        """Stop all parts; safe to call after a start that failed half-way."""
+        """Stop what was started, in the opposite order."""
         self._stopping.set()
-        for name in ("_executor", "supernode", "scoring", "_link", "_workers"):
-            part = getattr(self, name, None)
-            if isinstance(part, Executor):
-                part.stop(1.0)
-            elif isinstance(part, SuperNode):
-                part.stop()
-            elif isinstance(part, ScoringDesk | Link | PaillierWorkers):
-                part.close()
-        self._chain.close()
-        self._ledger.close()
+        self._parts.close()
 
     @property
     def events_waiting(self) -> int:

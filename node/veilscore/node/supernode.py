@@ -56,10 +56,11 @@ class SuperNode:
         secret = secrets.token_bytes(48)
         # An authority for one certificate: whoever takes the port while the process
         # is down cannot pose as it.
-        authority = DevelopmentAuthority.create("loopback", time.time(), _DAYS)
+        now = time.time()
+        authority = DevelopmentAuthority.create("loopback", now, _DAYS)
         key = TlsKey.generate()
         certificate = authority.issue(
-            key.request("loopback"), "loopback", time.time(), _DAYS, [_HOST]
+            key.request("loopback"), "loopback", now, _DAYS, [_HOST]
         )
         self.api = RuntimeApi(
             Endpoint(f"{_HOST}:{config.runtime_port}", authority.certificate_pem),

@@ -39,6 +39,7 @@ from veilscore.node.training.alignment import Alignment, align
 from veilscore.node.training.binned import BinnedColumns
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier, RunMasks
 from veilscore.node.training.mailbox import Mailbox
+from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import ModelManifest
 from veilscore.v1.training_pb2 import RunContract, StepReport, TrainingMessage
@@ -49,7 +50,6 @@ Result = TypeVar("Result")
 # A run's receiving keys are valid this long; the clocks of two hosts may differ.
 _VALID_S = 24 * 3600
 _SKEW_S = 300
-_MAX_ENVELOPE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class RunSession:
         key_id = hashlib.sha256(signed.body).digest()[:8]
         self._sealer = Sealer(self.around.signer, self.around.party, {})
         self._opener = Opener(
-            self.around.party, purpose, {key_id: self._keys}, {}, _MAX_ENVELOPE
+            self.around.party, purpose, {key_id: self._keys}, {}, MAX_ENVELOPE_BYTES
         )
         self.around.publish(signed)
         return signed
