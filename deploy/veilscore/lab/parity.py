@@ -7,7 +7,7 @@ scikit-learn is not part of the program.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, cast
 
 import numpy as np
@@ -36,7 +36,6 @@ def compare_with_pooled(
     cards: Mapping[str, Card], tables: Mapping[str, PlainTable], label_holder: str
 ) -> Parity:
     """Compare on the judging rows; raises ImportError without scikit-learn."""
-    central = _logistic_regression()
     labels = tables[label_holder]
     entities = list(labels.rows)  # in the order of the file, as labels are
     codes = {p: tables[p].codes(card, entities) for p, card in cards.items()}
@@ -44,21 +43,29 @@ def compare_with_pooled(
     judged = np.flatnonzero((labels.labels >= 0) & labels.judging)
     learned, bad = labels.labels[training] == 1, labels.labels[judged] == 1
 
-    pooled = np.column_stack(
-        [_woe(cards[party], codes[party], training, learned) for party in cards]
-    )
-    central.fit(pooled[training], learned)
-    central_pd = central.predict_proba(pooled[judged])[:, 1]
+    woe = {p: _woe(card, codes[p], training, learned) for p, card in cards.items()}
 
+    def central_model(parties: Iterable[str]) -> Floats:
+        """Return the PD of the judged rows, learned from these parties' columns."""
+        columns = np.column_stack([woe[party] for party in parties])
+        model = _logistic_regression()
+        model.fit(columns[training], learned)
+        return model.predict_proba(columns[judged])[:, 1]
+
+    alone_pd, central_pd = central_model([label_holder]), central_model(cards)
+    points = sum(cards[p].partial_codes(codes[p][judged]).astype(int) for p in cards)
     log_odds = sum(_log_odds(cards[party], codes[party][judged]) for party in cards)
     federated_pd = np.exp(-np.logaddexp(0.0, log_odds))
     apart = np.abs(federated_pd - central_pd)
     return Parity(
         rows=len(judged),
+        alone_auc=auc(bad, alone_pd),
+        alone_ks=ks(bad, alone_pd),
         central_auc=auc(bad, central_pd),
         central_ks=ks(bad, central_pd),
         federated_auc=auc(bad, federated_pd),
         federated_ks=ks(bad, federated_pd),
+        card_auc=auc(bad, -np.asarray(points, np.float64)),
         worst_pd=float(apart.max()),
         mean_pd=float(apart.mean()),
     )

@@ -54,7 +54,7 @@ def _run(run: RunOutcome) -> _Rows:
     yield f"run {run.name}", f"{run.seconds:.1f} s: {steps}"
     yield from _quality(run.quality)
     if run.parity is not None:
-        yield from _parity(run.parity)
+        yield from _parity(run.parity, exact=run.exact)
     elif run.parity_skipped:
         yield "  pooled data", f"[yellow]NOT COMPARED: {run.parity_skipped}[/]"
 
@@ -71,14 +71,24 @@ def _quality(quality: Quality) -> _Rows:
     yield "  Brier", f"{quality.brier:.4f}"
 
 
-def _parity(parity: Parity) -> _Rows:
-    yield "  pooled data", f"the central model on {parity.rows:,} rows"
-    for name, central, here, apart, bar in (
-        ("  AUC", parity.central_auc, parity.federated_auc, parity.auc_apart, AUC_BAR),
-        ("  KS", parity.central_ks, parity.federated_ks, parity.ks_apart, KS_BAR),
+def _parity(parity: Parity, *, exact: bool) -> _Rows:
+    yield "  all data", f"{parity.rows:,} held-out rows, central models beside"
+    for name, alone, central, here, apart, bar in (
+        (
+            *("  AUC", parity.alone_auc, parity.central_auc, parity.federated_auc),
+            *(parity.auc_apart, AUC_BAR),
+        ),
+        (
+            *("  KS", parity.alone_ks, parity.central_ks, parity.federated_ks),
+            *(parity.ks_apart, KS_BAR),
+        ),
     ):
-        yield name, f"{central:.5f} central, {here:.5f} here ({apart:+.5f}, bar {bar})"
-    worst = f"{parity.worst_pd:.1e} at worst (bar {PD_BAR})"
+        bound = f", bar {bar}" if exact else ""
+        models = f"{alone:.4f} alone, {central:.5f} pooled, [bold]{here:.5f}[/] here"
+        yield name, f"{models} ({apart:+.5f}{bound})"
+    yield "  integer card", f"AUC {parity.card_auc:.5f}"
+    bound = f" (bar {PD_BAR})" if exact else ""
+    worst = f"{parity.worst_pd:.1e} at worst{bound}"
     yield "  PD apart", f"{worst}, {parity.mean_pd:.1e} on average"
 
 

@@ -138,7 +138,7 @@ class _Stage:
         )
         parity: Parity | None = None
         skipped = ""
-        if run.contract.get("exact") and holdings[label_holder].holdout:
+        if self.lab.data and holdings[label_holder].holdout:
             self.watch(f"run {run.name}: comparing with pooled data")
             try:
                 parity = compare_with_pooled(
@@ -153,6 +153,7 @@ class _Stage:
             seconds=trained.seconds,
             steps=trained.steps,
             quality=quality(self.federation, label_holder, trained.model),
+            exact=bool(run.contract.get("exact")),
             parity=parity,
             parity_skipped=skipped,
         )

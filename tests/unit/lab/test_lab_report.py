@@ -20,10 +20,13 @@ from veilscore.lab.report import show
 
 PARITY = Parity(
     rows=9_000,
+    alone_auc=0.684,
+    alone_ks=0.277,
     central_auc=0.7757,
     central_ks=0.423,
     federated_auc=0.7756,
     federated_ks=0.4225,
+    card_auc=0.7755,
     worst_pd=2e-4,
     mean_pd=3e-5,
 )
@@ -42,6 +45,7 @@ RUN = RunOutcome(
         alone_auc=0.684,
         alone_ks=0.277,
     ),
+    exact=True,
     parity=PARITY,
 )
 OUTCOME = LabOutcome(
@@ -91,7 +95,7 @@ def test_the_table_tells_everything() -> None:
         "15,000 entities, 8,011 known to all parties",
         "61.5 s: join 1.5, rows 60.0",
         "0.6840 alone → 0.7755 together (+0.0915)",
-        "0.77570 central, 0.77560 here (-0.00010, bar 0.001)",
+        "0.6840 alone, 0.77570 pooled, 0.77560 here (-0.00010, bar 0.001)",
         "2.0e-04 at worst (bar 0.005)",
         "8,426 of 8,426 answered (9 queries, 42.0 s, 201 a second)",
         "bank +580 bureau -12 = 568",
@@ -112,6 +116,13 @@ def test_a_comparison_that_was_not_made_is_loud() -> None:
     assert "NOT COMPARED: scikit-learn is not installed" in text
 
 
+def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
+    run = replace(RUN, exact=False, parity=replace(PARITY, federated_auc=0.77))
+    outcome = replace(OUTCOME, runs=(run,))
+    assert all(outcome.checks().values())
+    assert "0.77000 here (-0.00570)" in text_of(outcome)
+
+
 @pytest.mark.parametrize(
     "outcome",
     [
@@ -126,6 +137,7 @@ def test_a_comparison_that_was_not_made_is_loud() -> None:
                 replace(PARITY, federated_auc=0.7745),
                 replace(PARITY, federated_ks=0.4285),
                 replace(PARITY, worst_pd=6e-3),
+                replace(PARITY, card_auc=0.7751),
             )
         ),
     ],
