@@ -245,7 +245,7 @@ def _report(view: "RunView", *, as_json: bool) -> None:
         raise RunFailedError(
             view.reason,
             party=view.stopped_by,
-            remedy="See that node's status page." if view.stopped_by else "",
+            remedy=view.remedy or ("See that node's page." if view.stopped_by else ""),
         )
     _say(f"run {view.run} has made model")
     typer.echo(view.model)

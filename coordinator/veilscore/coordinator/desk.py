@@ -144,7 +144,9 @@ class TrainingDesk:
             )
             logged = f"{reason} in step {director.step}" if director.step else reason
             what = f"{fault.place}: {fault.what}" if fault.place else fault.what
-            self._book.stop(run, party=fault.party, what=what, logged=logged)
+            self._book.stop(
+                run, party=fault.party, what=what, logged=logged, remedy=fault.remedy
+            )
             _log.warning("run %s is stopped: %s", run, fault)
 
     def _through_flower(self, director: Director) -> tuple[bytes, Fault | None]:

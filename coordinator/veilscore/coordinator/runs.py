@@ -83,7 +83,9 @@ class RunBook:
             )
             self._append(run, RunClosed(completed=True), now_ms)
 
-    def stop(self, run: str, *, party: str, what: str, logged: str) -> None:
+    def stop(
+        self, run: str, *, party: str, what: str, logged: str, remedy: str = ""
+    ) -> None:
         """Note what stopped a run, and log it: ``what`` here, ``logged`` there.
 
         ``logged`` is a fixed sentence; auditors read it.
@@ -96,6 +98,7 @@ class RunBook:
                 ended_ms=now_ms,
                 stopped_by=party,
                 reason=what,
+                remedy=remedy,
             )
             self._append(run, RunClosed(party=party, reason=logged), now_ms)
 

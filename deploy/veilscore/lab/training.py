@@ -73,7 +73,7 @@ def train(
         raise RunStoppedError(
             f"the run was stopped: {view['reason']}",
             party=str(view["stopped_by"]),
-            remedy="Look into the logs of the lab.",
+            remedy=str(view["remedy"]) or "Look into the logs of the lab.",
         )
     return Trained(run, str(view["model"]), now - began, steps)
 

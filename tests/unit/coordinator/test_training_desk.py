@@ -157,6 +157,7 @@ def test_a_loss_ends_the_run_and_the_next_one_begins(scene: Scene) -> None:
     view = scene.book.view(RUNS[0])
     assert view.stopped_by == "bureau"
     assert "it has left" in view.reason
+    assert "when that node is back" in view.remedy
     eventually(lambda: RUNS[1] in scene.flower.started)
 
 

@@ -52,6 +52,7 @@ class RunView:
     model: Annotated[str, Field(description="Hash of the model it made")] = ""
     stopped_by: Annotated[str, Field(description="Party that stopped it")] = ""
     reason: Annotated[str, Field(description="Why it was stopped")] = ""
+    remedy: Annotated[str, Field(description="What to do about it, if known")] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import http_grid
 from flwr.supernode.runtime.run_clientapp import push_message, push_task_output
 
+from veilscore.fault import Fault
 from veilscore.runtime.flower.endpoint import Endpoint, RuntimeClient
 from veilscore.runtime.flower.pin import replace
 
@@ -147,7 +148,9 @@ def serve_server_task(endpoint: Endpoint, app: ServerCallable, token: str) -> No
             grid.set_run(run)
             app(grid, context)
         except Exception as error:  # noqa: BLE001 - a border: the run is marked
-            _LOG.warning("a run failed", exc_info=True)
+            # A fault says all there is to say.
+            bug = not isinstance(error, Fault)
+            _LOG.warning("a run failed: %s", error, exc_info=bug)
             details, status = f"{type(error).__name__}: {error}", SubStatus.FAILED
         push_task_output(client, None, status, details)
 
