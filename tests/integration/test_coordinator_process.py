@@ -162,7 +162,7 @@ def test_the_commands_of_an_operator(
     shown = veilscore("coordinator", "status", "--config", running.toml)
     assert "bureau" in shown.stdout
     healthy = veilscore("coordinator", "doctor", "--config", running.toml)
-    assert "✓ ports: all three answer" in healthy.stdout
+    assert "✓ ports: all answer" in healthy.stdout
     assert "✓ audit log" in healthy.stdout
 
 

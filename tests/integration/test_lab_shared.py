@@ -46,9 +46,9 @@ def play(lab: str, folder: Path, *only: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("lab", "default", "polish", "asked"),
     [
-        pytest.param("uci_default_three_A", 0.774, 0.776, 10_000, marks=LONG),
+        ("uci_default_three_A", 0.774, 0.776, 10_000),
         pytest.param("sba22k_three", 0.765, 0.768, 10_000, marks=LONG),
-        pytest.param("polish_bankruptcy_5y_three", 0.900, 0.903, 5_000, marks=LONG),
+        ("polish_bankruptcy_5y_three", 0.900, 0.903, 5_000),
     ],
 )
 def test_all_modes_on_real_data(
@@ -69,7 +69,6 @@ def test_all_modes_on_real_data(
     assert found["scores"]["answered"] == asked
 
 
-@LONG
 @pytest.mark.timeout(900)
 def test_two_parties_train_when_all_of_them_allow_it(tmp_path: Path) -> None:
     found = play("uci_default_fate2", tmp_path, "default")
