@@ -53,9 +53,14 @@ def compare_with_pooled(
         return model.predict_proba(columns[judged])[:, 1]
 
     alone_pd, central_pd = central_model([label_holder]), central_model(cards)
-    points = sum(cards[p].partial_codes(codes[p][judged]).astype(int) for p in cards)
-    log_odds = sum(_log_odds(cards[party], codes[party][judged]) for party in cards)
-    federated_pd = np.exp(-np.logaddexp(0.0, log_odds))
+    points = sum(cards[p].partial_codes(codes[p]).astype(float) for p in cards)
+    labelled = np.flatnonzero(labels.labels >= 0)
+
+    def labelled_auc(scores: Floats) -> float:
+        return auc(labels.labels[labelled] == 1, -scores[labelled])
+
+    log_odds = sum(_log_odds(cards[party], codes[party]) for party in cards)
+    federated_pd = np.exp(-np.logaddexp(0.0, np.asarray(log_odds)[judged]))
     apart = np.abs(federated_pd - central_pd)
     return Parity(
         rows=len(judged),
@@ -65,7 +70,8 @@ def compare_with_pooled(
         central_ks=ks(bad, central_pd),
         federated_auc=auc(bad, federated_pd),
         federated_ks=ks(bad, federated_pd),
-        card_auc=auc(bad, -np.asarray(points, np.float64)),
+        card_auc_apart=labelled_auc(np.asarray(points))
+        - labelled_auc(np.asarray(log_odds)),
         worst_pd=float(apart.max()),
         mean_pd=float(apart.mean()),
     )

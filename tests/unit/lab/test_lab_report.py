@@ -26,9 +26,9 @@ PARITY = Parity(
     central_ks=0.423,
     federated_auc=0.7756,
     federated_ks=0.4225,
-    card_auc=0.7755,
     worst_pd=2e-4,
     mean_pd=3e-5,
+    card_auc_apart=-2e-5,
 )
 RUN = RunOutcome(
     name="exact",
@@ -137,7 +137,7 @@ def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
                 replace(PARITY, federated_auc=0.7745),
                 replace(PARITY, federated_ks=0.4285),
                 replace(PARITY, worst_pd=6e-3),
-                replace(PARITY, card_auc=0.7751),
+                replace(PARITY, card_auc_apart=-4e-4),
             )
         ),
     ],

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from veilscore.models.scorecard import Scale, round_half_away
 from veilscore.models.vertical.ports import Codes, Floats
 
-ROUNDING_PASSES = 10
-
 Value = TypeVar("Value", bound=np.generic)
 
 
@@ -46,28 +44,39 @@ class Solution:
     def points(self, codes: Codes) -> list[NDArray[np.int64]]:
         """Return integer points per column and bin, rounded with the rows in view.
 
-        Nearest integers first; then the points of any bin whose rows are off by
-        half a point or more on average move, until none is. Rounding each number
-        alone would let the errors of correlated columns add up.
+        The sums over the rows' bins should be near the exact ones, not each number:
+        rounding alone would let the errors of correlated columns add up. Nearest plane
+        algorithm (Babai, Combinatorica 6, 1986): one number after the other, common
+        bins first, makes up for what those before are off.
         """
         exact = [self.scale.factor * column for column in self.contributions()]
-        points = [np.rint(column).astype(np.int64) for column in exact]
-        error = lookup(codes, exact).sum(axis=1) - lookup(codes, points).sum(axis=1)
-        for _ in range(ROUNDING_PASSES):
-            moved = False
-            for column in range(len(points)):
-                bins, size = codes[:, column], len(points[column])
-                rows = np.maximum(np.bincount(bins, minlength=size), 1)
-                off = np.bincount(bins, weights=error, minlength=size) / rows
-                step = np.rint(off).astype(np.int64)
-                points[column] += step
-                error -= step[bins]
-                moved = moved or bool(step.any())
-            if not moved:
-                break
-        return points
+        ends = np.cumsum([len(column) for column in exact])
+        wanted = np.concatenate(exact)
+        counts = _joint_counts(codes, ends) + np.eye(len(wanted))
+        order = np.argsort(np.diag(counts), kind="stable")
+        upper = np.linalg.cholesky(counts[np.ix_(order, order)]).T
+        off = np.zeros(len(order))  # points minus exact, in this order
+        points = np.empty(len(order), np.int64)
+        for at in reversed(range(len(order))):
+            due = wanted[order[at]] - upper[at] @ off / upper[at, at]
+            points[order[at]] = round(due)
+            off[at] = points[order[at]] - wanted[order[at]]
+        return np.split(points, ends[:-1])
 
     def partial_scores(self, codes: Codes) -> NDArray[np.int64]:
         """Return the integer partial score of every row, before masking."""
         total = self.intercept_points + lookup(codes, self.points(codes)).sum(axis=1)
         return round_half_away(total, self.granularity)
+
+
+def _joint_counts(codes: Codes, ends: NDArray[np.int64]) -> Floats:
+    """Return how many rows are in both of any two bins, shape (bins, bins)."""
+    starts, sizes = np.append(0, ends[:-1]), np.diff(ends, prepend=0)
+    counts = np.empty((ends[-1], ends[-1]))
+    for i, size in enumerate(sizes):
+        for j in range(i + 1):
+            cells = codes[:, i].astype(np.int64) * sizes[j] + codes[:, j]
+            block = np.bincount(cells, minlength=size * sizes[j]).reshape(size, -1)
+            here, there = slice(starts[i], ends[i]), slice(starts[j], ends[j])
+            counts[here, there], counts[there, here] = block, block.T
+    return counts
