@@ -26,7 +26,13 @@ from veilscore.models.vertical.layout import (
     ScoreLayout,
 )
 from veilscore.models.vertical.ports import Floats, OwnKey, PeerKey, ZeroSumMasks
-from veilscore.models.vertical.run import PREDICTOR_SCALE, RunColumns, Terms
+from veilscore.models.vertical.run import (
+    PREDICTOR_SCALE,
+    SLOPE_LIMIT,
+    WEIGHT_LIMIT,
+    RunColumns,
+    Terms,
+)
 from veilscore.models.vertical.script import Script, Send, receive_one
 from veilscore.models.vertical.solution import Solution, lookup
 from veilscore.models.woe import WOE_SCALE, woe_table
@@ -84,7 +90,7 @@ class FeatureHolder:
         message = yield from receive_one("encrypted_rows", label_holder)
         layout = RowLayout.plan(
             self.columns.rows,
-            message.encrypted_rows.columns,
+            self._width(message.encrypted_rows, label_holder, least=0),
             self.terms.contract.max_columns,
             self._label_key.modulus,
         )
@@ -105,6 +111,16 @@ class FeatureHolder:
         yield Send(label_holder, TrainingMessage(count_answer=answer))
         reply = yield from receive_one("counts", label_holder)
         self._woe = self._read_counts(reply.counts, orders)
+
+    def _width(self, rows: EncryptedRows, sender: str, *, least: int) -> int:
+        """Return the columns that a peer has packed: no more than were agreed on."""
+        most = self.terms.contract.max_columns
+        if not least <= rows.columns <= most:
+            raise ProtocolError(
+                f"encrypted rows of {rows.columns} columns, {least} to {most} may be",
+                party=sender,
+            )
+        return rows.columns
 
     def _histograms(
         self, key: PeerKey, rows: EncryptedRows, groups: int, sender: str
@@ -213,7 +229,7 @@ class FeatureHolder:
         key, weights = self.peers[owner], self._bin_weights()
         layout = CrossLayout.plan(
             self.columns.rows,
-            rows.columns,
+            self._width(rows, owner, least=1),
             self.terms.contract.max_columns,
             key.modulus,
         )
@@ -238,7 +254,12 @@ class FeatureHolder:
             raise ProtocolError(
                 "a solution of the wrong shape", party=self.terms.label_holder
             )
-        self._weights = self._rotation.T @ rotated / ROTATION_SCALE
+        weights = self._rotation.T @ rotated / ROTATION_SCALE
+        if np.abs(weights).max() > WEIGHT_LIMIT:
+            raise ProtocolError(
+                "a solution out of all proportion", party=self.terms.label_holder
+            )
+        self._weights = weights
 
     def polish(self, step: str) -> Script:
         """Send a masked (noisy) predictor, then the gradient of the own columns."""
@@ -282,10 +303,8 @@ class FeatureHolder:
         """Send masked provisional scores, learn the slope of the final ones."""
         yield self._score_share("calibrate")
         reply = yield from receive_one("slope", self.terms.label_holder)
-        if not 0.0 < reply.slope.factor < float("inf"):
-            raise ProtocolError(
-                "a slope that is not positive", party=self.terms.label_holder
-            )
+        if not 0.0 < reply.slope.factor <= SLOPE_LIMIT:
+            raise ProtocolError("a slope out of range", party=self.terms.label_holder)
         self._slope = reply.slope.factor
 
     def evaluate(self) -> Script:

@@ -261,10 +261,10 @@ class LabelHolder:
     def _joint_predictor(self, answers: Arrived) -> Floats:
         total = np.zeros(self.columns.rows, dtype=np.uint64)
         for peer, message in answers.items():
-            masked = np.frombuffer(message.predictor.masked, dtype="<u8")
-            if len(masked) != self.columns.rows:
+            masked = message.predictor.masked
+            if len(masked) != 8 * self.columns.rows:
                 raise ProtocolError("a predictor of the wrong length", party=peer)
-            total = total + masked
+            total = total + np.frombuffer(masked, dtype="<u8")
         peers = total.view(np.int64)[self._labelled] / PREDICTOR_SCALE
         return self._own_rows @ self._weights[self._moments.places[self.name]] + peers
 
@@ -341,11 +341,14 @@ class LabelHolder:
         """Return the joint score of every row of the run, as the card stands."""
         answers = yield from receive("score_share", self._peers)
         layout = ScoreLayout.plan(self.own.modulus)
-        residues = self.own.decrypt_sum(
-            [message.score_share.ciphertexts for message in answers.values()]
-        )
+        shares = {
+            peer: message.score_share.ciphertexts for peer, message in answers.items()
+        }
+        residues = self.own.decrypt_sum(list(shares.values()))
         if len(residues) != layout.plaintexts(self.columns.rows):
-            raise ProtocolError("scores of the wrong number of rows")
+            raise ProtocolError(
+                "scores of the wrong number of rows", party=" or ".join(shares)
+            )
         peers = layout.unpack(
             residues, self.columns.rows, self.own.modulus, " or ".join(self._peers)
         )

@@ -19,6 +19,7 @@ ROTATED_UNIT = WOE_SCALE * ROTATION_SCALE  # what one unit of WoE is, rotated
 # Statistical distance of a masked slot from uniform: 2^-MASK_BITS.
 MASK_BITS = 40
 SCORE_BITS = 32
+SCORE_LIMIT = 1 << (SCORE_BITS - 5)  # of one holder's score, 16 of which fit a slot
 SCORE_GUARD_BITS = 64
 
 
@@ -75,15 +76,16 @@ class RowLayout:
 
     The first ciphertext begins with the two count slots [labelled, bad], exactly
     wide enough for counts, so that a malicious label holder cannot use them for
-    more. Then, above a gap that keeps weighted sums of the count slots out, come
-    the wide slots: [labelled, bad, own WoE codes ...].
+    more; a mask hides what it puts above them, up to the modulus. Above a gap that
+    keeps weighted sums of the count slots out come the wide slots: [labelled, bad,
+    own WoE codes ...].
     """
 
     count_bits: int
     gap: int  # offset of the wide slots in the first ciphertext
     width: int  # bits of a wide slot
     groups: tuple[int, ...]  # wide slots per ciphertext
-    total_bits: int  # of the fullest ciphertext
+    room: int  # bits that a ciphertext may fill
 
     @classmethod
     def plan(
@@ -111,8 +113,7 @@ class RowLayout:
         while left:
             groups.append(min(left, rest if groups else first))
             left -= groups[-1]
-        total = max(gap + groups[0] * width, max(groups) * width)
-        return cls(count_bits, gap, width, tuple(groups), total)
+        return cls(count_bits, gap, width, tuple(groups), room)
 
     def pack(self, bad: int, codes: Sequence[int]) -> list[int]:
         """Return the plaintexts of one labelled row (bad is 0 or 1)."""
@@ -135,15 +136,16 @@ class RowLayout:
 
         ``random_bits`` must be uniform below 2^mask_bits. The mask is a positive
         multiple of the first bit above the count slots, and larger than any
-        negative sum.
+        negative sum. It reaches the modulus but for 3 bits, whatever the label
+        holder's plaintexts are, so that no more than these stay readable.
         """
         low = 2 * self.count_bits
-        return (random_bits << low) + (1 << self.total_bits)
+        return (random_bits << low) + (1 << self.room)
 
     @property
     def mask_bits(self) -> int:
         """Random bits that :meth:`count_mask` needs."""
-        return self.total_bits + MASK_BITS - 2 * self.count_bits
+        return self.room + MASK_BITS - 2 * self.count_bits
 
     def read_moments(self, sums: Sequence[int], sender: str) -> list[int]:
         """Return the wide-slot sums of one rotated column, one int per group in."""
@@ -218,7 +220,12 @@ class ScoreLayout:
         return -(-scores // self.slots)
 
     def pack(self, scores: Sequence[int]) -> list[int]:
-        """Pack signed partial scores of at most 2^(SCORE_BITS - 5) in size."""
+        """Pack signed partial scores; raises BoundError for one over SCORE_LIMIT."""
+        if any(abs(score) > SCORE_LIMIT for score in scores):
+            raise BoundError(
+                "a partial score does not fit its slot",
+                remedy="use a scale with fewer points in the contract",
+            )
         return [
             join(part, [SCORE_BITS] * len(part))
             for part in (

@@ -14,6 +14,10 @@ from veilscore.v1.training_pb2 import RunContract
 # Residuals and predictors travel as fixed-point integers.
 RESIDUAL_SCALE = 1 << 20
 PREDICTOR_SCALE = 1 << 30
+# No honest solution comes near: a weight of 1 says the WoE is right as it is, a slope
+# of 1 that the scores are. They keep predictors and scores within their slots.
+WEIGHT_LIMIT = 1000.0
+SLOPE_LIMIT = 1000.0
 # Penalty of the logistic likelihood in polish and exact steps: scikit-learn's C=1.
 PENALTY = 1.0
 
