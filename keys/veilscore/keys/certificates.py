@@ -168,8 +168,8 @@ class Certificate:
             raise InvalidKeyError(
                 f"the TLS certificate expired on {_date(self.not_after)}",
                 party=self.name,
-                remedy="Send the coordinator a new certificate request and install "
-                "the certificate it returns.",
+                remedy="Hand card.json to the coordinator again, and join with the "
+                "kit it returns.",
             )
 
 

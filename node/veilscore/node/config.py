@@ -17,6 +17,9 @@ from veilscore.runtime.settings import LocalPath, Settings, load
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256 in hex
+
+
 class WebSettings(Settings):
     """``[web]``: the operator's pages and the bank's REST API."""
 
@@ -47,7 +50,7 @@ class NodeSettings(Settings):
     source: SourceSettings | None = None  # a party without one only asks for scores
     training: TrainingSettings = TrainingSettings()
     scoring: ScoringSettings = ScoringSettings()
-    pins: dict[str, str] = Field(
+    pins: dict[str, Fingerprint] = Field(
         default_factory=dict
     )  # party: fingerprint in hex, compared out of band
 

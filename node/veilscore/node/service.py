@@ -244,21 +244,17 @@ class NodeService:
         """Return the stored registry or the kit's, whichever is newer, pins checked."""
         registry = self.kit.registry
         if self._registry_file.exists():
-            stored = self._registry_file.read_bytes()
             pinned = registry.coordinator.key.fingerprint
-            registry = Registry.load(stored, pinned, at_least=registry.version)
+            stored = Registry.load(self._registry_file.read_bytes(), pinned)
+            if stored.version > registry.version:
+                registry = stored
         self._check_pins(registry)
         return registry
 
     def _check_pins(self, registry: Registry) -> None:
-        present = registry.fingerprints()
-        registry.check_pins(
-            {
-                party: bytes.fromhex(pin)
-                for party, pin in self.settings.pins.items()
-                if party in present
-            }
-        )
+        pins = {name: bytes.fromhex(pin) for name, pin in self.settings.pins.items()}
+        own = self._signer.verify_key.fingerprint
+        registry.check_pins({**pins, self.settings.party: own})
 
     def refresh_registry(self) -> None:
         """Take over a newer registry from the coordinator, if it is in order."""

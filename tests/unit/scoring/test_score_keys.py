@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from veilscore.keys.errors import InvalidKeyError, SealError
+from veilscore.keys.errors import InvalidKeyError, LogStoreError, SealError
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.receiving import SCORE, PeerKeys, verify_signed_key
@@ -57,6 +57,19 @@ def test_a_key_is_used_for_half_its_life(store: Keystore, registry: Registry) ->
         verify_signed_key(first, registry, SCORE, when)
     with pytest.raises(InvalidKeyError):
         verify_signed_key(first, registry, SCORE, NOW + LIFE_S)
+
+
+def test_a_key_that_would_never_be_in_the_log_is_never_used(store: Keystore) -> None:
+    def full(key: SignedKey) -> None:
+        del key
+        raise LogStoreError("the disk is full")
+
+    with pytest.raises(LogStoreError):
+        load(store).current(NOW, full)
+    assert not load(store).by_id
+    announced: list[SignedKey] = []
+    key = load(store).current(NOW, announced.append)
+    assert announced == [key]
 
 
 def test_a_restarted_node_goes_on_with_its_keys(store: Keystore) -> None:

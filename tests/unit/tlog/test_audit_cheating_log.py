@@ -106,6 +106,18 @@ def test_a_substituted_key_does_not_fit_what_the_log_says() -> None:
     assert (error.step, error.party) == (audit.JOINED, "market")
 
 
+def test_a_key_that_was_substituted_for_a_while_stays_visible() -> None:
+    false = PartyJoined(party="market", fingerprint=bytes(32))
+    key = PARTIES.registry.fingerprints()["market"]
+    first = PARTIES.event("hub", ActorHead(), false)
+    second = PARTIES.event(
+        "hub", first.head, PartyJoined(party="market", fingerprint=key)
+    )
+    error = failure(export_of([first.leaf, second.leaf]))
+    assert (error.step, error.party) == (audit.CHAINS, "market")
+    assert "two keys" in error.what
+
+
 def test_a_registry_of_another_coordinator_is_refused() -> None:
     other = Signer.generate()
     registry = registry_of({"hub": other}, other)

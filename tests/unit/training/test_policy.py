@@ -18,6 +18,10 @@ def contract(**clauses: float | bool) -> RunContract:
         max_columns=64,
         ridge=10,
         granularity=1,
+        cover_ratio=-1,
+        base_points=600,
+        base_odds=20,
+        points_to_double_odds=40,
         roster=[
             RosterEntry(party=name) for name in ("agriculture", "bank", "regulator")
         ],
@@ -49,6 +53,12 @@ def test_the_default_contract_is_allowed_by_default() -> None:
         (contract(max_rows=3_000_000), "so many rows"),
         (contract(ridge=0), "positive ridge"),
         (contract(granularity=0), "granularity"),
+        (contract(points_to_double_odds=201), "such fine points"),
+        (contract(points_to_double_odds=0), "such fine points"),
+        (contract(points_to_double_odds=float("inf")), "such fine points"),
+        (contract(points_to_double_odds=float("nan")), "such fine points"),
+        (contract(base_odds=0), "scale is out of range"),
+        (contract(base_points=10_000_000), "scale is out of range"),
         (contract(max_columns=0), "max_columns"),
         (two_parties(), "one feature holder is not allowed"),
     ],
@@ -77,3 +87,13 @@ def test_each_clause_needs_its_own_permission() -> None:
     with pytest.raises(RefusedError, match="needs polish steps"):
         check(contract(exact=True), "regulator", exact)
     check(two_parties(), "regulator", TrainingSettings(allow_two_party=True))
+
+
+def test_only_the_label_holder_minds_how_many_rows_cover_its_customers() -> None:
+    few, many = contract(cover_ratio=0.5), contract(cover_ratio=1.0)
+    check(few, "regulator", STRICT)
+    check(many, "bank", STRICT)
+    check(contract(), "bank", STRICT)
+    check(few, "bank", TrainingSettings(min_cover=0.5))
+    with pytest.raises(RefusedError, match="few cover rows"):
+        check(few, "bank", STRICT)

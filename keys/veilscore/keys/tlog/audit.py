@@ -133,7 +133,9 @@ class _Seen:
         self.chains[event.actor] = opened.head
         self.kinds[opened.kind] += 1
         if opened.kind == "party_joined" and event.actor == coordinator:
-            self.joined[event.party_joined.party] = event.party_joined.fingerprint
+            party, key = event.party_joined.party, event.party_joined.fingerprint
+            if self.joined.setdefault(party, key) != key:
+                raise ProofError("it joined the log with two keys", party=party)
         if event.time_ms < self.last_ms.get(event.actor, 0) - _CLOCK_STEP_MS:
             self.set_back.add(event.actor)
         self.last_ms[event.actor] = event.time_ms

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-from veilscore.keys.errors import InvalidKeyError
+from veilscore.fault import Fault
+from veilscore.keys.errors import InvalidKeyError, LogStoreError
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.receiving import SCORE, ReceivingKeys
@@ -58,22 +59,32 @@ class ScoreKeys:
     def current(self, now: float, announce: Callable[[SignedKey], object]) -> SignedKey:
         """Return the signed key to hand in; a fresh one if the last is half used up.
 
-        ``announce`` gets a fresh key once it is stored and before it is returned.
+        ``announce`` gets a fresh key before it is stored: one that was announced and
+        is never used does no harm, the reverse would be a hidden key. It raises
+        LogStoreError if it could not even note the key on disk, and any other Fault
+        if it will be announced later.
         """
         with self._turn:
             if self._periods:
                 newest = self._periods[-1]
                 if newest.not_after - now > _RENEWED_BEFORE_S:
                     return self._signed(newest)
-            fresh = self._renew(now)
-        announce(fresh)
-        return fresh
+            start = int(now)
+            fresh = _Period(
+                ReceivingKeys.generate(), start - _CLOCKS_APART_S, start + LIFE_S
+            )
+            signed = self._signed(fresh)
+            try:
+                announce(signed)
+            except LogStoreError:
+                raise
+            except Fault:
+                self._keep(fresh, now)
+                raise
+            self._keep(fresh, now)
+            return signed
 
-    def _renew(self, now: float) -> SignedKey:
-        start = int(now)
-        fresh = _Period(
-            ReceivingKeys.generate(), start - _CLOCKS_APART_S, start + LIFE_S
-        )
+    def _keep(self, fresh: _Period, now: float) -> None:
         kept = [period for period in self._periods if period.not_after > now]
         dropped = [period for period in self._periods if period.not_after <= now]
         self._keystore.put(_NAME, _encode([*kept, fresh]))
@@ -82,7 +93,6 @@ class ScoreKeys:
             digest = self._digest(period)
             del self.by_id[digest[:8]], self.by_digest[digest]
         self._index(fresh)
-        return self._signed(fresh)
 
     def _index(self, period: _Period) -> None:
         digest = self._digest(period)

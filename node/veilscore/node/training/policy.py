@@ -12,6 +12,9 @@ from veilscore.runtime.settings import Settings
 from veilscore.v1.training_pb2 import RunContract
 
 MAX_POLISH_STEPS = 20
+# Of the points that double the odds: finer scores would tell more than a score should.
+FINEST = 200
+MAX_POINTS = 1_000_000
 
 
 class TrainingSettings(Settings):
@@ -26,8 +29,11 @@ class TrainingSettings(Settings):
     # With one feature holder everything joint is its own by subtraction.
     allow_two_party: bool = False
     min_count: int = 5
-    # Sums over fewer rows say too much about each of them.
+    # Sums over fewer rows, of the run or of this node, say too much about each.
     min_rows: int = 200
+    # As label holder: rows without a label for each with one. With fewer, whoever
+    # finds its rows in the run knows them for this node's customers.
+    min_cover: float = 1.0
     max_rows: int = 2_000_000
     step_timeout_s: float = 900.0
 
@@ -69,8 +75,21 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             "counts as small as the contract's minimum are not released here",
         ),
         (contract.max_rows > settings.max_rows, "so many rows are not allowed here"),
+        (
+            own == contract.label_holder
+            and 0 <= contract.cover_ratio < settings.min_cover,
+            "a run with so few cover rows is not allowed here",
+        ),
         (not contract.ridge > 0, "a run needs a positive ridge penalty"),
         (contract.granularity < 1, "a run needs a granularity of at least one point"),
+        (
+            not 0 < contract.points_to_double_odds <= FINEST * contract.granularity,
+            "a scale of such fine points is not allowed here",
+        ),
+        (
+            not (abs(contract.base_points) < MAX_POINTS and contract.base_odds > 0),
+            "the run's scale is out of range",
+        ),
         (not 1 <= contract.max_columns <= 4096, "max_columns is out of range"),  # noqa: PLR2004
         (
             own not in {entry.party for entry in contract.roster},

@@ -7,11 +7,12 @@ computed live in memory for the length of the run; what stays is the card.
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from veilscore.keys import masks
 from veilscore.keys.errors import InvalidKeyError
@@ -31,7 +32,7 @@ from veilscore.keys.sealing import Opener, Sealer
 from veilscore.models import card_file
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
-from veilscore.models.vertical.run import RunColumns, Terms
+from veilscore.models.vertical.run import RunColumns, Terms, steps
 from veilscore.models.vertical.script import Arrived, Await, Script, Send
 from veilscore.node.columns import Columns
 from veilscore.node.errors import RefusedError, TrainingError
@@ -92,15 +93,20 @@ class RunSession:
     started: float = field(default_factory=time.time)
     progress: tuple[int, int] = (0, 0)
     finished: FinishedModel | None = None
+    _due: Iterator[str] = field(init=False)  # steps of the contract to come
     _keys: ReceivingKeys = field(default_factory=ReceivingKeys.generate)
     _peers: dict[str, PeerKeys] = field(default_factory=dict[str, PeerKeys])
     _sealer: Sealer = field(init=False)
-    _opener: Opener = field(init=False)
+    _opener: Opener | None = None
     _sent: list[bytes] = field(default_factory=list[bytes])
     _sent_bytes: int = 0
     _binned: BinnedColumns | None = None
     _role: FeatureHolder | LabelHolder | None = None
     _card: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Keep the contract's steps: each is done once and in its order."""
+        self._due = steps(self.contract)
 
     @property
     def rows(self) -> int:
@@ -117,7 +123,8 @@ class RunSession:
     # -- joining ---------------------------------------------------------------
 
     def join(self) -> SignedKey:
-        """Make and publish this run's keys; call it once, before all steps."""
+        """Make and publish this run's keys; the first step."""
+        self._take("join")
         purpose = run_purpose(self.contract.run)
         now = int(self.around.clock())
         signed = self._keys.signed(
@@ -138,11 +145,20 @@ class RunSession:
 
     def receive(self, envelope: bytes) -> None:
         """Open an envelope of this run; raises a Fault that names its sender."""
+        if self._opener is None:
+            raise TrainingError("the run is over")
         header, plaintext = self._opener.open(envelope, self.around.registry)
+        if header.sender not in self.parties:
+            raise TrainingError("is no party of the run", party=header.sender)
         self.mailbox.put(header.sender, TrainingMessage.FromString(plaintext))
 
     def perform(self, step: str, manifest: bytes) -> StepReport:
-        """Do this node's part of a step and report what left the building."""
+        """Do this node's part of a step and report what left the building.
+
+        Raises RefusedError for any but the contract's next step: repeated, it would
+        use its masks twice or give another draw of the noise away.
+        """
+        self._take(step)
         self.step, self.progress = step, (0, 0)
         self._sent, self._sent_bytes = [], 0
         started = time.monotonic()
@@ -163,6 +179,17 @@ class RunSession:
             report.card = card_file.digest(self._card)
             report.max_abs_points = card_file.decode(self._card).max_abs_points
         return report
+
+    def forget(self) -> None:
+        """Drop keys, rows and role: a run that is over needs none of them."""
+        self._opener = self._binned = self._role = None
+        self._peers, self._keys = {}, ReceivingKeys.generate()
+        self._due = iter(())
+
+    def _take(self, step: str) -> None:
+        if step != next(self._due, ""):
+            self._due = iter(())
+            raise RefusedError("this is not the contract's next step")
 
     # -- the steps -------------------------------------------------------------
 
@@ -187,7 +214,8 @@ class RunSession:
         )
         if alignment.rows > self.contract.max_rows:
             raise RefusedError("the run has more rows than its contract allows")
-        if alignment.rows < self.around.min_rows:
+        own = int((alignment.positions >= 0).sum())
+        if min(alignment.rows, own) < self.around.min_rows:
             raise RefusedError("the run has fewer rows than this node allows")
         self._binned = BinnedColumns.of(source, alignment)
         self._role = self._take_role(alignment, self._binned.columns)
@@ -202,7 +230,12 @@ class RunSession:
             if named_party(signed) in wanted:
                 peer = verify_signed_key(signed, self.around.registry, purpose, now)
                 self._peers[peer.party] = peer
-        missing = sorted(wanted - self._peers.keys())
+        missing = sorted(
+            name
+            for name in wanted
+            if name not in self._peers
+            or (name != self.around.coordinator and self._peers[name].modulus is None)
+        )
         if missing:
             raise TrainingError(
                 "published no key for this run",
@@ -273,11 +306,7 @@ class RunSession:
             "calibrate": role.calibrate,
             "evaluate": role.evaluate,
         }
-        if step.startswith("polish-") and self.contract.polish_steps:
-            return role.polish(step)
-        if step not in scripts:
-            raise RefusedError("there is no such step")
-        return scripts[step]()
+        return role.polish(step) if step not in scripts else scripts[step]()
 
     def _make_card(self) -> None:
         if self._role is None or self._binned is None:
@@ -287,7 +316,10 @@ class RunSession:
         self._card = card_file.encode(card)
 
     def _register(self, manifest: bytes) -> None:
-        found = ModelManifest.FromString(manifest)
+        try:
+            found = ModelManifest.FromString(manifest)
+        except DecodeError as error:
+            raise RefusedError("a manifest that cannot be read") from error
         digest = card_file.digest(self._card)
         own = [entry for entry in found.cards if entry.party == self.around.party]
         roster = [entry.party for entry in self.contract.roster]

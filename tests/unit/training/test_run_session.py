@@ -1,0 +1,102 @@
+"""A session does the contract's steps once, in their order, and then forgets."""
+
+from collections.abc import Generator
+from datetime import date
+
+import numpy as np
+import pytest
+
+from veilscore.keys.identity import Signer
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.node.columns import Columns
+from veilscore.node.errors import RefusedError, TrainingError
+from veilscore.node.training.session import RunSession, Surroundings
+from veilscore.v1.hub_pb2 import SignedKey
+from veilscore.v1.training_pb2 import RosterEntry, RunContract
+
+BANK, HUB = Signer.generate(), Signer.generate()
+REGISTRY = Registry(
+    1,
+    (
+        PartyRecord(
+            "coordinator", frozenset({Role.COORDINATOR}), HUB.verify_key, "", date.min
+        ),
+    ),
+    HUB.verify_key,
+)
+
+
+def nothing(*_: object) -> None:
+    """Take what the session tells its surroundings."""
+
+
+def no_keys(purpose: str) -> list[SignedKey]:
+    assert purpose == "run:r1"
+    return []
+
+
+@pytest.fixture(scope="module")
+def workers() -> Generator[PaillierWorkers]:
+    made = PaillierWorkers(1)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def private() -> PrivateKey:
+    return PrivateKey.generate(2048)
+
+
+@pytest.fixture
+def session(private: PrivateKey, workers: PaillierWorkers) -> RunSession:
+    contract = RunContract(
+        run="r1",
+        label_holder="bank",
+        roster=[RosterEntry(party=name) for name in ("bank", "bureau", "market")],
+    )
+    empty = Columns((), (), np.zeros(0, np.int8), np.zeros(0, np.bool_))
+    around = Surroundings(
+        party="bank",
+        coordinator="coordinator",
+        signer=BANK,
+        registry=REGISTRY,
+        private_key=private,
+        workers=workers,
+        source=empty,
+        send=nothing,
+        publish=nothing,
+        directory=no_keys,
+        clock=lambda: 1.8e9,
+        step_timeout_s=1.0,
+        min_rows=200,
+    )
+    return RunSession(around, contract, contract.SerializeToString())
+
+
+@pytest.mark.parametrize("step", ["counts", "join", "polish-1", "register", ""])
+def test_only_the_contracts_next_step_is_done(session: RunSession, step: str) -> None:
+    session.join()
+    with pytest.raises(RefusedError, match="not the contract's next step"):
+        session.perform(step, b"")
+    # After that the run is over: nobody may try the steps one after the other.
+    with pytest.raises(RefusedError, match="not the contract's next step"):
+        session.perform("rows", b"")
+
+
+def test_a_step_that_failed_is_not_done_again(session: RunSession) -> None:
+    session.join()
+    with pytest.raises(TrainingError, match="published no key") as caught:
+        session.perform("rows", b"")
+    assert caught.value.party == "bank, bureau, coordinator, market"
+    with pytest.raises(RefusedError):
+        session.perform("rows", b"")
+
+
+def test_a_run_that_is_over_opens_nothing(session: RunSession) -> None:
+    session.join()
+    session.forget()
+    with pytest.raises(TrainingError, match="over"):
+        session.receive(b"sealed to keys of the run")
+    assert session.rows == 0
