@@ -29,9 +29,9 @@ fi
 
 cat <<TEXT
 Veilscore sets itself up in .venv ($groups):
-  PyTorch, CPU build    about 200 MB (only used to train across regions)
+  PyTorch, CPU build    about 200 MB (for horizontal training, not built yet)
   everything else       about 250 MB$([ "$groups" = dev ] && echo ", and 350 MB for tests and checks")
-  on disk afterwards    about 1.5 GB; two to five minutes on an ordinary line
+  on disk afterwards    about $([ "$groups" = dev ] && echo 2.3 || echo 1.5) GB; two to five minutes on an ordinary line
 If your package index has no CPU build of PyTorch for this machine, pip takes the
 standard one (several GB). To avoid that, name a CPU wheel: make demo TORCH=/path/to.whl
 TEXT

@@ -156,8 +156,9 @@ class Coordinator:
         card.write_bytes(
             PartyCard.sign(signer, name, {Role.DATA_HOLDER}, tls.request(name), key)
         )
+        told = ("--fingerprint", signer.verify_key.fingerprint.hex())
         done = veilscore(
-            "coordinator", "admit", card, "--config", self.toml, "--out", kit
+            "coordinator", "admit", card, *told, "--config", self.toml, "--out", kit
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == signer.verify_key.fingerprint.hex()

@@ -21,9 +21,9 @@ from veilscore.keys.certificates import FlowerKey, TlsKey
 from veilscore.node.errors import RefusedError
 from veilscore.node.executor import Executor
 from veilscore.node.supernode import SuperNode, SuperNodeConfig
+from veilscore.runtime.flower.client_task import TaskRecord
 from veilscore.runtime.flower.control import Control
 from veilscore.runtime.flower.endpoint import Endpoint
-from veilscore.runtime.flower.tasks import TaskRecord
 from veilscore.runtime.supervise import port_is_free
 
 HOST = "127.0.0.1"

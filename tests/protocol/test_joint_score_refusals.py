@@ -17,7 +17,7 @@ from tests.protocol.score_cards import (
 from tests.protocol.score_world import SOON, People, RawRequester, World, changed, world
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.columns import Columns
-from veilscore.node.errors import HolderRefusedError
+from veilscore.node.errors import HolderRefusedError, HolderUnavailableError
 from veilscore.node.scoring.query import Query
 from veilscore.node.scoring.refusals import SENTENCES, Reason
 from veilscore.v1.hub_pb2 import AppendResponse
@@ -328,7 +328,24 @@ def test_a_refusal_is_shown_with_holder_code_and_our_own_sentence(
             hub.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
     assert caught.value.party == "market"
     assert caught.value.reason == "purpose-not-allowed"
+    assert caught.value.code == "holder-purpose-not-allowed"
+    assert not isinstance(caught.value, HolderUnavailableError)
     assert SENTENCES[Reason.PURPOSE_NOT_ALLOWED] in str(caught.value)
+
+
+def test_a_holder_that_may_answer_later_is_told_from_one_that_will_not(
+    tmp_path: Path, people: People
+) -> None:
+    table = columns(ROWS["market"])
+    lacking = Columns(table.ids, table.features[:1], table.labels, table.holdout)
+    with world(tmp_path, people) as hub:
+        hub.node("bank")
+        hub.node("bureau")
+        hub.node("market", data=lacking)
+        with pytest.raises(HolderUnavailableError) as caught:
+            hub.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    assert (caught.value.party, caught.value.code) == ("market", "holder-unavailable")
+    assert caught.value.remedy.startswith("Ask again")
 
 
 def test_every_code_has_a_sentence_and_a_test_here() -> None:

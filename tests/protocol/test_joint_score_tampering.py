@@ -10,7 +10,7 @@ import pytest
 from tests.protocol.score_cards import HOLDERS, entity, plain_score
 from tests.protocol.score_world import People, RawRequester, World, pass_on, world
 from veilscore.keys.paillier.public import PublicKey
-from veilscore.node.errors import ScoringError
+from veilscore.node.errors import BadAnswerError, NoAnswerError, ScoringError
 from veilscore.v1.envelope_pb2 import Envelope
 from veilscore.v1.score_pb2 import (
     ScoreAnswer,
@@ -83,7 +83,7 @@ def assert_market_is_named(
 ) -> None:
     lab.wiretap = tap
     desk = lab.nodes["bank"].desk
-    with pytest.raises(ScoringError, match="did not answer in time") as caught:
+    with pytest.raises(NoAnswerError, match="did not answer in time") as caught:
         desk.ask(NAMES, purpose="pre_loan", consent="", timeout_s=1.5)
     assert caught.value.party == "market"
 
@@ -127,7 +127,9 @@ def test_h2_a_hub_that_swaps_two_answers_makes_no_wrong_score(lab: World) -> Non
 Tamper = Callable[[PublicKey, list[int]], list[int]]
 
 
-def cheat(lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper) -> ScoringError:
+def cheat(
+    lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper
+) -> BadAnswerError:
     """Let the market, which signs what it likes, send other ciphertexts."""
     workers = lab.nodes["market"].workers
     honest = workers.encrypt_for
@@ -136,7 +138,7 @@ def cheat(lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper) -> Scorin
         return tamper(public, honest(public, plaintexts))
 
     monkeypatch.setattr(workers, "encrypt_for", dishonest)
-    with pytest.raises(ScoringError) as caught:
+    with pytest.raises(BadAnswerError) as caught:
         lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
     return caught.value
 
@@ -209,5 +211,5 @@ def test_a_refusal_with_a_code_of_its_own_shows_nothing_of_it(lab: World) -> Non
     with pytest.raises(ScoringError) as caught:
         lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
     lab.nodes["market"].start()
-    assert caught.value.party == "market"
+    assert (caught.value.party, caught.value.code) == ("market", "holder-unknown")
     assert "555" not in str(caught.value)

@@ -13,8 +13,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -25,6 +24,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from veilscore.coordinator import config
+from veilscore.runtime.cli import read_argument
+from veilscore.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from veilscore.coordinator.client import OperatorClient
@@ -52,12 +53,25 @@ def init(
     passphrase_file: Annotated[
         Path | None, typer.Option(help="A file of your own instead of a new one.")
     ] = None,
+    listen_everywhere: Annotated[
+        bool,
+        typer.Option(
+            "--listen-everywhere",
+            help="Listen at all addresses of this machine: the host is not its own.",
+        ),
+    ] = False,
 ) -> None:
     """Make a coordinator's folder: keys, authority, registry, log, configuration."""
     from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
 
     new = setup.NewCoordinator(
-        folder, host, hub_port, flower_port, web_port, passphrase_file
+        folder,
+        host,
+        hub_port,
+        flower_port,
+        web_port,
+        passphrase_file,
+        listen_everywhere,
     )
     fingerprint = setup.create(new, time.time())
     _say(f"made {folder}")
@@ -70,15 +84,21 @@ def admit(
     card: Annotated[Path, typer.Argument(help="The card.json of a party.")],
     *,
     config_file: _Config,
+    fingerprint: Annotated[
+        bytes,
+        typer.Option(
+            parser=bytes.fromhex,
+            metavar="HEX",
+            help="Of that party's key, learned out of band.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The kit to write for that party.")],
 ) -> None:
     """Let a party in, or renew its certificate; a running coordinator notices."""
-    from veilscore.coordinator import folder, setup  # noqa: PLC0415 - takes long
-    from veilscore.runtime.errors import ConfigError  # noqa: PLC0415 - with them
+    from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
 
-    admission = setup.admit(
-        config.read(config_file), folder.read_file(card), time.time()
-    )
+    settings = config.read(config_file)
+    admission = setup.admit(settings, read_argument(card), fingerprint, time.time())
     try:
         out.write_bytes(admission.kit)
     except OSError as error:
@@ -90,8 +110,21 @@ def admit(
     record = admission.record
     roles = ", ".join(sorted(record.roles))
     _say(f"{record.name} ({roles}) is in registry version {admission.registry_version}")
-    _say(f"kit: {out}; its fingerprint, to compare with the party out of band:")
+    _say(f"kit: {out}, for the party whose key has the fingerprint:")
     typer.echo(record.key.fingerprint.hex())
+
+
+@app.command()
+def expel(
+    party: Annotated[str, typer.Argument(help="The party's registered name.")],
+    *,
+    config_file: _Config,
+) -> None:
+    """Take a party's roles away for good; a running coordinator notices."""
+    from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
+
+    version = setup.expel(config.read(config_file), party)
+    _say(f"{party} has no role in registry version {version}")
 
 
 @app.command()
@@ -131,7 +164,9 @@ def run(*, config_file: _Config) -> None:
 @app.command()
 def status(*, config_file: _Config, as_json: _Json = False) -> None:
     """Show which nodes are attached and how the runs stand."""
-    with _client(config_file) as client:
+    from veilscore.coordinator.client import OperatorClient  # noqa: PLC0415 - long
+
+    with OperatorClient(config_file) as client:
         state, runs = client.status(), client.runs()
     if as_json:
         _print_json({**dataclasses.asdict(state), "runs": _rows(runs)})
@@ -144,15 +179,9 @@ def doctor(*, config_file: _Config) -> None:
     """Check everything the coordinator needs, and say what to do."""
     settings = config.read(config_file)
     from veilscore.coordinator.doctor import examine  # noqa: PLC0415 - takes long
+    from veilscore.runtime import checkup  # noqa: PLC0415 - with it
 
-    console = Console(highlight=False)
-    healthy = True
-    for finding in examine(settings, time.time()):
-        console.print("[red]✗[/]" if finding.fault else "[green]✓[/]", end=" ")
-        told = str(finding.fault) if finding.fault else finding.found
-        console.print(f"{finding.check}: {told}", markup=False, soft_wrap=True)
-        healthy = healthy and finding.fault is None
-    raise typer.Exit(0 if healthy else 1)
+    raise typer.Exit(checkup.show(examine(settings, time.time())))
 
 
 def train(
@@ -168,32 +197,22 @@ def train(
 
     Ends with exit code 0 if it made a model, and 8 if it did not.
     """
-    from veilscore.coordinator.contract import read_contract  # noqa: PLC0415 - long
-    from veilscore.coordinator.folder import (  # noqa: PLC0415 - with it
-        open_registry,
-        read_file,
-    )
+    from veilscore.coordinator.client import OperatorClient  # noqa: PLC0415 - long
+    from veilscore.coordinator.contract import read_contract  # noqa: PLC0415 - with it
+    from veilscore.coordinator.folder import open_registry  # noqa: PLC0415 - with it
     from veilscore.models.vertical.run import steps  # noqa: PLC0415 - with it
 
     settings = config.read(config_file)
-    asked = read_file(contract)
+    asked = read_argument(contract)
     # Read here first, because here the file has a name; the coordinator reads its text.
     names = list(steps(read_contract(asked, open_registry(settings), "", contract)))
-    with _client(config_file) as client:
+    with OperatorClient(config_file) as client:
         proposed = client.propose(asked.decode())
         if not wait:
             _print_json({"run": proposed}) if as_json else typer.echo(proposed)
             return
         ended = _follow(client, proposed, names, quiet=as_json)
     _report(ended, as_json=as_json)
-
-
-@contextmanager
-def _client(config_file: Path) -> Generator["OperatorClient"]:
-    from veilscore.coordinator.client import OperatorClient  # noqa: PLC0415 - long
-
-    with closing(OperatorClient(config.read(config_file))) as client:
-        yield client
 
 
 def _follow(

@@ -6,15 +6,18 @@ Secrets are paths to files, never values.
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from veilscore.runtime.settings import LocalPath, Settings, load
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - refused
+
+
 class ListenSettings(Settings):
-    """``[hub]`` and ``[flower]``: what nodes dial and this machine listens at."""
+    """Where the coordinator listens."""
 
     host: str = "127.0.0.1"
     port: Port
@@ -22,8 +25,41 @@ class ListenSettings(Settings):
     @property
     def address(self) -> str:
         """The address as ``host:port``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return _joined(self.host, self.port)
+
+
+class DialledSettings(ListenSettings):
+    """``[hub]`` and ``[flower]``: what nodes dial.
+
+    This machine listens at ``host`` too, unless it knows itself by other addresses:
+    behind a translating router, or where its name means 127.0.1.1 to itself.
+    """
+
+    listen_everywhere: bool = False
+
+    @field_validator("host")
+    @classmethod
+    def _dialled(cls, host: str) -> str:
+        if host in WILDCARDS:
+            raise ValueError("should be a name or address that nodes can dial")
+        return host
+
+    @property
+    def listen_host(self) -> str:
+        """The address to listen at."""
+        if not self.listen_everywhere:
+            return self.host
+        return "::" if ":" in self.host else "0.0.0.0"  # noqa: S104 - asked for
+
+    @property
+    def local_host(self) -> str:
+        """How this machine reaches it; the certificate names it."""
+        return "127.0.0.1" if self.listen_everywhere else self.host
+
+    @property
+    def listen_address(self) -> str:
+        """The address to listen at as ``host:port``."""
+        return _joined(self.listen_host, self.port)
 
 
 class WebSettings(ListenSettings):
@@ -42,9 +78,13 @@ class CoordinatorSettings(Settings):
     authority: LocalPath
     certificate: LocalPath
     registry: LocalPath
-    hub: ListenSettings
-    flower: ListenSettings
+    hub: DialledSettings
+    flower: DialledSettings
     web: WebSettings
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def read(path: Path) -> CoordinatorSettings:

@@ -55,7 +55,8 @@ def _certificate(settings: CoordinatorSettings, now: float) -> str:
         raise CoordinatorError(
             f"the certificate expires in {days} days",
             place=str(settings.certificate),
-            remedy="Run: veilscore coordinator renew, then restart the coordinator.",
+            remedy="Run: veilscore coordinator renew --config DIR/coordinator.toml; "
+            "then restart the coordinator.",
         )
     return f"valid for {days} days"
 
@@ -79,5 +80,8 @@ def _log(settings: CoordinatorSettings) -> str:
 
 
 def _ports(settings: CoordinatorSettings) -> str:
-    listening = (settings.hub, settings.flower, settings.web)
-    return checkup.ports([(each.host, each.port) for each in listening])
+    web = settings.web
+    dialled = [
+        (each.listen_host, each.port) for each in (settings.hub, settings.flower)
+    ]
+    return checkup.ports([*dialled, (web.host, web.port)])

@@ -20,7 +20,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 
 from veilscore.coordinator.errors import RunError
 from veilscore.runtime.flower.pace import Pace
-from veilscore.runtime.flower.tasks import error_name
+from veilscore.runtime.flower.server_task import error_name
 
 _LONGEST_TEXT = 300
 # A reply's lifetime ends with its message's but is counted on the node's clock.

@@ -73,7 +73,7 @@ def open_identity(
             error.what,
             place=str(settings.certificate),
             remedy="Set the clock of this machine if it is wrong; else run: "
-            "veilscore coordinator renew.",
+            "veilscore coordinator renew --config DIR/coordinator.toml",
         ) from error
     return TlsIdentity(read_file(settings.authority), certificate, key.private_pem())
 

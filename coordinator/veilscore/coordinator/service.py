@@ -57,8 +57,9 @@ class CoordinatorService:
 
         Raises PortInUseError, before anything else, and the Fault of what is wrong.
         """
-        for listen in (settings.hub, settings.flower, settings.web):
-            port_is_free(listen.host, listen.port)
+        for listen in (settings.hub, settings.flower):
+            port_is_free(listen.listen_host, listen.port)
+        port_is_free(settings.web.host, settings.web.port)
         require_pinned()
         keystore = folder.open_keystore(settings)
         self._signer = Signer.from_private_bytes(keystore.get(folder.SIGNING))
@@ -140,7 +141,7 @@ class CoordinatorService:
 
     def _make_hub(self, settings: CoordinatorSettings, tls: TlsIdentity) -> Hub:
         return Hub(
-            settings.hub.address,
+            settings.hub.listen_address,
             tls,
             self._access,
             self._directory,
@@ -160,7 +161,9 @@ class CoordinatorService:
     ) -> SuperLink:
         flower = settings.flower
         return SuperLink(
-            SuperLinkConfig(flower.host, flower.port, settings.state, flower.host),
+            SuperLinkConfig(
+                flower.listen_host, flower.port, settings.state, flower.local_host
+            ),
             ca_certificates=tls.authority,
             certificate=tls.certificate,
             private_key=tls.key,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.coordinator.config import WILDCARDS, CoordinatorSettings
 from veilscore.coordinator.folder import (
     AUTHORITY,
     LOG,
@@ -39,7 +39,6 @@ from veilscore.runtime.web.tokens import AccessToken
 NAME: Final = "coordinator"
 _AUTHORITY_DAYS: Final = 3650
 _CERTIFICATE_DAYS: Final = 730
-_WILDCARDS: Final = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104 - refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class NewCoordinator:
     flower_port: int
     web_port: int
     passphrase_file: Path | None = None
+    listen_everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def create(new: NewCoordinator, now: float) -> bytes:
 
     Raises ConfigError if the folder holds anything, or nodes could not dial the host.
     """
-    if new.host in _WILDCARDS:
+    if new.host in WILDCARDS:
         raise ConfigError(
             "nodes cannot dial this host",
             place=new.host,
@@ -103,13 +103,24 @@ def create(new: NewCoordinator, now: float) -> bytes:
     return signer.verify_key.fingerprint
 
 
-def admit(settings: CoordinatorSettings, card_file: bytes, now: float) -> Admission:
+def admit(
+    settings: CoordinatorSettings, card_file: bytes, fingerprint: bytes, now: float
+) -> Admission:
     """Enter the author of a card in the registry and return its kit.
 
-    A party that is registered gets a new certificate, and may bring other roles and
-    another Flower key, but no other signing key. Raises a Fault; then nothing changed.
+    ``fingerprint`` is the party's own word, from another way than the card. A party
+    that is registered gets a new certificate, and may bring other roles and another
+    Flower key, but no other signing key. Raises a Fault; then nothing changed.
     """
     card = PartyCard.load(card_file)
+    if card.key.fingerprint != fingerprint:
+        raise RegistryError(
+            f"the card is signed by key {card.key.fingerprint.hex()}, not by the "
+            "party's",
+            party=card.name,
+            remedy="Ask that party, by telephone, for the fingerprint that "
+            "`veilscore node init` told it, and for its card.",
+        )
     if Role.COORDINATOR in card.roles:
         raise RegistryError("a party cannot join as coordinator", party=card.name)
     keystore = open_keystore(settings)
@@ -147,6 +158,26 @@ def admit(settings: CoordinatorSettings, card_file: bytes, now: float) -> Admiss
         },
     )
     return Admission(record, version, kit)
+
+
+def expel(settings: CoordinatorSettings, party: str) -> int:
+    """Take all roles from a party and return the registry's new version.
+
+    Raises a Fault; then nothing changed.
+    """
+    keystore = open_keystore(settings)
+    signer = Signer.from_private_bytes(keystore.get(SIGNING))
+    with _alone(settings.registry):
+        found = read_file(settings.registry)
+        registry = Registry.load(found, signer.verify_key.fingerprint)
+        record = registry.party(party)
+        if Role.COORDINATOR in record.roles:
+            raise RegistryError("the coordinator cannot be expelled", party=party)
+        others = [each for each in registry.records if each != record]
+        gone = replace(record, roles=frozenset(), flower_key="")
+        data = Registry.sign([*others, gone], signer, registry.version + 1)
+        files.replace(settings.registry, data)
+    return registry.version + 1
 
 
 def renew(settings: CoordinatorSettings, now: float) -> Certificate:
@@ -203,10 +234,12 @@ registry = "registry.json"
 [hub]
 host = {json.dumps(new.host)}
 port = {new.hub_port}
+listen_everywhere = {json.dumps(new.listen_everywhere)}
 
 [flower]
 host = {json.dumps(new.host)}
 port = {new.flower_port}
+listen_everywhere = {json.dumps(new.listen_everywhere)}
 
 # The audit log for everybody, the REST interface for whoever has the token. Without
 # TLS: let a proxy that has it serve other machines.

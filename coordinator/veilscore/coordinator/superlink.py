@@ -24,7 +24,7 @@ from veilscore.runtime.errors import FlowerError
 from veilscore.runtime.flower.control import Control, RunStatus
 from veilscore.runtime.flower.endpoint import Endpoint
 from veilscore.runtime.flower.pin import environment, require_pinned
-from veilscore.runtime.flower.tasks import serve_server_task
+from veilscore.runtime.flower.server_task import serve_server_task
 from veilscore.runtime.flower.thin_app import thin_app
 from veilscore.runtime.flower.worker import RuntimeApi, Worker
 from veilscore.runtime.supervise import Child, SecretFiles, port_is_free
@@ -37,7 +37,7 @@ _ABORT_S = 2.0
 class SuperLinkConfig:
     """Where things are."""
 
-    host: str  # address that nodes reach
+    host: str  # address to listen at
     port: int
     state_dir: Path
     local_host: str = "127.0.0.1"  # how this machine reaches it

@@ -5,10 +5,11 @@
     veilscore coordinator admit CARD --out KIT  the coordinator checks the card
     veilscore node join KIT --fingerprint HEX   the party checks the coordinator
 
-The last three for every party. Between people the fingerprint passes by telephone;
-here it is what the first command printed.
+The last three for every party. Between people the fingerprints pass by telephone;
+here they are what the first two commands printed.
 """
 
+import json
 import secrets
 import socket
 import tomllib
@@ -89,27 +90,29 @@ def enrol(
         source = state / f"{party.name}.source.toml"
         source.write_text(holdings[party.name].source, encoding="utf-8")
         folder = state / party.name
-        veilscore(
+        told = veilscore(
             *("node", "init", folder, "--party", party.name, "--source", source),
             *(word for role in party.roles for word in ("--role", role)),
             *("--key-bits", str(lab.key_bits)),
-            *("--web-port", str(web), "--runtime-port", str(runtime)),
+            *("--web-port", str(web), "--runtime-port", str(runtime), "--json"),
             party=party.name,
         )
         holding = holdings[party.name].moved(folder)
         member = Member(party, folder, holding, f"http://{HOST}:{web}")
         _set_policy(member)
-        _join(federation, member, state / f"{party.name}.kit.json")
+        fingerprint = json.loads(told)["fingerprint"]
+        _join(federation, member, fingerprint, state / f"{party.name}.kit.json")
         members[party.name] = member
     return Federation(
         federation.folder, federation.fingerprint, federation.web, members
     )
 
 
-def _join(federation: Federation, member: Member, kit: Path) -> None:
+def _join(federation: Federation, member: Member, fingerprint: str, kit: Path) -> None:
     card = member.folder / "card.json"
     veilscore(
         *("coordinator", "admit", card, "--config", federation.config, "--out", kit),
+        *("--fingerprint", fingerprint),
         party=member.name,
     )
     veilscore(

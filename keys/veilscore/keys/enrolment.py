@@ -69,6 +69,8 @@ class PartyCard:
         )
         fields.end()
         check_party_name(card.name)
+        if not card.roles:
+            raise RegistryError("a party needs a role", party=card.name)
         requested_key(card.tls_request)
         if card.flower_key:
             check_flower_key(card.flower_key)

@@ -36,7 +36,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PartyRecord:
-    """One registered party."""
+    """One registered party.
+
+    One without a role was expelled: it may do nothing, but nobody else may take its
+    name or key, and what it signed before still verifies.
+    """
 
     name: str
     roles: frozenset[Role]
@@ -47,8 +51,6 @@ class PartyRecord:
     def __post_init__(self) -> None:
         """Refuse a record that no party may have."""
         check_party_name(self.name)
-        if not self.roles:
-            raise RegistryError("a party needs a role", party=self.name)
         if self.flower_key:
             check_flower_key(self.flower_key)
 

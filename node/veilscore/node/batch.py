@@ -1,134 +1,187 @@
 """Scoring a file of borrowers through the running node.
 
 The output has one row a scored borrower; rows that fail are listed in a second file
-with the reason. Both files appear complete or not at all.
+with the reason. Both are for this institution's eyes: only their owner can read them.
+Each appears whole or not at all, after everything was asked.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal
 
-from veilscore.fault import Fault
+from veilscore.keys import files
 from veilscore.keys.entity_ids import EntityKind, normalise
+from veilscore.keys.errors import EntityIdError
 from veilscore.node.errors import SourceError
 from veilscore.node.local import LocalNode
+from veilscore.node.scoring.settings import Purpose
+from veilscore.node.sources.csv_file import read_csv
+from veilscore.node.sources.origin import Origin
+from veilscore.runtime.errors import ConfigError
 
-PER_REQUEST = 1000
+Encoding = Literal["utf-8", "gb18030"]
+
+_LONGEST_ID: Final = 200  # characters, as the node's interface takes them
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """How to read the file and what to ask."""
+class Borrowers:
+    """A CSV file of ids; either all are of ``id_type`` or ``type_column`` says it."""
 
+    path: Path
+    encoding: Encoding
     id_column: str
-    id_type: str
-    type_column: str
-    purpose: str
+    id_type: EntityKind | None
+    type_column: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about them; ``model`` is a hash in hex, empty: the newest."""
+
+    purpose: Purpose
     consent: str
     model: str
+    at_once: int  # entities in one request
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One borrower of the file; ``number`` counts from 1, the header apart."""
+class Outcome:
+    """How many rows were scored by which model, and where the others are listed."""
 
-    number: int
+    scored: int
+    failed: int
+    model: str
+    errors: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
     kind: EntityKind
-    entity: str
+    entity: str  # as it stands in the file
 
 
 def score_file(
-    node: LocalNode, batch: Batch, source: Path, out: Path
-) -> dict[str, Any]:
-    """Score every row; returns counts, the model and the path of the error file."""
-    failed: list[tuple[int, str]] = []
-    rows = list(_read(batch, source, failed))
-    scores: list[tuple[Row, dict[str, Any]]] = []
-    model = batch.model
-    for start in range(0, len(rows), PER_REQUEST):
-        part = rows[start : start + PER_REQUEST]
-        request = {
-            "entities": [{"type": row.kind, "id": row.entity} for row in part],
-            "purpose": batch.purpose,
-            "consent": batch.consent,
-        }
-        if model:
-            request["model"] = model
-        answer = node.scores(request)
-        model = answer["model"]
-        scores += zip(part, answer["scores"], strict=True)
+    node: LocalNode, borrowers: Borrowers, question: Question, out: Path
+) -> Outcome:
+    """Score every row whose id is valid.
+
+    Raises ConfigError for an output that cannot be written and SourceError for a file
+    that cannot be read, both before anything is asked; else what the node refuses.
+    """
     errors = out.with_name(f"{out.stem}.errors{out.suffix}")
-    _write(
-        out,
-        ("id", "score", "probability_of_default"),
-        (
-            (row.entity, found["score"], found["probability_of_default"])
-            for row, found in scores
-        ),
-    )
-    _write(errors, ("row", "reason"), iter(failed))
-    return {
-        "scored": len(scores),
-        "failed": len(failed),
-        "model": model,
-        "errors": str(errors),
+    _check_outputs((out, errors), borrowers.path)
+    failed: list[tuple[int, str]] = []
+    rows = list(_read(borrowers, failed))
+    scored: list[tuple[str, int, float]] = []
+    model = question.model
+    for start in range(0, len(rows), question.at_once):
+        part = rows[start : start + question.at_once]
+        answer = node.scores(_request(part, question, model))
+        model = answer.model  # of all that follow, even if another is trained meanwhile
+        scored += (
+            (row.entity, found.score, found.probability_of_default)
+            for row, found in zip(part, answer.scores, strict=True)
+        )
+    _write(errors, ("row", "reason"), failed)
+    _write(out, ("id", "score", "probability_of_default"), scored)
+    return Outcome(len(scored), len(failed), model, str(errors))
+
+
+def _request(rows: Sequence[_Row], question: Question, model: str) -> dict[str, object]:
+    request: dict[str, object] = {
+        "entities": [{"type": row.kind, "id": row.entity} for row in rows],
+        "purpose": question.purpose,
+        "consent": question.consent,
     }
+    return {**request, "model": model} if model else request
 
 
-def _read(batch: Batch, source: Path, failed: list[tuple[int, str]]) -> Iterator[Row]:
+class _CommandOrigin(Origin):
+    """A file whose columns the command names, not ``[source]``."""
+
+    def require(self, columns: Iterable[str], found: Sequence[str]) -> None:
+        """Raise SourceError unless each column is there once."""
+        for column in columns:
+            if found.count(column) != 1:
+                twice = column in found
+                raise self.error(
+                    "the column is there twice" if twice else "no such column",
+                    f"Name another by --id-column or --type-column: {', '.join(found)}",
+                    column=column,
+                )
+
+
+def _read(borrowers: Borrowers, failed: list[tuple[int, str]]) -> Iterator[_Row]:
+    """Yield the rows that can be asked about; enter the others in ``failed``."""
+    id_column, type_column = borrowers.id_column, borrowers.type_column
+    columns = [id_column] if type_column is None else [id_column, type_column]
+    origin = _CommandOrigin("", str(borrowers.path))
+    number = 0
+    seen: dict[str, int] = {}
     try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _check_columns(batch, source, reader.fieldnames or ())
-            seen: set[str] = set()
-            for number, cells in enumerate(reader, start=1):
-                raw = cells[batch.id_column] or ""
+        for chunk in read_csv(borrowers.path, borrowers.encoding, columns, origin):
+            ids = chunk[id_column]
+            one = [borrowers.id_type] * len(ids)
+            words = one if type_column is None else chunk[type_column]
+            for word, entity in zip(words, ids, strict=True):
+                number += 1
                 try:
-                    kind = _kind(batch, cells)
-                    entity = normalise(kind, raw)
-                except Fault as fault:
-                    failed.append((number, fault.what))
+                    row = _Row(_kind(str(word)), str(entity))
+                    first = seen.setdefault(_checked(row), number)
+                except EntityIdError as error:
+                    failed.append((number, error.what))
                     continue
-                if entity in seen:
-                    failed.append((number, "the same entity stands in an earlier row"))
-                    continue
-                seen.add(entity)
-                yield Row(number, kind, raw)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            "the file of borrowers cannot be read",
-            place=str(source),
-            remedy="give a CSV file in UTF-8",
-        ) from error
+                if first == number:
+                    yield row
+                else:
+                    failed.append((number, f"the same entity stands in row {first}"))
+    except SourceError as error:
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            error.remedy = "Name its encoding by --encoding: utf-8 or gb18030"
+        raise
 
 
-def _check_columns(batch: Batch, source: Path, present: Sequence[str]) -> None:
-    for column in (batch.id_column, batch.type_column):
-        if column and column not in present:
-            raise SourceError(
-                f"there is no column {column!r}",
-                place=str(source),
-                remedy=f"the file has: {', '.join(present)}",
-            )
-
-
-def _kind(batch: Batch, cells: dict[str, str]) -> EntityKind:
-    word = cells[batch.type_column] if batch.type_column else batch.id_type
+def _kind(word: str) -> EntityKind:
     try:
         return EntityKind(word.strip())
     except ValueError as error:
         known = ", ".join(EntityKind)
-        raise SourceError(f"{word!r} is no type of id; known are {known}") from error
+        raise EntityIdError(f"{word!r} is no type of id; known are {known}") from error
 
 
-def _write(
-    path: Path, header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]
-) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    new.replace(path)
+def _checked(row: _Row) -> str:
+    """Return the one spelling of an id that the node will take."""
+    if len(row.entity) > _LONGEST_ID:
+        raise EntityIdError(f"the id is over {_LONGEST_ID} characters long")
+    return normalise(row.kind, row.entity)
+
+
+def _check_outputs(outputs: Iterable[Path], source: Path) -> None:
+    """Raise ConfigError for an output that could not be written in the end."""
+    for path in outputs:
+        if path.is_dir():
+            what = "this is a folder"
+        elif path.resolve() == source.resolve():
+            what = "the file of borrowers would be overwritten"
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            what = "nothing can be written there"
+        else:
+            continue
+        raise ConfigError(
+            what,
+            place=str(path),
+            remedy="Name another file by --out, in a folder that you may write to.",
+        )
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    files.replace(path, text.getvalue().encode())

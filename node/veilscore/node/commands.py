@@ -10,37 +10,82 @@ import json
 import logging
 import signal
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
+import click
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from veilscore.keys.paillier.public import DEFAULT_BITS
+from veilscore.keys import files
+from veilscore.keys.entity_ids import EntityKind
+from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
 from veilscore.node import config, setup
+from veilscore.node.batch import Borrowers, Encoding, Question, score_file
+from veilscore.node.errors import SourceError
 from veilscore.node.local import LocalNode
+from veilscore.node.scoring.settings import Purpose
+from veilscore.node.sources.settings import SourceSettings
+from veilscore.runtime.cli import read_argument
 from veilscore.runtime.errors import ConfigError
+from veilscore.runtime.settings import Settings, loads
 
 app = typer.Typer(help="Run a node beside an institution's data.", no_args_is_help=True)
+START_S = 60.0
+_HASH_BYTES: Final = 32
+
+
+def _model_hash(text: str) -> str:
+    """Refuse what is no hash of a model; empty stays empty."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b"?"
+    if len(found) not in {0, _HASH_BYTES}:
+        raise typer.BadParameter(f"a model's hash is {2 * _HASH_BYTES} hex digits")
+    return found.hex()
+
+
 Config = Annotated[Path, typer.Option("--config", help="The node's node.toml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-START_S = 60.0
+Model = Annotated[
+    str,
+    typer.Option(callback=_model_hash, help="Its hash; without it the newest."),
+]
+_Port = typer.Option(min=1, max=65535)
+_NodeRole = click.Choice([str(role) for role in Role if role is not Role.COORDINATOR])
+
+
+class _SourceFile(Settings):
+    """The file that ``init --source`` names: one table of a node.toml."""
+
+    source: SourceSettings
 
 
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="A new folder for keys and files.")],
     party: Annotated[str, typer.Option(help="Name of the institution, e.g. bank-a.")],
-    role: Annotated[list[Role] | None, typer.Option(help="May be repeated.")] = None,
-    key_bits: Annotated[int, typer.Option(help="Paillier key.")] = DEFAULT_BITS,
-    source: Annotated[
-        Path | None, typer.Option(help="TOML with the [source] tables.")
+    role: Annotated[
+        list[Role] | None,
+        typer.Option(
+            click_type=_NodeRole, help="May be repeated; without it data_holder."
+        ),
     ] = None,
-    web_port: Annotated[int, typer.Option()] = 8081,
-    runtime_port: Annotated[int, typer.Option()] = 9101,
+    key_bits: Annotated[
+        int,
+        typer.Option(min=MINIMUM_BITS, max=MAXIMUM_BITS, help="Paillier key, even."),
+    ] = DEFAULT_BITS,
+    # Escaped, because the help takes bare brackets for a style.
+    source: Annotated[
+        Path | None, typer.Option(help="TOML with the \\[source] tables.")
+    ] = None,
+    web_port: Annotated[int, _Port] = 8081,
+    runtime_port: Annotated[int, _Port] = 9101,
     passphrase_file: Annotated[
         Path | None, typer.Option(help="Else a random one is made.")
     ] = None,
@@ -53,7 +98,7 @@ def init(
         party=party,
         roles=role or [Role.DATA_HOLDER],
         key_bits=key_bits,
-        source=_read(source) if source else "",
+        source=_read_source(source) if source else "",
         web_port=web_port,
         runtime_port=runtime_port,
         passphrase_file=passphrase_file,
@@ -86,7 +131,7 @@ def join(
             party=settings.party,
             remedy="type the 64 characters the coordinator's operator reads out",
         ) from error
-    welcome = setup.join(settings, _read(kit).encode(), pinned)
+    welcome = setup.join(settings, read_argument(kit), pinned)
     parties = ", ".join(sorted(welcome.registry.fingerprints()))
     Console().print(f"Joined. Registered parties: {parties}.")
 
@@ -137,7 +182,8 @@ def run(config_file: Config) -> None:
 @app.command()
 def status(config_file: Config, *, as_json: AsJson = False) -> None:
     """Show the running node's state."""
-    found = LocalNode.of(config.read(config_file)).status()
+    with LocalNode(config_file) as node:
+        found = node.status()
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -150,20 +196,24 @@ def status(config_file: Config, *, as_json: AsJson = False) -> None:
 @app.command()
 def approve(run_id: str, config_file: Config) -> None:
     """Let this node take part in a run that waits for approval."""
-    LocalNode.of(config.read(config_file)).decide(run_id, approved=True)
+    with LocalNode(config_file) as node:
+        node.decide(run_id, approved=True)
+    typer.echo(f"Approved: this node takes part in run {run_id}.")
 
 
 @app.command()
 def refuse(run_id: str, config_file: Config) -> None:
     """Keep this node out of a run that waits for approval."""
-    LocalNode.of(config.read(config_file)).decide(run_id, approved=False)
+    with LocalNode(config_file) as node:
+        node.decide(run_id, approved=False)
+    typer.echo(f"Refused: this node takes no part in run {run_id}.")
 
 
 @app.command()
 def card(
     config_file: Config,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
-    model: Annotated[str, typer.Option(help="Hash; without it the newest.")] = "",
+    model: Model = "",
 ) -> None:
     """Write this node's own part of a model for its operator to read.
 
@@ -179,9 +229,10 @@ def card(
         raise ConfigError(
             "there is no such model on the shelf",
             party=settings.party,
-            remedy="`veilscore node status` lists the models",
+            remedy="While the node runs, its models are listed by: "
+            f"veilscore node status --config {config_file}",
         )
-    out.write_bytes(encode(found.card))
+    files.replace(out, encode(found.card))
 
 
 @app.command()
@@ -197,34 +248,52 @@ def score(
     config_file: Config,
     csv: Annotated[Path, typer.Option(help="Borrowers to score, one a row.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
+    consent: Annotated[str, typer.Option(help="Reference of the consent.")],
+    encoding: Annotated[Encoding, typer.Option(help="Of the file.")] = "utf-8",
     id_column: Annotated[str, typer.Option()] = "id",
-    id_type: Annotated[str, typer.Option("--type", help="Of all ids.")] = "",
-    type_column: Annotated[str, typer.Option(help="Or a column that says.")] = "",
-    purpose: Annotated[str, typer.Option()] = "pre_loan",
-    consent: Annotated[str, typer.Option(help="Reference of the consent.")] = "",
-    model: Annotated[str, typer.Option(help="Hash; without it the newest.")] = "",
+    id_type: Annotated[
+        EntityKind | None, typer.Option("--type", help="Of all ids; or --type-column.")
+    ] = None,
+    type_column: Annotated[
+        str | None, typer.Option(help="Whose cells say the type; or --type.")
+    ] = None,
+    purpose: Annotated[Purpose, typer.Option()] = "pre_loan",
+    model: Model = "",
+    batch: Annotated[
+        int, typer.Option(min=1, max=1000, help="Entities in one request.")
+    ] = 1000,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for joint scores of a file of borrowers."""
-    from veilscore.node.batch import Batch, score_file  # noqa: PLC0415
+    """Ask for joint scores of a file of borrowers.
 
-    settings = config.read(config_file)
-    batch = Batch(id_column, id_type, type_column, purpose, consent, model)
-    result = score_file(LocalNode.of(settings), batch, csv, out)
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        Console().print(
-            f"{result['scored']} scored, {result['failed']} failed; see {out}"
-            + (f" and {result['errors']}" if result["failed"] else "")
+    Ends with exit code 5 if none could be scored.
+    """
+    if (id_type is None) == (type_column is None):
+        raise typer.BadParameter(
+            "give one of the two", param_hint="--type-column / --type"
         )
+    borrowers = Borrowers(csv, encoding, id_column, id_type, type_column)
+    question = Question(purpose, consent, model, batch)
+    with LocalNode(config_file) as node:
+        result = score_file(node, borrowers, question, out)
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        raise typer.Exit(0 if result.scored else SourceError.exit_code)
+    if not result.scored:
+        raise SourceError(
+            "no row could be scored",
+            place=str(csv),
+            remedy=f"Correct the rows for the reasons in {result.errors}",
+        )
+    typer.echo(
+        f"{result.scored} scored, {result.failed} failed; see {out}"
+        + (f" and {result.errors}" if result.failed else "")
+    )
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            "the file cannot be read", place=str(path), remedy="check its path"
-        ) from error
+def _read_source(path: Path) -> str:
+    """Return the tables of a data source if a node.toml may hold them."""
+    data = read_argument(path)
+    loads(data, _SourceFile, path)
+    return data.decode("utf-8-sig")

@@ -55,15 +55,17 @@ class CoordinatorRefusedError(NodeError):
 
 
 class HolderRefusedError(ScoringError):
-    """A data holder that did not answer; ``reason`` is its stable code."""
+    """A data holder that does not answer this; ``reason`` is its stable code.
+
+    ``code`` is that reason after "holder-", since this node has codes of its own.
+    """
+
+    remedy_of_all = "Ask the data holder's operator; the decision is in the log."
 
     def __init__(self, what: str, *, reason: str, party: str) -> None:
-        super().__init__(
-            what,
-            party=party,
-            remedy="Ask the data holder's operator; the decision is in the log.",
-        )
+        super().__init__(what, party=party, remedy=self.remedy_of_all)
         self.reason = reason
+        self.code = f"holder-{reason}"
 
 
 class ShelfError(NodeError):
@@ -76,3 +78,63 @@ class AwaitingApprovalError(NodeError):
     """A run that waits for this node's operator; asked again, it may be approved."""
 
     code = "awaiting-approval"
+
+
+class HolderUnavailableError(HolderRefusedError):
+    """A refusal that need not last; asked again, the holder may answer."""
+
+    remedy_of_all = "Ask again; if it recurs, ask the data holder's operator."
+
+
+class NoModelError(ScoringError):
+    """A node that has no model yet."""
+
+    code = "no-model"
+
+
+class UnknownModelError(ScoringError):
+    """A model that is not on this node's shelf."""
+
+    code = "unknown-model"
+
+
+class TooManyEntitiesError(ScoringError):
+    """A score request that must be split."""
+
+    code = "too-many-entities"
+
+
+class NoReceivingKeyError(ScoringError):
+    """Parties that nothing can be sealed for: their nodes are not attached."""
+
+    code = "no-receiving-key"
+
+
+class NoAnswerError(ScoringError):
+    """Data holders that did not answer in time."""
+
+    code = "no-answer"
+
+
+class BadAnswerError(ScoringError):
+    """An answer of a data holder that no scores can be made of."""
+
+    code = "bad-answer"
+
+
+class StoppingError(ScoringError):
+    """A score request that this node's own end cut short."""
+
+    code = "stopping"
+
+
+class UnknownRunError(NodeError):
+    """A run that does not wait for this node's operator and never did."""
+
+    code = "unknown-run"
+
+
+class AlreadyDecidedError(NodeError):
+    """A run about which this node's operator has decided."""
+
+    code = "already-decided"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from flwr.app import Context, Message
 
 from veilscore.node.client_app import Handler, make_app
-from veilscore.runtime.flower.tasks import TaskRecord, serve_client_task
+from veilscore.runtime.flower.client_task import TaskRecord, serve_client_task
 from veilscore.runtime.flower.worker import RuntimeApi, Worker
 
 # Messages wait for the app in a thread each; more than these stay at the SuperNode.

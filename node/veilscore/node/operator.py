@@ -14,17 +14,19 @@ from veilscore.keys.tlog.events import read_event
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.run import steps
 from veilscore.node.config import NodeSettings
-from veilscore.node.errors import RefusedError, ScoringError
+from veilscore.node.errors import NoModelError, RefusedError
 from veilscore.node.receipts import Recorded
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.service import VERSION, NodeService
 from veilscore.node.shelf import ShelvedModel
+from veilscore.node.training.desk import StoppedRun
 from veilscore.node.web.face import (
     LinkState,
     LoggedEvent,
     ModelState,
     NodeStatus,
     PendingRun,
+    RunFailure,
     RunState,
     ScoreReply,
     SourceState,
@@ -56,10 +58,10 @@ class OperatorView:
             ),
             supernode_online=service.supernode.pid is not None,
             certificate_days=int((service.certificate.not_after - now) // DAY_S),
-            log_address=service.kit.addresses.get("web", ""),
             source=self._source(),
             models=tuple(_model(model) for model in service.shelf.list()),
             run=self._run(),
+            failure=show_failure(service.training.stopped()),
             pending=tuple(
                 PendingRun(waiting.contract, waiting.digest, _ms(waiting.proposed))
                 for waiting in service.training.waiting()
@@ -92,10 +94,10 @@ class OperatorView:
         if model is None:
             newest = service.shelf.latest()
             if newest is None:
-                raise ScoringError(
+                raise NoModelError(
                     "this node has no model yet",
                     party=service.settings.party,
-                    remedy="train a model first; the status page lists models",
+                    remedy="Train one first; the coordinator's operator proposes it.",
                 )
             model = newest.hash
         allowed: tuple[Purpose, ...] = get_args(Purpose)
@@ -159,6 +161,22 @@ def _logged(recorded: Recorded) -> LoggedEvent:
         opened.event.time_ms,
         opened.kind,
         opened.event.correlation,
+    )
+
+
+def show_failure(stopped: StoppedRun | None) -> RunFailure | None:
+    """Return what the operator sees of a stopped run: all of it."""
+    if stopped is None:
+        return None
+    fault = stopped.fault
+    return RunFailure(
+        run=stopped.run,
+        step=stopped.step,
+        what=fault.what,
+        party=fault.party,
+        place=fault.place,
+        remedy=fault.remedy,
+        at_ms=_ms(stopped.at),
     )
 
 

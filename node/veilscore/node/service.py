@@ -39,7 +39,7 @@ from veilscore.node.supernode import SuperNode, SuperNodeConfig
 from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.session import Surroundings
 from veilscore.runtime.channel import TlsIdentity
-from veilscore.runtime.flower.tasks import TaskRecord
+from veilscore.runtime.flower.client_task import TaskRecord
 from veilscore.v1.audit_pb2 import Started
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.hub_pb2 import Notice, NoticeKind

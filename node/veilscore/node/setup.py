@@ -19,6 +19,7 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.registry import Role
 from veilscore.node.config import NodeSettings
 from veilscore.runtime import party_folder
+from veilscore.runtime.settings import loads
 from veilscore.runtime.web.tokens import AccessToken
 
 SIGNING, TLS, PAILLIER, FLOWER = "signing", "tls", "paillier", "flower"
@@ -56,10 +57,16 @@ class NewNode:
 def create(new: NewNode) -> bytes:
     """Make the folder; returns the fingerprint of the signing key.
 
-    Raises ConfigError when the folder holds anything already, InvalidKeyError for a
-    bad party name.
+    Raises ConfigError when the folder holds anything already or the settings do not
+    fit, InvalidKeyError for a bad party name or size of the key, FileError for the
+    passphrase file. Nothing is made then.
     """
     check_party_name(new.party)
+    settings = _toml(new, new.passphrase_file or new.folder / "passphrase").encode()
+    loads(settings, NodeSettings, new.folder / "node.toml")
+    if new.passphrase_file:
+        read_passphrase(new.passphrase_file)
+    paillier = PrivateKey.generate(new.key_bits)
     party_folder.make(new.folder, new.party)
     passphrase_file = party_folder.passphrase_file(new.folder, new.passphrase_file)
     signer, tls, flower = Signer.generate(), TlsKey.generate(), FlowerKey.generate()
@@ -69,7 +76,7 @@ def create(new: NewNode) -> bytes:
     keystore.put(SIGNING, signer.private_bytes())
     keystore.put(TLS, tls.private_pem())
     keystore.put(FLOWER, flower.private_openssh())
-    keystore.put(PAILLIER, PrivateKey.generate(new.key_bits).to_bytes())
+    keystore.put(PAILLIER, paillier.to_bytes())
     AccessToken.create(new.folder / "web.token")
     card = PartyCard.sign(
         signer,
@@ -79,7 +86,7 @@ def create(new: NewNode) -> bytes:
         flower.public_pem(),
     )
     files.create(new.folder / "card.json", card)
-    files.create(new.folder / "node.toml", _toml(new, passphrase_file).encode())
+    files.create(new.folder / "node.toml", settings)
     return signer.verify_key.fingerprint
 
 
@@ -108,7 +115,8 @@ def load_kit(settings: NodeSettings) -> WelcomeKit:
             "this node has not joined a coordinator",
             party=settings.party,
             place=str(settings.kit),
-            remedy="run `veilscore node join KIT.json --fingerprint ...` first",
+            remedy="First run: veilscore node join KIT.json --config DIR/node.toml "
+            "--fingerprint HEX",
         ) from error
     return WelcomeKit.load(kit, bytes.fromhex(pinned.strip()), settings.party)
 

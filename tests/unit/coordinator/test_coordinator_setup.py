@@ -55,6 +55,15 @@ def card(
     return PartyCard.sign(signer, name, {role}, request, flower_key)
 
 
+def admit(made: Made, data: bytes, now: float = NOW) -> setup.Admission:
+    """Admit a card whose author has told its fingerprint."""
+    try:
+        told = PartyCard.load(data).key.fingerprint
+    except KeysError:
+        told = bytes(32)
+    return setup.admit(made.settings, data, told, now)
+
+
 def test_the_folder_holds_what_the_documentation_says(made: Made) -> None:
     root = made.settings.keystore.parent
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in root.iterdir()}
@@ -120,7 +129,7 @@ def test_a_passphrase_of_ones_own_is_named_in_the_configuration(tmp_path: Path) 
 
 def test_a_party_gets_a_kit_that_verifies(made: Made) -> None:
     bank, tls = Signer.generate(), TlsKey.generate()
-    admission = setup.admit(made.settings, card(bank, tls=tls), NOW)
+    admission = admit(made, card(bank, tls=tls), NOW)
     kit = WelcomeKit.load(admission.kit, made.fingerprint, "bank")
     tls.check_certificate(kit.certificate)
     Certificate.parse(kit.certificate).check(NOW + DAY_S)
@@ -140,7 +149,7 @@ def test_a_party_gets_a_kit_that_verifies(made: Made) -> None:
 
 def test_every_admission_is_a_new_version(made: Made) -> None:
     for number, name in enumerate(("bank", "bureau", "market"), start=2):
-        setup.admit(made.settings, card(Signer.generate(), name), NOW)
+        admit(made, card(Signer.generate(), name), NOW)
         assert made.registry.version == number
     assert {record.name for record in made.registry.records} == {
         "bank", "bureau", "coordinator", "market",
@@ -149,9 +158,9 @@ def test_every_admission_is_a_new_version(made: Made) -> None:
 
 def test_a_party_may_come_again_with_new_tls_and_flower_keys(made: Made) -> None:
     bank = Signer.generate()
-    first = setup.admit(made.settings, card(bank), NOW).record
+    first = admit(made, card(bank), NOW).record
     tls = TlsKey.generate()
-    later = setup.admit(made.settings, card(bank, tls=tls), NOW + 400 * DAY_S)
+    later = admit(made, card(bank, tls=tls), NOW + 400 * DAY_S)
     assert later.record.joined == first.joined
     assert later.record.flower_key != first.flower_key
     kit = WelcomeKit.load(later.kit, made.fingerprint, "bank")
@@ -162,13 +171,13 @@ def test_a_party_may_come_again_with_new_tls_and_flower_keys(made: Made) -> None
 def refused(made: Made, data: bytes, error: type[KeysError], match: str) -> None:
     before = made.settings.registry.read_bytes()
     with pytest.raises(error, match=match):
-        setup.admit(made.settings, data, NOW)
+        admit(made, data)
     assert made.settings.registry.read_bytes() == before
 
 
 def test_nobody_takes_a_registered_name_or_key(made: Made) -> None:
     bank, flower = Signer.generate(), FlowerKey.generate()
-    setup.admit(made.settings, card(bank, flower=flower), NOW)
+    admit(made, card(bank, flower=flower), NOW)
     thief = Signer.generate()
     refused(made, card(thief), RegistryError, "another signing key")
     refused(made, card(bank, "bureau"), RegistryError, "same signing key")
@@ -179,6 +188,29 @@ def test_nobody_takes_a_registered_name_or_key(made: Made) -> None:
     )
 
 
+def test_a_card_of_somebody_else_is_refused_by_its_fingerprint(made: Made) -> None:
+    bank, thief = Signer.generate(), Signer.generate()
+    with pytest.raises(RegistryError, match="not by the party's") as caught:
+        setup.admit(made.settings, card(thief), bank.verify_key.fingerprint, NOW)
+    assert caught.value.remedy
+    assert len(made.registry.records) == 1
+
+
+def test_an_expelled_party_keeps_its_name_and_nothing_else(made: Made) -> None:
+    bank = Signer.generate()
+    admit(made, card(bank))
+    assert setup.expel(made.settings, "bank") == made.registry.version == 3
+    record = made.registry.party("bank")
+    assert not record.roles
+    assert record.key == bank.verify_key  # what it signed still verifies
+    refused(made, card(Signer.generate()), RegistryError, "another signing key")
+    admit(made, card(bank))
+    assert made.registry.party("bank").roles == {Role.DATA_HOLDER}
+    for party, match in (("coordinator", "cannot be expelled"), ("market", "market")):
+        with pytest.raises(RegistryError, match=match):
+            setup.expel(made.settings, party)
+
+
 def test_a_card_that_was_changed_is_refused(made: Made) -> None:
     data = card(Signer.generate()).replace(b'"bank"', b'"bunk"')
     refused(made, data, KeysError, "signature")
@@ -187,11 +219,27 @@ def test_a_card_that_was_changed_is_refused(made: Made) -> None:
 def test_the_configuration_refuses_keys_it_does_not_know(made: Made) -> None:
     path = made.settings.keystore.parent / "coordinator.toml"
     text = path.read_text()
-    assert tomllib.loads(text)["hub"] == {"host": "hub.example", "port": 9443}
+    assert tomllib.loads(text)["hub"] == {
+        "host": "hub.example",
+        "port": 9443,
+        "listen_everywhere": False,
+    }
     path.write_text(text + 'passphrase = "secret words"\n')
     with pytest.raises(ConfigError, match="passphrase") as caught:
         config.read(path)
     assert "secret words" not in str(caught.value)
+
+
+def test_nodes_dial_one_host_and_the_coordinator_may_listen_at_all(made: Made) -> None:
+    path = made.settings.keystore.parent / "coordinator.toml"
+    text = path.read_text()
+    path.write_text(text.replace("everywhere = false", "everywhere = true"))
+    hub = config.read(path).hub
+    assert (hub.address, hub.listen_address) == ("hub.example:9443", "0.0.0.0:9443")
+    assert hub.local_host == "127.0.0.1"
+    path.write_text(text.replace("hub.example", "::"))
+    with pytest.raises(ConfigError, match="nodes can dial"):
+        config.read(path)
 
 
 def test_an_expired_certificate_is_told_with_its_remedy(made: Made) -> None:

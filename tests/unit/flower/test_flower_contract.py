@@ -32,7 +32,7 @@ from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.runtime.errors import FlowerError
 from veilscore.runtime.flower import pin
 from veilscore.runtime.flower.endpoint import ControlClient, Endpoint, RuntimeClient
-from veilscore.runtime.flower.tasks import error_name
+from veilscore.runtime.flower.server_task import error_name
 
 superlink_command = importlib.import_module("flwr.superlink.cli.flower_superlink")
 client_app_command = importlib.import_module("flwr.supernode.runtime.run_clientapp")
@@ -223,7 +223,7 @@ def test_flowers_interior_is_known_in_one_place_only() -> None:
         for part in ("node", "coordinator", "models", "keys", "protos", "deploy")
         for path in (root / part / "veilscore").rglob("*.py")
     ]
-    assert internals(inside / "tasks.py")
+    assert internals(inside / "client_task.py")
     outside = [path for path in sources if inside not in path.parents]
     assert {str(path): internals(path) for path in outside if internals(path)} == {}
 

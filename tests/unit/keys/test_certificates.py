@@ -86,8 +86,8 @@ def test_expired_certificate_names_party_date_and_remedy() -> None:
     with pytest.raises(InvalidKeyError) as caught:
         Certificate.parse(PEM).check(NOW + 90 * DAY)
     assert str(caught.value) == (
-        "bank: the TLS certificate expired on 2027-01-30 00:00 UTC. Remedy: Send the "
-        "coordinator a new certificate request and install the certificate it returns."
+        "bank: the TLS certificate expired on 2027-01-30 00:00 UTC. Remedy: Hand "
+        "card.json to the coordinator again, and join with the kit it returns."
     )
 
 

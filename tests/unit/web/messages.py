@@ -39,6 +39,7 @@ def interface_texts(app: WebApp) -> set[Text]:
         for operation in list_operations(app.openapi()):
             yield from (operation.summary, operation.text)
             yield from (field.text for field in (*operation.takes, *operation.gives))
+            yield from (text for _, text in operation.statuses)
 
     return {text for text in texts() if text}
 

@@ -70,7 +70,6 @@ def full_status() -> NodeStatus:
         ),
         supernode_online=True,
         certificate_days=61,
-        log_address="https://log.credit.example",
         source=SourceState(
             name="loans-2026q3",
             rows=128_450,
@@ -130,7 +129,7 @@ def empty_status() -> NodeStatus:
 
 
 class SampleNode:
-    """What the pages asked of it is kept; ``fault`` is raised instead of scores."""
+    """What the pages asked of it is kept; ``fault`` is raised instead of answers."""
 
     def __init__(self) -> None:
         self.reset()
@@ -173,6 +172,8 @@ class SampleNode:
         self._decide(("refuse", run, reason))
 
     def _decide(self, decision: tuple[str, ...]) -> None:
+        if self.fault:
+            raise self.fault
         self.decisions.append(decision)
         self.current = replace(self.current, pending=())
 

@@ -69,8 +69,11 @@ def test_a_run_that_cannot_start_now_is_a_conflict(
 
 
 def test_an_unknown_run_is_not_found(operator: httpx.Client) -> None:
-    assert operator.get("/v1/runs/ff").status_code == 404
-    assert operator.delete("/v1/runs/ff").status_code == 404
+    for method in ("GET", "DELETE"):
+        answer = operator.request(method, "/v1/runs/ff")
+        assert answer.status_code == 404
+        assert answer.json()["code"] == "not-found"
+        assert answer.json()["detail"] == "there is no such run"
 
 
 @pytest.mark.parametrize("header", [{}, bearer("x" * 40), {"Authorization": TOKEN}])
@@ -121,7 +124,6 @@ def test_the_interface_describes_itself(coordinator_client: httpx.Client) -> Non
     }
     body = document["paths"]["/v1/runs"]["post"]["requestBody"]["content"]
     assert list(body) == ["application/toml"]
-    assert "HTTPValidationError" not in document["components"]["schemas"]
     page = coordinator_client.get("/api?lang=en").text
     assert "application/toml" in page
     assert "[].parties[].decision" in page

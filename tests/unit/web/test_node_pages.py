@@ -7,10 +7,19 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.unit.web.sample_node import RUN, TOKEN, SampleNode, empty_status
-from veilscore.node.web.face import REFUSAL_REASONS, Unready
+from tests.unit.web.sample_node import NOW_MS, RUN, TOKEN, SampleNode, empty_status
+from veilscore.node.web.face import REFUSAL_REASONS, RunFailure, Unready
 
 PENDING = "c1d2e3f4a5b60718293a4b5c6d7e8f90"
+FAILURE = RunFailure(
+    run=RUN,
+    step="polish-2",
+    what="did not send <counts> within 900 s",
+    party="market-office",
+    place="loans.csv, column income",
+    remedy="Look at that node's status page.",
+    at_ms=NOW_MS - 60_000,
+)
 
 
 @pytest.fixture
@@ -46,7 +55,7 @@ def test_the_first_page_shows_the_node_in_order(operator: httpx.Client) -> None:
         "Only the label holder can judge a model",
         "42%",
         "Polish 2",
-        'href="https://log.credit.example/events/4711"',
+        '<td class="number">4711</td>',
         "to be sent",
         f'href="/runs/{PENDING}"',
     ):
@@ -78,6 +87,36 @@ def test_the_first_page_shows_what_is_wrong_and_what_to_do(
     assert "尚无模型" in chinese
 
 
+def test_the_first_page_says_why_the_last_run_stopped(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    assert "The last training run stopped" not in operator.get("/").text
+    node.current = replace(node.current, run=None, failure=FAILURE)
+    page = operator.get("/").text
+    assert "The last training run stopped" in page
+    shown = page.partition("The last training run stopped")[2].partition("</section>")[
+        0
+    ]
+    for text in (
+        f'title="{RUN}"',
+        '<p class="notice bad" lang="en">did not send &lt;counts&gt; within 900 s</p>',
+        "<dd>Polish 2</dd>",
+        "<dd>market-office</dd>",
+        "<dd>loans.csv, column income</dd>",
+        '<dd lang="en">Look at that node&#39;s status page.</dd>',
+        "<time datetime=",
+    ):
+        assert text in shown
+    node.current = replace(
+        node.current, failure=replace(FAILURE, party="", place="", remedy="")
+    )
+    bare = operator.get("/").text
+    assert "What to do" not in bare
+    assert "Place" not in bare
+    chinese = operator.get("/?lang=zh-CN").text
+    assert "最近一次训练任务已中止" in chinese
+
+
 def test_an_open_page_is_renewed_when_more_than_progress_changes(
     node: SampleNode, operator: httpx.Client
 ) -> None:
@@ -95,6 +134,7 @@ def test_an_open_page_is_renewed_when_more_than_progress_changes(
         replace(node.current, pending=()),
         replace(node.current, supernode_online=False),
         replace(node.current, events=node.current.events[:2]),
+        replace(node.current, run=None, failure=FAILURE),
     )
     for changed in changes:
         node.current = changed

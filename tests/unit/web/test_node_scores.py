@@ -1,12 +1,16 @@
 """The node's REST interface: what it takes, gives, and refuses."""
 
+from dataclasses import asdict, replace
+
 import httpx
 import pytest
 
 from tests.unit.web.sample_node import FIRMS, NOW_MS, RUN, TOKEN, SampleNode, digest
 from tests.unit.web.serving import bearer
+from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind
-from veilscore.node.web.face import Unready
+from veilscore.node.errors import AlreadyDecidedError, UnknownRunError
+from veilscore.node.web.face import RunFailure, Unready
 
 ASK = {
     "entities": [{"type": "uscc", "id": firm} for firm in FIRMS],
@@ -125,7 +129,9 @@ def test_without_the_token_nothing_is_told(
     ):
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.json()["code"] == "unauthorized"
+        problem = answer.json()
+        assert problem["code"] == "unauthorized"
+        assert problem["remedy"].startswith("Send the token from the file")
         assert "bank-yuzhong" not in answer.text
     assert node.asked == []
 
@@ -142,6 +148,7 @@ def test_the_status_says_what_the_page_shows(
     assert status["models"][0]["evaluation"]["auc"] == 0.7769
     assert status["models"][1]["evaluation"] is None
     assert (status["run"]["run"], status["run"]["fraction"]) == (RUN, 0.42)
+    assert status["failure"] is None
     assert status["pending"] == ["c1d2e3f4a5b60718293a4b5c6d7e8f90"]
     assert status["events"][1] == {
         "index": 4711,
@@ -151,6 +158,24 @@ def test_the_status_says_what_the_page_shows(
     }
 
 
+def test_the_status_says_why_the_last_run_stopped(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    failure = RunFailure(
+        run=RUN,
+        step="counts",
+        what="the column is absent",
+        party="",
+        place="/srv/loans.csv, column income",
+        remedy="Restore the column.",
+        at_ms=NOW_MS,
+    )
+    node.current = replace(node.current, failure=failure)
+    status = node_client.get("/v1/status", headers=bearer(TOKEN)).json()
+    assert status["failure"] == asdict(failure)
+    assert "income" not in node_client.get("/v1/status").text
+
+
 def test_a_run_is_decided_about_by_a_command(
     node: SampleNode, node_client: httpx.Client
 ) -> None:
@@ -158,14 +183,42 @@ def test_a_run_is_decided_about_by_a_command(
     assert node_client.post("/v1/runs/aa/approve").status_code == 401
     assert node_client.post("/v1/runs/aa/approve", headers=headers).status_code == 204
     assert node_client.post("/v1/runs/bb/refuse", headers=headers).status_code == 204
-    node_client.post("/v1/runs/cc/refuse", headers=headers, json={"reason": 0})
-    odd = node_client.post("/v1/runs/dd/refuse", headers=headers, json={"reason": 9})
+    for reason in ("parties", "clauses", "source", "time"):
+        said = {"reason": reason}
+        node_client.post("/v1/runs/cc/refuse", headers=headers, json=said)
+    odd = node_client.post("/v1/runs/dd/refuse", headers=headers, json={"reason": 0})
     assert odd.status_code == 422
+    assert odd.headers["content-type"] == "application/problem+json"
+    assert [flaw["pointer"] for flaw in odd.json()["errors"]] == ["/reason"]
     assert node.decisions == [
         ("approve", "aa"),
         ("refuse", "bb", "Not at this time"),
         ("refuse", "cc", "The parties are not those that were agreed"),
+        ("refuse", "cc", "The clauses are not those that were agreed"),
+        ("refuse", "cc", "The data source is not ready"),
+        ("refuse", "cc", "Not at this time"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (UnknownRunError("no such run waits"), 404, "unknown-run"),
+        (AlreadyDecidedError("the run was approved before"), 409, "already-decided"),
+    ],
+)
+def test_what_cannot_be_decided_about_is_told_apart(
+    node: SampleNode,
+    node_client: httpx.Client,
+    fault: Fault,
+    status: int,
+    code: str,
+) -> None:
+    node.fault = fault
+    for verb in ("approve", "refuse"):
+        answer = node_client.post(f"/v1/runs/aa/{verb}", headers=bearer(TOKEN))
+        assert answer.status_code == status
+        assert (answer.json()["code"], answer.json()["detail"]) == (code, fault.what)
 
 
 def test_readiness_follows_its_reasons(
@@ -188,14 +241,12 @@ def test_the_interface_describes_itself(node_client: httpx.Client) -> None:
         "/v1/runs/{run}/approve",
         "/v1/runs/{run}/refuse",
     }
-    ask_call = document["paths"]["/v1/scores"]["post"]
-    assert set(ask_call["responses"]) == {"200", "401", "403", "422", "502", "503"}
-    refusal = ask_call["responses"]["422"]["content"]
-    assert list(refusal) == ["application/problem+json"]
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     page = node_client.get("/api?lang=en").text
     assert "entities[].type" in page
     assert "scores[].probability_of_default" in page
     assert "uscc | resident | opaque" in page
+    assert "parties | clauses | source | time" in page
+    assert "no-model: this node has no model yet" in page
     for path in ("/docs", "/redoc"):
         assert node_client.get(path).status_code == 404

@@ -1,5 +1,6 @@
 """Every failure is a problem of RFC 9457, with headers, and tells strangers little."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -15,7 +16,18 @@ from tests.unit.web.sample_node import (
     sample_node_app,
 )
 from tests.unit.web.serving import bearer, client_of
-from veilscore.node.errors import HolderRefusedError, ScoringError
+from veilscore.node.errors import (
+    BadAnswerError,
+    HolderRefusedError,
+    HolderUnavailableError,
+    NoAnswerError,
+    NoModelError,
+    NoReceivingKeyError,
+    ScoringError,
+    StoppingError,
+    TooManyEntitiesError,
+    UnknownModelError,
+)
 from veilscore.runtime.errors import PeerLostError
 from veilscore.runtime.web.problems import mark_at_home
 from veilscore.runtime.web.shell import MAX_BODY
@@ -80,7 +92,12 @@ def test_a_defect_tells_nobody_what_it_is(
     caplog.set_level(logging.ERROR)
     with client_of(with_failing_routes(sample_node_app(node))) as client:
         problem, page = client.get("/defect"), client.get("/defect", headers=PAGE)
-    assert problem.json()["code"] == "internal"
+    assert problem.json() == {
+        "title": "Internal Server Error",
+        "status": 500,
+        "code": "internal",
+        "detail": "a defect ended this request; the log of this server says more",
+    }
     for answer in (problem, page):
         assert answer.status_code == 500
         assert TOKEN not in answer.text
@@ -92,8 +109,24 @@ def test_a_defect_tells_nobody_what_it_is(
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
     [
-        (ScoringError("no", party="bureau", remedy="Ask again."), 502, "scoring"),
-        (HolderRefusedError("no", reason="quota", party="bureau"), 403, "scoring"),
+        (ScoringError("no", party="bureau", remedy="Ask again."), 422, "scoring"),
+        (NoModelError("no", party="bureau"), 404, "no-model"),
+        (UnknownModelError("no", party="bureau"), 404, "unknown-model"),
+        (TooManyEntitiesError("no", party="bureau"), 422, "too-many-entities"),
+        (NoReceivingKeyError("no", party="bureau"), 503, "no-receiving-key"),
+        (StoppingError("no", party="bureau"), 503, "stopping"),
+        (NoAnswerError("no", party="bureau"), 504, "no-answer"),
+        (BadAnswerError("no", party="bureau"), 502, "bad-answer"),
+        (
+            HolderRefusedError("no", reason="two-party", party="bureau"),
+            403,
+            "holder-two-party",
+        ),
+        (
+            HolderUnavailableError("no", reason="unavailable", party="bureau"),
+            503,
+            "holder-unavailable",
+        ),
         (PeerLostError("no", party="bureau"), 503, "peer-lost"),
     ],
 )
@@ -125,6 +158,78 @@ def test_what_was_sent_is_never_repeated(node_client: httpx.Client) -> None:
     assert "4711" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (
+            b'{"entities": [{"type": "uscc", "id": "4711"} {}]}',
+            ("", "not JSON: Expecting ',' delimiter, at character 45"),
+        ),
+        (b"", ("", "Field required")),
+        (b"[]", ("", "Input should be a valid dictionary or object to extract")),
+        (
+            json.dumps({**ASK, "a/b~c": 1}).encode(),
+            ("/a~1b~0c", "Extra inputs are not permitted"),
+        ),
+        (
+            json.dumps({**ASK, "entities": [{}]}).encode(),
+            ("/entities/0/type", "Field required"),
+        ),
+    ],
+)
+def test_a_pointer_leads_to_the_flaw(
+    node_client: httpx.Client, body: bytes, found: tuple[str, str]
+) -> None:
+    headers = {**bearer(TOKEN), "Content-Type": "application/json"}
+    answer = node_client.post("/v1/scores", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["remedy"]
+    pointer, sentence = found
+    flaw = answer.json()["errors"][0]
+    assert flaw["pointer"] == pointer
+    assert flaw["detail"].startswith(sentence)
+    assert "4711" not in answer.text
+
+
+def test_a_body_that_is_no_text_is_a_problem_too(node_client: httpx.Client) -> None:
+    headers = {**bearer(TOKEN), "Content-Type": "application/json"}
+    answer = node_client.post("/v1/scores", content=b'{"a": "\xff"}', headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
+    assert answer.json()["detail"]
+
+
+def test_a_flaw_outside_the_body_has_no_pointer_into_it(
+    coordinator_client: httpx.Client,
+) -> None:
+    (flaw,) = coordinator_client.get("/?before=x").json()["errors"]
+    assert flaw["pointer"] == ""
+    assert flaw["detail"].startswith("query parameter before: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/v1/runs", "GET, POST"),
+        ("POST", "/v1/runs/ff", "DELETE, GET"),
+        ("POST", "/parties", "GET"),
+        ("POST", "/static/base.css", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    coordinator_client: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    for headers in ({}, PAGE):
+        answer = coordinator_client.request(method, path, headers=headers)
+        assert answer.status_code == 405
+        assert answer.headers["allow"] == allowed
+    assert coordinator_client.request(method, path).json() == {
+        "title": "Method Not Allowed",
+        "status": 405,
+        "code": "method-not-allowed",
+        "detail": "this address does not take this method",
+    }
+
+
 def test_a_browser_gets_a_page_and_a_program_a_problem(
     coordinator_client: httpx.Client,
 ) -> None:
@@ -132,9 +237,14 @@ def test_a_browser_gets_a_page_and_a_program_a_problem(
     assert page.status_code == 404
     assert "没有这个页面" in page.text
     problem = coordinator_client.get("/nothing")
-    assert problem.json() == {"title": "Not Found", "status": 404, "code": "not-found"}
+    assert problem.json() == {
+        "title": "Not Found",
+        "status": 404,
+        "code": "not-found",
+        "detail": "there is nothing at this address",
+    }
+    assert problem.json()["detail"] not in page.text
     assert coordinator_client.get("/v1/nothing", headers=PAGE).json()["status"] == 404
-    assert coordinator_client.post("/parties").json()["code"] == "method-not-allowed"
 
 
 def test_a_page_of_a_fault_shows_its_sentence(

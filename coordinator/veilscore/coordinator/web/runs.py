@@ -5,7 +5,7 @@ Proposing starts nothing: every party's operator decides first.
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -17,7 +17,12 @@ from veilscore.coordinator.web.face import (
     RunView,
 )
 from veilscore.runtime.errors import RequestError
-from veilscore.runtime.web.problems import problem_responses
+from veilscore.runtime.web.language import gettext_noop
+from veilscore.runtime.web.problems import (
+    BAD_REQUEST,
+    UNAUTHORIZED,
+    problem_responses,
+)
 from veilscore.runtime.web.tokens import AccessToken, require_token
 
 
@@ -43,24 +48,34 @@ _TOML_BODY = {
 }
 
 
+_UNKNOWN: Final = {404: gettext_noop("not-found: there is no such run")}
+_TOO_LATE: Final = {409: gettext_noop("run: the run is over")}
+_REFUSED: Final = {
+    409: gettext_noop("run: no run can start at the moment"),
+    422: gettext_noop(
+        "contract: a clause is wrong; bad-request: the body is no UTF-8 text"
+    ),
+}
+
+
 def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
     """Return the routes under ``/v1``."""
     router = APIRouter(
         prefix="/v1",
         dependencies=[Depends(require_token(token))],
-        responses=problem_responses(401, 422),
+        responses=problem_responses({401: UNAUTHORIZED, 422: BAD_REQUEST}),
     )
 
     def known(run: str) -> str:
         if all(view.run != run for view in face.runs()):
-            raise HTTPException(HTTPStatus.NOT_FOUND)
+            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such run")
         return run
 
     @router.post(
         "/runs",
         summary="Propose a training run",
         status_code=201,
-        responses=problem_responses(409),
+        responses=problem_responses(_REFUSED),
         openapi_extra=_TOML_BODY,
     )
     def propose(
@@ -76,13 +91,17 @@ def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
         """List them with the newest first."""
         return face.runs()
 
-    @router.get("/runs/{run}", summary="Read one run", responses=problem_responses(404))
+    @router.get(
+        "/runs/{run}", summary="Read one run", responses=problem_responses(_UNKNOWN)
+    )
     def run_view(run: Annotated[str, Depends(known)]) -> RunView:
         """Return where the run stands and what each party decided."""
         return face.run(run)
 
     @router.delete(
-        "/runs/{run}", summary="Stop a run", responses=problem_responses(404, 409)
+        "/runs/{run}",
+        summary="Stop a run",
+        responses=problem_responses({**_UNKNOWN, **_TOO_LATE}),
     )
     def stop(run: Annotated[str, Depends(known)]) -> RunView:
         """Stop the run for all of its parties; this is logged."""

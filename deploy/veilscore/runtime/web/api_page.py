@@ -28,7 +28,7 @@ class Operation:
     takes: tuple[ApiField, ...]
     media: str  # of the request's body; empty: none
     gives: tuple[ApiField, ...]
-    statuses: tuple[tuple[str, str], ...]
+    statuses: tuple[tuple[str, str], ...]  # with the codes of a refusal
 
 
 def list_operations(document: _Node) -> list[Operation]:
@@ -58,10 +58,15 @@ def _operation(document: _Node, method: str, path: str, call: _Node) -> Operatio
         media=media,
         gives=_fields(document, _schema(answer), ""),
         statuses=tuple(
-            (status, str(_node(response).get("description", "")))
-            for status, response in responses.items()
+            (status, _refusal(_node(response)))
+            for status, response in sorted(responses.items())
         ),
     )
+
+
+def _refusal(response: _Node) -> str:
+    is_problem = "application/problem+json" in _node(response.get("content"))
+    return str(response["description"]) if is_problem else ""
 
 
 def _fields(document: _Node, schema: _Node, prefix: str) -> tuple[ApiField, ...]:

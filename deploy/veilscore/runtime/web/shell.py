@@ -6,7 +6,7 @@ send nothing elsewhere. There is no inline script or style, so the policy allows
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse
@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from veilscore.fault import Fault
 from veilscore.runtime.web.api_page import list_operations
 from veilscore.runtime.web.pages import HERE, Pages, Site
-from veilscore.runtime.web.problems import answer_problems
+from veilscore.runtime.web.problems import answer_problems, problem_schemas
 
 MAX_BODY: Final = 1 << 20  # bytes; 1,000 ids and a contract need far less
 
@@ -62,6 +62,14 @@ class WebApp(FastAPI):
         answer_problems(self, self.pages, statuses)
         self.mount("/static", StaticFiles(directory=HERE / "static"))
         self._add_common_routes()
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description of the interface, its problems' schemas included."""
+        document = super().openapi()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(
+            problem_schemas()
+        )
+        return document
 
     def _add_common_routes(self) -> None:
         @self.get("/livez", include_in_schema=False)

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import PeerKeys
-from veilscore.node.errors import ScoringError
+from veilscore.node.errors import (
+    NoAnswerError,
+    NoModelError,
+    ScoringError,
+    StoppingError,
+    TooManyEntitiesError,
+    UnknownModelError,
+)
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.post import Post
@@ -108,10 +115,10 @@ class Asking:
                 remedy="Make one, and let the party be registered as a requester.",
             )
         if len(entities) > self.max_entities:
-            raise ScoringError(
+            raise TooManyEntitiesError(
                 f"{len(entities)} entities in one request, "
                 f"{self.max_entities} are allowed",
-                remedy="Split the request.",
+                remedy="Split the request; veilscore score has --batch for that.",
             )
         if not 0 < timeout_s <= LONGEST_WAIT_S:
             raise ScoringError(
@@ -122,13 +129,19 @@ class Asking:
 
     def _find(self, model: bytes | None) -> ShelvedModel:
         found = self.shelf.latest() if model is None else self.shelf.get(model)
-        if found is None:
-            raise ScoringError(
-                "this model is not here" if model else "there is no model here yet",
+        if found is not None:
+            return found
+        if model is None:
+            raise NoModelError(
+                "this node has no model yet",
                 party=self.party,
-                remedy="Train one, or name one that this node took part in.",
+                remedy="Train one first.",
             )
-        return found
+        raise UnknownModelError(
+            "this model is not here",
+            party=self.party,
+            remedy="Name one that this node took part in; its status lists them.",
+        )
 
     def _own(
         self, model: ShelvedModel, entities: Sequence[str]
@@ -164,7 +177,7 @@ class Asking:
                 left = max(0.0, until - time.monotonic())
                 self._take(request, arrived.get(timeout=left))
         except Empty as error:
-            raise ScoringError(
+            raise NoAnswerError(
                 "did not answer in time",
                 party=", ".join(request.missing),
                 remedy="Check that its node is running, then ask again.",
@@ -176,7 +189,7 @@ class Asking:
         self, request: JointRequest, item: tuple[str, ScoreMessage] | None
     ) -> None:
         if item is None:
-            raise ScoringError(
+            raise StoppingError(
                 "this node is stopping", remedy="Ask again once it runs."
             )
         sender, message = item

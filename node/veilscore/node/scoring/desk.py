@@ -156,7 +156,8 @@ class ScoringDesk:
             EntityIdError: an id breaks the rules of its type or is named twice.
             HolderRefusedError: a data holder refused; names it, its code and why.
             ScoringError: there is nothing to ask about or nobody to ask, a data
-                holder did not answer in time, or the answers do not fit together.
+                holder did not answer in time, or the answers do not fit together;
+                each with a class of its own.
             Fault: the coordinator, its log or a file of this node cannot be used.
 
         """

@@ -14,7 +14,7 @@ from veilscore.fault import Fault
 from veilscore.keys.receiving import SCORE, PeerKeys, verify_signed_key
 from veilscore.keys.registry import Registry
 from veilscore.keys.sealing import Opener, Sealer
-from veilscore.node.errors import ScoringError
+from veilscore.node.errors import TooManyEntitiesError
 from veilscore.runtime.errors import WireError
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import ScoreMessage
@@ -79,16 +79,16 @@ class Post:
     ) -> None:
         """Seal and queue a message that belongs to ``query``.
 
-        Raises ScoringError if it is too large, InvalidKeyError, LogStoreError, and
-        what the link's ``send`` raises.
+        Raises TooManyEntitiesError if it is too large, InvalidKeyError, LogStoreError,
+        and what the link's ``send`` raises.
         """
         plain = message.SerializeToString()
         with self._turn:
             envelope = self._sealer.seal(query, recipient, plain)
             if len(envelope) > MAX_BYTES:
-                raise ScoringError(
+                raise TooManyEntitiesError(
                     f"the request is over {MAX_BYTES} bytes long",
-                    remedy="Split the request.",
+                    remedy="Split the request; veilscore score has --batch for that.",
                 )
             self._link.send(recipient.party, envelope, urgent=True, timeout_s=timeout_s)
 

@@ -51,6 +51,18 @@ SENTENCES: Final = {
 }
 
 
+# Asked again, with a new nonce, deadline and the newest keys, the holder may answer.
+TRANSIENT: Final = frozenset(
+    {
+        Reason.STALE_KEYS,
+        Reason.REPLAYED,
+        Reason.EXPIRED,
+        Reason.LOG_UNREACHABLE,
+        Reason.UNAVAILABLE,
+    }
+)
+
+
 class QueryRefusedError(RefusedError):
     """A score query this node does not answer; ``code`` says why."""
 

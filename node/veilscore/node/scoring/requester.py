@@ -22,9 +22,15 @@ from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import ScoreLayout
-from veilscore.node.errors import HolderRefusedError, ScoringError
+from veilscore.node.errors import (
+    BadAnswerError,
+    HolderRefusedError,
+    HolderUnavailableError,
+    NoReceivingKeyError,
+    ScoringError,
+)
 from veilscore.node.scoring.query import Query, canonical_ids
-from veilscore.node.scoring.refusals import SENTENCES, Reason
+from veilscore.node.scoring.refusals import SENTENCES, TRANSIENT, Reason
 from veilscore.node.shelf import ShelvedModel
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreQueryBody, ScoreRefusal
 
@@ -63,8 +69,8 @@ def write_query(
 
     Raises:
         EntityIdError: an id breaks the rules of its type or is named twice.
-        ScoringError: nobody else holds a card, a party has no receiving key, or
-            there is nobody to ask about.
+        NoReceivingKeyError: names the parties that have published none.
+        ScoringError: nobody else holds a card, or there is nobody to ask about.
 
     """
     holders = [name for name in model.holders if name != requester]
@@ -76,7 +82,7 @@ def write_query(
             remedy="Ask for the scores of a model that was trained jointly.",
         )
     if absent:
-        raise ScoringError(
+        raise NoReceivingKeyError(
             "has published no valid receiving key",
             party=", ".join(absent),
             remedy="Check that the party's node is running and attached.",
@@ -119,12 +125,12 @@ class JointRequest:
     def add(self, sender: str, answer: ScoreAnswer) -> None:
         """Take one holder's answer; whoever else sends one is ignored.
 
-        Raises ScoringError if it is an answer to something else, or no ciphertexts.
+        Raises BadAnswerError if it is an answer to something else, or no ciphertexts.
         """
         if sender not in self.missing:
             return
         if answer.digest != self.query.digest:
-            raise ScoringError(
+            raise BadAnswerError(
                 "answered another query than it was asked",
                 party=sender,
                 remedy=_ASK_AGAIN,
@@ -133,7 +139,7 @@ class JointRequest:
         try:
             self._vectors[sender] = self.public.decode(answer.ciphertexts, expected)
         except InvalidCiphertextError as error:
-            raise ScoringError(
+            raise BadAnswerError(
                 error.what, party=sender, place=error.place, remedy=_ASK_AGAIN
             ) from error
 
@@ -149,7 +155,8 @@ class JointRequest:
                 reason="unknown",
                 party=sender,
             ) from error
-        raise HolderRefusedError(
+        kind = HolderUnavailableError if reason in TRANSIENT else HolderRefusedError
+        raise kind(
             f"refused ({reason}): {SENTENCES[reason]}", reason=reason, party=sender
         )
 
@@ -168,14 +175,14 @@ class JointRequest:
     ) -> list[EntityScore]:
         """Unpack the decrypted products and add our own points, (entities,).
 
-        Raises ScoringError naming the holders when guard bits are not zero.
+        Raises BadAnswerError naming the holders when guard bits are not zero.
         """
         holders = " or ".join(self.query.body.holders)
         layout = ScoreLayout.plan(self.public.n)
         try:
             joint = layout.unpack(residues, self._count, self.public.n, holders)
         except ProtocolError as error:
-            raise ScoringError(
+            raise BadAnswerError(
                 "the answers do not fit together, so there are no scores",
                 party=holders,
                 remedy="Ask again; if it recurs, one of these data holders answers "

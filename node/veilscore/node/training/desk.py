@@ -5,12 +5,14 @@ checks every contract against this node's policy, keeps one run at a time, and p
 signed event into the log for everything it agrees to and finishes.
 
 Tells the coordinator only what ``StepReport`` holds. Why something failed stays
-here, in the log file and on the status page; the coordinator gets a stable code.
+here, in the log file and, until the next run or start, on the status page; the
+coordinator gets a stable code.
 """
 
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,7 +20,13 @@ from google.protobuf.message import DecodeError
 
 from veilscore.fault import Fault
 from veilscore.keys.linkage import size_bucket
-from veilscore.node.errors import AwaitingApprovalError, RefusedError
+from veilscore.node.errors import (
+    AlreadyDecidedError,
+    AwaitingApprovalError,
+    RefusedError,
+    TrainingError,
+    UnknownRunError,
+)
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training import policy
@@ -34,6 +42,7 @@ from veilscore.v1.hub_pb2 import NoticeKind
 from veilscore.v1.training_pb2 import RunContract, StepReport, StepRequest
 
 LOG = logging.getLogger(__name__)
+_MOST_WAITING = 64  # runs, for one operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +54,17 @@ class RunProgress:
     done: int
     total: int
     started: float  # seconds since 1970
-    finished: bool
-    failure: str  # empty while all is well
+    finished: bool  # with a model or without
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedRun:
+    """A run that this node will make no model in, and why."""
+
+    run: str
+    step: str
+    fault: Fault
+    at: float  # seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,7 @@ class WaitingRun:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
+    digest: bytes  # of the contract that was decided on
     approved: bool
     reason: str
 
@@ -73,11 +92,13 @@ class TrainingDesk:
     shelf: Shelf
     receipts: Receipts
     notify: Callable[[NoticeKind.ValueType, str, str], None]
+    clock: Callable[[], float] = time.time
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _session: RunSession | None = None
-    _failure: str = ""
+    _stopped: StoppedRun | None = None
     _waiting: dict[str, WaitingRun] = field(default_factory=dict[str, WaitingRun])
     _decided: dict[str, _Decision] = field(default_factory=dict[str, _Decision])
+    _joined: set[str] = field(default_factory=set[str])  # runs, each once
 
     # -- asked by the coordinator, through Flower --------------------------------
 
@@ -95,13 +116,30 @@ class TrainingDesk:
                     report = self._perform(run, step, request.manifest, message_id)
             except AwaitingApprovalError:
                 raise
-            except Fault as fault:
-                self._failure = str(fault)
-                LOG.warning("run %s, step %s: %s", run, step, fault)
+            except Exception as error:
+                self._stop(run, step, error)
                 raise
             finally:
+                self._forget()
                 self._wake_coordinator(run, step)
             return report.SerializeToString()
+
+    def _stop(self, run: str, step: str, error: Exception) -> None:
+        fault = (
+            error
+            if isinstance(error, Fault)
+            else TrainingError(  # without the error's text, which may hold ids
+                f"{type(error).__name__}, which nobody foresaw",
+                remedy="Report it, with what this node's log file says.",
+            )
+        )
+        LOG.warning("run %s, step %s: %s", run, step, fault)
+        self._stopped = StoppedRun(run, step, fault, self.clock())
+
+    def _forget(self) -> None:
+        """Drop keys and rows of a run that is over; in the turn of a step only."""
+        if self._session is not None and self._is_over(self._session):
+            self._session.forget()
 
     def _wake_coordinator(self, run: str, step: str) -> None:
         try:
@@ -121,7 +159,9 @@ class TrainingDesk:
         if self._session is not None:
             self._session.mailbox.end("another run was started")
         session = RunSession(around, contract, contract_bytes)
-        self._session, self._failure = session, ""
+        self._session, self._stopped = session, None
+        self._joined.add(run)
+        self._waiting.pop(run, None)
         self.receipts.record(RunDecided(contract=digest, approved=True), run)
         signed = session.join()
         published = KeyPublished(
@@ -142,20 +182,32 @@ class TrainingDesk:
             raise RefusedError("a contract that cannot be read") from error
         if contract.run != run:
             raise RefusedError("a contract of another run")
+        if run in self._joined:
+            raise RefusedError("this node has joined the run before")
         policy.check_roster(contract, around.registry)
         policy.check(contract, around.party, self.settings)
+        digest = hashlib.sha256(contract_bytes).digest()
         decision = self._decided.get(run)
         if decision is not None and not decision.approved:
             raise RefusedError(
                 decision.reason or "the operator of this node refused the run"
             )
+        if decision is not None and decision.digest != digest:
+            raise RefusedError("not the contract that the operator approved")
         if self.settings.approve == "manual" and decision is None:
-            digest = hashlib.sha256(contract_bytes).digest()
-            waiting = WaitingRun(contract, digest, around.clock())
-            self._waiting.setdefault(run, waiting)
+            self._ask(WaitingRun(contract, digest, around.clock()))
             raise AwaitingApprovalError("the operator of this node has not decided yet")
-        self._waiting.pop(run, None)
         return contract
+
+    def _ask(self, asked: WaitingRun) -> None:
+        """Show a contract to the operator; what is shown does not change."""
+        shown = self._waiting.get(asked.contract.run)
+        if shown is None and len(self._waiting) >= _MOST_WAITING:
+            raise RefusedError("too many runs wait for the operator of this node")
+        if shown is not None and shown.digest != asked.digest:
+            raise RefusedError("another contract of this run waits for the operator")
+        if shown is None:
+            self._waiting[asked.contract.run] = asked
 
     def _perform(
         self, run: str, step: str, manifest: bytes, message_id: str
@@ -211,9 +263,24 @@ class TrainingDesk:
 
     def on_run_ended(self, run: str) -> None:
         """Stop waiting: the coordinator has ended the run."""
+        self._waiting.pop(run, None)
         session = self._session
-        if session is not None and session.contract.run == run:
-            session.mailbox.end("the coordinator ended it")
+        if session is None or session.contract.run != run:
+            return
+        session.mailbox.end("the coordinator ended it")
+        if not self._is_over(session):
+            fault = TrainingError(
+                "the coordinator ended the run",
+                party=session.around.coordinator,
+                remedy="Look the run up in the audit log; its last event says why.",
+            )
+            self._stop(run, session.step, fault)
+        # A step under way forgets at its end; a callback must not wait for it.
+        if self._turn.acquire(blocking=False):
+            try:
+                self._forget()
+            finally:
+                self._turn.release()
 
     # -- asked by the operator ---------------------------------------------------
 
@@ -226,15 +293,31 @@ class TrainingDesk:
         ]
 
     def decide(self, run: str, *, approved: bool, reason: str = "") -> None:
-        """Approve or refuse a waiting run; raises RefusedError if none waits.
+        """Approve or refuse a waiting run; its reason becomes public in the log.
 
-        The reason of a refusal becomes public in the log.
+        Raises UnknownRunError if it does not wait, AlreadyDecidedError if it no
+        longer does.
         """
-        if run not in self._waiting:
-            raise RefusedError("no such run waits for approval")
-        self._decided[run] = _Decision(approved, reason)
+        waiting, before = self._waiting.get(run), self._decided.get(run)
+        if waiting is None and before is None:
+            raise UnknownRunError(
+                "no such run waits for approval",
+                remedy="See this node's status for the runs that wait.",
+            )
+        digest = waiting.digest if waiting else b""
+        decision = _Decision(digest, approved, reason)
+        if (
+            before is not None
+            or self._decided.setdefault(run, decision) is not decision
+        ):
+            said = "approved" if self._decided[run].approved else "refused"
+            raise AlreadyDecidedError(
+                f"the run was {said} before",
+                remedy="Ask the coordinator's operator to stop the run or propose "
+                "another.",
+            )
         if not approved:
-            del self._waiting[run]
+            self._waiting.pop(run, None)
 
     def progress(self) -> RunProgress | None:
         """Return where the current or last run stands."""
@@ -248,6 +331,14 @@ class TrainingDesk:
             done,
             total,
             session.started,
-            session.finished is not None or bool(self._failure),
-            self._failure,
+            self._is_over(session),
         )
+
+    def stopped(self) -> StoppedRun | None:
+        """Return the current or last run if this node makes no model in it."""
+        return self._stopped
+
+    def _is_over(self, session: RunSession) -> bool:
+        stopped = self._stopped
+        stopped_here = stopped is not None and stopped.run == session.contract.run
+        return session.finished is not None or stopped_here

@@ -10,11 +10,20 @@ from typing import Final
 from veilscore.fault import Fault
 from veilscore.keys.errors import EntityIdError, LogStoreError
 from veilscore.node.errors import (
+    AlreadyDecidedError,
+    BadAnswerError,
     CoordinatorRefusedError,
     HolderRefusedError,
+    HolderUnavailableError,
+    NoAnswerError,
+    NoModelError,
+    NoReceivingKeyError,
     RefusedError,
     ScoringError,
     ShelfError,
+    StoppingError,
+    UnknownModelError,
+    UnknownRunError,
 )
 from veilscore.node.web.decisions import decision_routes
 from veilscore.node.web.face import NodeFace
@@ -27,8 +36,17 @@ from veilscore.runtime.web.tokens import AccessToken
 _STATUSES: Final[dict[type[Fault], int]] = {
     EntityIdError: 422,
     RefusedError: 403,
+    ScoringError: 422,  # the request; the kinds below are not
+    NoModelError: 404,
+    UnknownModelError: 404,
     HolderRefusedError: 403,
-    ScoringError: 502,
+    HolderUnavailableError: 503,
+    NoReceivingKeyError: 503,
+    StoppingError: 503,
+    NoAnswerError: 504,
+    BadAnswerError: 502,
+    UnknownRunError: 404,
+    AlreadyDecidedError: 409,
     CoordinatorRefusedError: 502,
     ShelfError: 500,
     LogStoreError: 503,

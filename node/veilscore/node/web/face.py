@@ -78,6 +78,22 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Why this node's last run ended without a model, for its operator only.
+
+    ``what``, ``party``, ``place`` and ``remedy`` are those of a Fault: in English.
+    """
+
+    run: str
+    step: str
+    what: str
+    party: str
+    place: str
+    remedy: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class PendingRun:
     """A run that waits for this node's decision; ``digest`` is what will be logged."""
 
@@ -100,7 +116,7 @@ class LoggedEvent:
 class NodeStatus:
     """Everything the status page shows, taken at ``now_ms``.
 
-    ``log_address`` is where the coordinator's pages are; empty if not known.
+    ``failure`` is None while nothing is wrong with the current or last run.
     """
 
     party: str
@@ -109,10 +125,10 @@ class NodeStatus:
     link: LinkState
     supernode_online: bool
     certificate_days: int
-    log_address: str = ""
     source: SourceState | None = None
     models: tuple[ModelState, ...] = ()
     run: RunState | None = None
+    failure: RunFailure | None = None
     pending: tuple[PendingRun, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
 

@@ -13,13 +13,43 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
+from veilscore.node.scoring.refusals import TRANSIENT, Reason
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.web.face import NodeFace, NodeStatus, Unready
 from veilscore.runtime.errors import RequestError
-from veilscore.runtime.web.problems import problem_responses
+from veilscore.runtime.web.problems import (
+    BAD_REQUEST,
+    UNAUTHORIZED,
+    UNREADABLE,
+    problem_responses,
+)
 from veilscore.runtime.web.tokens import AccessToken, require_token
 
 MAX_ENTITIES: Final = 1000
+
+
+def _holder_codes(*, transient: bool) -> str:
+    reasons = [reason for reason in Reason if (reason in TRANSIENT) is transient]
+    return ", ".join(f"holder-{reason}" for reason in reasons)
+
+
+_CODES: Final = {
+    400: UNREADABLE,
+    403: "the data holder that party names refused: "
+    f"{_holder_codes(transient=False)}, holder-unknown",
+    404: "no-model: this node has no model yet; unknown-model: not the one asked for",
+    413: "request-entity-too-large: split the request",
+    422: f"{BAD_REQUEST}; too-many-entities: split the request; "
+    "scoring: nobody can be asked this",
+    500: "any other code: this node must be put in order; internal: a defect",
+    502: "bad-answer: the answers do not fit together; "
+    "coordinator-refused: the coordinator does not accept this node",
+    503: "ask again later; the data holder that party names could not answer: "
+    f"{_holder_codes(transient=True)}, "
+    "no-receiving-key, peer-lost; unreachable: the coordinator or its log does not "
+    "answer; log-store: this node cannot store events; stopping: this node stops",
+    504: "no-answer: the data holders that party names did not answer in time",
+}
 
 
 class _Message(BaseModel):
@@ -77,13 +107,13 @@ def score_routes(face: NodeFace, token: AccessToken) -> APIRouter:
     router = APIRouter(
         prefix="/v1",
         dependencies=[Depends(require_token(token))],
-        responses=problem_responses(401),
+        responses=problem_responses({401: UNAUTHORIZED}),
     )
 
     @router.post(
         "/scores",
         summary="Ask for joint scores",
-        responses=problem_responses(403, 422, 502, 503),
+        responses=problem_responses(_CODES),
     )
     def ask(request: ScoreRequest) -> ScoreResponse:
         """Ask every data holder of the model, under encryption, and wait.
@@ -175,6 +205,7 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
             for model in status.models
         ],
         "run": asdict(status.run) if status.run else None,
+        "failure": asdict(status.failure) if status.failure else None,
         "pending": [pending.contract.run for pending in status.pending],
         "events": [asdict(event) for event in status.events],
     }

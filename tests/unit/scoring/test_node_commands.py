@@ -1,0 +1,193 @@
+"""``veilscore node``: what is refused before anything is made, and what is printed."""
+
+import json
+import stat
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.scoring.test_shelf import FILE, manifest, written
+from tests.unit.web.sample_node import RUN, SampleNode, sample_node_app
+from tests.unit.web.sample_node import TOKEN as SAMPLE_TOKEN
+from tests.unit.web.serving import serving
+from veilscore.keys import files
+from veilscore.node import config, setup
+from veilscore.node.shelf import Shelf
+from veilscore.runtime import cli
+
+SOURCE = """
+[source]
+csv = "borrowers.csv"
+[source.id]
+column = "id"
+type = "uscc"
+[[source.feature]]
+column = "log_deposit"
+kind = "numeric"
+"""
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return the exit code of a command and what it told."""
+
+    def run_one(*arguments: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["node", *(str(argument) for argument in arguments)])
+        told = capsys.readouterr()
+        code = caught.value.code
+        assert isinstance(code, int)
+        return code, told.out + told.err
+
+    return run_one
+
+
+@pytest.fixture
+def folder(tmp_path: Path, run: Run) -> Path:
+    """Return a new node's folder."""
+    made = tmp_path / "bank"
+    code, told = run("init", made, "--party", "bank", "--key-bits", "2048", "--json")
+    assert code == 0
+    assert len(json.loads(told)["fingerprint"]) == 64
+    return made
+
+
+def test_a_new_node_has_the_roles_and_the_source_it_was_told(
+    tmp_path: Path, run: Run
+) -> None:
+    source, passphrase = tmp_path / "bank.source.toml", tmp_path / "passphrase"
+    source.write_text("\ufeff" + SOURCE, encoding="utf-8")  # as Windows saves it
+    files.create(passphrase, b"a passphrase\n")
+    made = tmp_path / "bank"
+    code, _ = run(
+        *("init", made, "--party", "bank", "--key-bits", "2048"),
+        *("--role", "data_holder", "--role", "requester"),
+        *("--source", source, "--passphrase-file", passphrase),
+    )
+    assert code == 0
+    settings = config.read(made / "node.toml")
+    assert settings.source is not None
+    assert settings.source.csv == made / "borrowers.csv"
+    assert settings.passphrase_file == passphrase
+    assert "requester" in (made / "card.json").read_text()
+    assert tomllib.loads((made / "node.toml").read_text())["party"] == "bank"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--key-bits", "100"), "--key-bits"),
+        (("--key-bits", "2049"), "2049 bits is not allowed"),
+        (("--web-port", "99999"), "--web-port"),
+        (("--runtime-port", "0"), "--runtime-port"),
+        (("--role", "coordinator"), "--role"),
+        (("--passphrase-file", "missing"), "cannot be read"),
+        (("--source", "missing"), "Check the path"),
+        (("--source", "broken.toml"), "broken.toml: the file is not TOML"),
+        (("--source", "misspelt.toml"), "`source.csb` is unknown"),
+        (("--source", "more.toml"), "`scoring` is unknown"),
+        (("--source", "chinese.toml"), "not UTF-8"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_folder_is_made(
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    what: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.toml").write_text("[source\n")
+    Path("misspelt.toml").write_text(SOURCE.replace("csv", "csb"))
+    Path("more.toml").write_text(SOURCE + "[scoring]\n")
+    Path("chinese.toml").write_bytes(SOURCE.replace("id", "编号").encode("gb18030"))
+    code, told = run("init", "bank", "--party", "bank", *options)
+    assert code != 0
+    assert what in " ".join(told.split())
+    assert not Path("bank").exists()
+
+
+def test_the_help_names_the_table_and_the_roles(run: Run) -> None:
+    code, told = run("init", "--help")
+    assert code == 0
+    assert "[source]" in told
+    assert "data_holder" in told
+    assert "coordinator|" not in told
+
+
+def test_a_mistyped_path_is_no_case_for_a_backup(folder: Path, run: Run) -> None:
+    code, told = run(
+        *("join", folder / "kit.jsn", "--config", folder / "node.toml"),
+        *("--fingerprint", "00" * 32),
+    )
+    assert code == 2
+    assert "kit.jsn: the file cannot be read (No such file or directory)" in told
+    assert "Check the path." in told
+
+
+@pytest.mark.parametrize("model", ["zz", "ab", "ab" * 32])
+def test_a_model_that_is_not_there_has_no_card(
+    folder: Path, run: Run, model: str
+) -> None:
+    out = folder / "own.card"
+    options = ("--config", folder / "node.toml", "--out", out, "--model", model)
+    code, told = run("card", *options)
+    assert code == 2
+    assert "hex" in told or f"node status --config {folder}/node.toml" in told
+    assert not out.exists()
+
+
+def test_the_card_is_written_for_its_owner_only(folder: Path, run: Run) -> None:
+    settings = config.read(folder / "node.toml")
+    shelf = Shelf(settings.state / "models", setup.open_keystore(settings))
+    model = shelf.put(written(manifest()), FILE, now=1.0)
+    out = folder / "own.card"
+    options = ("--config", folder / "node.toml", "--model", model.hash.hex().upper())
+    assert run("card", *options, "--out", out) == (0, "")
+    assert out.read_bytes() == FILE
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    code, told = run("card", *options, "--out", folder / "missing" / "own.card")
+    assert code == 1
+    assert "missing/own.card: the file cannot be written" in told
+
+
+def test_a_node_that_does_not_run_is_to_be_started_by_what_can_be_typed(
+    folder: Path, run: Run
+) -> None:
+    toml = folder / "node.toml"
+    text = toml.read_text().replace("port = 8081", "port = 1")
+    toml.write_text(text)
+    code, told = run("status", "--config", toml)
+    assert code == 4
+    assert f"veilscore node run --config {toml}" in told
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[tuple[SampleNode, Path]]:
+    """Yield a node that runs, and its configuration."""
+    node = SampleNode()
+    files.replace(folder / "web.token", SAMPLE_TOKEN.encode())
+    with serving(sample_node_app(node)) as address:
+        toml = folder / "node.toml"
+        port = address.rpartition(":")[2]
+        toml.write_text(toml.read_text().replace("8081", port))
+        yield node, toml
+
+
+def test_a_decision_is_confirmed(served: tuple[SampleNode, Path], run: Run) -> None:
+    node, toml = served
+    code, told = run("approve", RUN, "--config", toml)
+    assert (code, told) == (0, f"Approved: this node takes part in run {RUN}.\n")
+    code, told = run("refuse", RUN, "--config", toml)
+    assert (code, told) == (0, f"Refused: this node takes no part in run {RUN}.\n")
+    assert [decision[:2] for decision in node.decisions] == [
+        ("approve", RUN),
+        ("refuse", RUN),
+    ]
+    code, told = run("approve", "../status", "--config", toml)
+    assert code == 1
+    assert len(node.decisions) == 2

@@ -1,0 +1,230 @@
+"""``veilscore score``: what it asks of the running node, and what it writes."""
+
+import csv
+import json
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.unit.web.sample_node import FIRMS, TOKEN, SampleNode, sample_node_app
+from tests.unit.web.serving import serving
+from veilscore.keys import files
+from veilscore.keys.entity_ids import EntityKind
+from veilscore.node.errors import HolderRefusedError
+from veilscore.runtime import cli
+
+NODE_TOML = """
+party = "bank"
+state = "state"
+passphrase_file = "passphrase"
+keystore = "keystore"
+kit = "kit.json"
+coordinator_fingerprint_file = "coordinator.fingerprint"
+[web]
+port = {port}
+token_file = "web.token"
+"""
+LONG = "x" * 201
+
+
+@dataclass
+class Desk:
+    """A bank's folder, its node, and what the last command ended with."""
+
+    folder: Path
+    node: SampleNode
+    capsys: pytest.CaptureFixture[str]
+    told: str = ""
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "scores.csv"
+
+    @property
+    def errors(self) -> Path:
+        return self.folder / "scores.errors.csv"
+
+    def score(self, borrowers: str | bytes, *options: str) -> int:
+        """Score a file with this text; return the exit code."""
+        path = self.folder / "borrowers.csv"
+        data = borrowers.encode() if isinstance(borrowers, str) else borrowers
+        path.write_bytes(data)
+        arguments = ["--csv", str(path), "--out", str(self.out), "--consent", "FORM-17"]
+        return self.run(*arguments, *options)
+
+    def run(self, *options: str) -> int:
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["score", "--config", str(self.folder / "node.toml"), *options])
+        told = self.capsys.readouterr()
+        self.told = told.out + told.err
+        code = caught.value.code
+        assert isinstance(code, int)
+        return code
+
+    def nothing_happened(self) -> bool:
+        return not self.node.asked and not self.out.exists()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[SampleNode, str]]:
+    node = SampleNode()
+    with serving(sample_node_app(node)) as address:
+        yield node, address
+
+
+@pytest.fixture
+def desk(
+    site: tuple[SampleNode, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    node, address = site
+    node.reset()
+    port = address.rpartition(":")[2]
+    (tmp_path / "node.toml").write_text(NODE_TOML.format(port=port))
+    files.create(tmp_path / "web.token", TOKEN.encode())
+    return Desk(tmp_path, node, capsys)
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_scores_and_failures_stand_in_two_private_files(desk: Desk) -> None:
+    text = "\n".join(["id", FIRMS[0], "4711", FIRMS[1], f" {FIRMS[0].lower()}", ""])
+    assert desk.score(text, "--type", "uscc") == 0
+    assert rows(desk.out) == [
+        ["id", "score", "probability_of_default"],
+        [FIRMS[0], "612", "0.031"],
+        [FIRMS[1], "611", "0.041"],
+    ]
+    assert rows(desk.errors) == [
+        ["row", "reason"],
+        ["2", "a credit code has 18 characters, this one 4"],
+        ["4", "the same entity stands in row 1"],
+    ]
+    for path in (desk.out, desk.errors):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "2 scored, 2 failed" in desk.told
+    assert desk.node.consents == ["FORM-17"]
+
+
+def test_a_column_says_the_type_row_by_row(desk: Desk) -> None:
+    text = f"kind,name\nuscc,{FIRMS[0]}\ntax,1\nopaque,{LONG}\n opaque ,a-1\n"
+    assert desk.score(text, "--type-column", "kind", "--id-column", "name") == 0
+    asked, _, purpose = desk.node.asked[0]
+    assert asked == [(EntityKind.USCC, FIRMS[0]), (EntityKind.OPAQUE, "a-1")]
+    assert purpose == "pre_loan"
+    reasons = dict(rows(desk.errors)[1:])
+    assert reasons.keys() == {"2", "3"}
+    assert "'tax' is no type of id" in reasons["2"]
+    assert "over 200 characters" in reasons["3"]
+
+
+def test_a_file_is_asked_about_in_batches_of_one_model(desk: Desk) -> None:
+    text = "id\n" + "".join(f"a-{number}\n" for number in range(5))
+    assert desk.score(text, "--type", "opaque", "--batch", "2", "--json") == 0
+    assert [len(asked) for asked, _, _ in desk.node.asked] == [2, 2, 1]
+    first, *others = [model for _, model, _ in desk.node.asked]
+    told = json.loads(desk.told)
+    assert first is None
+    assert {model.hex() for model in others if model} == {told.pop("model")}
+    assert told == {"scored": 5, "failed": 0, "errors": str(desk.errors)}
+
+
+def test_a_file_in_gb18030_is_read_if_that_is_said(desk: Desk) -> None:
+    text = "编号\n甲-1\n".encode("gb18030")
+    options = ("--type", "opaque", "--id-column", "编号")
+    assert desk.score(text, *options) == 5
+    assert "--encoding" in desk.told
+    assert desk.nothing_happened()
+    assert desk.score(text, *options, "--encoding", "gb18030") == 0
+    assert desk.node.asked[0][0] == [(EntityKind.OPAQUE, "甲-1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"id,kind\n{FIRMS[0]},uscc\n{FIRMS[1]}\n", "data row 2: the row has 1 cells"),
+        ("id,kind\n" + "x" * 200_000 + ",opaque\n", "field larger than field limit"),
+        ('id,kind\n"a"b,opaque\n', "after data row 0 is not CSV"),
+        ("name,kind\na,opaque\n", "`id`: no such column. Remedy: Name another by --id"),
+        ("id,id,kind\na,b,opaque\n", "the column is there twice"),
+        ("", "the file is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_asked(
+    desk: Desk, text: str, what: str
+) -> None:
+    assert desk.score(text, "--type-column", "kind") == 5
+    assert "borrowers.csv" in desk.told
+    assert what in desk.told
+    assert "Remedy:" in desk.told
+    assert desk.nothing_happened()
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(
+    desk: Desk,
+) -> None:
+    source = desk.folder / "scores.errors.csv"
+    source.write_text(f"id\n{FIRMS[0]}\n")
+    for out in (source, desk.out, desk.folder, desk.folder / "missing" / "s.csv"):
+        arguments = ("--csv", str(source), "--out", str(out), "--consent", "FORM-17")
+        assert desk.run(*arguments, "--type", "uscc") == 2
+        assert "--out" in desk.told
+    assert desk.nothing_happened()
+    assert source.read_text() == f"id\n{FIRMS[0]}\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--type", "uscc", "--type-column", "kind"),
+        ("--type", "tax"),
+        ("--type", "uscc", "--purpose", "curiosity"),
+        ("--type", "uscc", "--model", "zz"),
+        ("--type", "uscc", "--model", "ab"),
+        ("--type", "uscc", "--batch", "1001"),
+        ("--type", "uscc", "--encoding", "latin-1"),
+    ],
+)
+def test_wrong_options_are_refused(desk: Desk, options: tuple[str, ...]) -> None:
+    assert desk.score(f"id\n{FIRMS[0]}\n", *options) == 2
+    assert desk.nothing_happened()
+
+
+def test_a_consent_must_be_named(desk: Desk) -> None:
+    source = desk.folder / "borrowers.csv"
+    source.write_text(f"id\n{FIRMS[0]}\n")
+    arguments = ("--csv", str(source), "--out", str(desk.out), "--type", "uscc")
+    assert desk.run(*arguments) == 2
+    assert "--consent" in desk.told
+    assert desk.run(*arguments, "--consent", "") == 2
+    assert "/consent" in desk.told
+    assert desk.nothing_happened()
+
+
+def test_no_score_at_all_is_no_success(desk: Desk) -> None:
+    assert desk.score("id\n4711\n", "--type", "uscc") == 5
+    assert "no row could be scored" in desk.told
+    assert len(rows(desk.errors)) == 2
+    assert desk.score("id\n4711\n", "--type", "uscc", "--json") == 5
+    assert json.loads(desk.told)["failed"] == 1
+    assert not desk.node.asked
+
+
+def test_a_refusal_leaves_no_file_and_keeps_who_refused(desk: Desk) -> None:
+    desk.node.fault = HolderRefusedError(
+        "the purpose is not allowed", reason="purpose-not-allowed", party="regulator"
+    )
+    assert desk.score(f"id\n{FIRMS[0]}\n", "--type", "uscc") == 6
+    assert "regulator: the purpose is not allowed. Remedy: Ask" in desk.told
+    assert desk.nothing_happened()
+    assert sorted(path.name for path in desk.folder.iterdir()) == [
+        "borrowers.csv",
+        "node.toml",
+        "web.token",
+    ]
