@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
+from tests.sample_contract import sample_contract
 from veilscore.models.errors import BoundError, ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.layout import RowLayout
@@ -17,7 +18,6 @@ from veilscore.v1.training_pb2 import (
     Block,
     Counts,
     EncryptedRows,
-    RunContract,
     Slope,
     TrainingMessage,
 )
@@ -29,17 +29,7 @@ COLUMNS = np.column_stack(
 
 
 def victim() -> FeatureHolder:
-    contract = RunContract(
-        run="r1",
-        label_holder="bank",
-        max_columns=64,
-        granularity=1,
-        base_points=600,
-        base_odds=20,
-        points_to_double_odds=40,
-    )
-    for party in ("bank", "bureau", "market"):
-        contract.roster.add(party=party)
+    contract = sample_contract(("bank", "bureau", "market"))
     ring, terms = PlainRing(), Terms(contract)
     return FeatureHolder(
         "market",

@@ -9,6 +9,7 @@ import pytest
 
 from tests.protocol.score_cards import ROWS, columns
 from tests.protocol.score_world import START, People, World, world
+from tests.sample_contract import sample_contract
 from veilscore.fault import Fault
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.node.errors import (
@@ -25,7 +26,7 @@ from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import Surroundings
 from veilscore.node.web.face import RunFailure
 from veilscore.v1.hub_pb2 import SignedKey
-from veilscore.v1.training_pb2 import RosterEntry, RunContract, StepRequest
+from veilscore.v1.training_pb2 import RunContract, StepRequest
 
 RUN, OTHER = "5f" * 16, "0b" * 16
 PARTIES = ("bank", "bureau", "market")
@@ -91,21 +92,7 @@ class Scene:
 
     def contract(self, run: str, **clauses: bool) -> RunContract:
         prints = self.people.registry.fingerprints()
-        return RunContract(
-            run=run,
-            label_holder="bank",
-            min_count=5,
-            max_rows=1000,
-            max_columns=64,
-            ridge=10,
-            granularity=1,
-            cover_ratio=-1.0,
-            base_points=600,
-            base_odds=20,
-            points_to_double_odds=40,
-            roster=[RosterEntry(party=n, fingerprint=prints[n]) for n in PARTIES],
-            **clauses,
-        )
+        return sample_contract(PARTIES, prints, run=run, **clauses)
 
     def stopped(self) -> StoppedRun:
         stopped = self.desk.stopped()

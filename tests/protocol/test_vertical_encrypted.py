@@ -8,6 +8,7 @@ import pytest
 
 from tests.protocol.conduct import conduct
 from tests.protocol.plain_ring import PlainRing, RingMasks
+from tests.sample_contract import sample_contract
 from veilscore.keys import masks
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
@@ -33,25 +34,15 @@ ALLOWED = {
 
 
 def contract(*, polish: int = 0, exact: bool = False) -> RunContract:
-    made = RunContract(
-        run="r1",
-        label_holder="bank",
-        key_bits=2048,
+    return sample_contract(
+        PARTIES,
         min_count=3,
         polish_steps=polish,
         polish_noise=0.25,
         exact=exact,
-        ridge=10,
         max_columns=8,
         max_rows=1000,
-        base_points=600,
-        base_odds=20,
-        points_to_double_odds=40,
-        granularity=1,
     )
-    for name in PARTIES:
-        made.roster.add(party=name)
-    return made
 
 
 def table(seed: int, columns: int) -> RunColumns:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tests.protocol.conduct import conduct
 from tests.protocol.plain_ring import PlainRing, RingMasks
+from tests.sample_contract import sample_contract
 from tests.shared import require_shared
 from veilscore.models.binning import fit_categorical, fit_numeric
 from veilscore.models.metrics import auc, ks
@@ -26,7 +27,6 @@ from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
 from veilscore.models.vertical.solution import lookup
-from veilscore.v1.training_pb2 import RunContract
 
 # Ships no types.
 linear: Any = importlib.import_module("sklearn.linear_model")
@@ -102,23 +102,14 @@ class Trained:
 
 def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> Trained:
     exact = polish > 0 and noise == 0
-    contract = RunContract(
-        run="r1",
+    contract = sample_contract(
+        sorted(data.columns),
         label_holder=data.label_holder,
         min_count=3,
         polish_steps=polish,
         polish_noise=noise,
         exact=exact,
-        ridge=10,
-        max_columns=64,
-        max_rows=100_000,
-        base_points=600,
-        base_odds=20,
-        points_to_double_odds=40,
-        granularity=1,
     )
-    for party in sorted(data.columns):
-        contract.roster.add(party=party)
     terms, ring = Terms(contract), PlainRing()
     labels = Labels(
         np.where(data.test, -1, data.bad).astype(np.int8),

@@ -24,7 +24,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from veilscore.coordinator import config
-from veilscore.runtime.cli import read_argument
+from veilscore.keys import files
 from veilscore.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def admit(
     from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
 
     settings = config.read(config_file)
-    admission = setup.admit(settings, read_argument(card), fingerprint, time.time())
+    admission = setup.admit(settings, files.read(card), fingerprint, time.time())
     try:
         out.write_bytes(admission.kit)
     except OSError as error:
@@ -203,7 +203,7 @@ def train(
     from veilscore.models.vertical.run import steps  # noqa: PLC0415 - with it
 
     settings = config.read(config_file)
-    asked = read_argument(contract)
+    asked = files.read(contract)
     # Read here first, because here the file has a name; the coordinator reads its text.
     names = list(steps(read_contract(asked, open_registry(settings), "", contract)))
     with OperatorClient(config_file) as client:

@@ -8,12 +8,12 @@ from typing import Final
 from veilscore.coordinator import folder
 from veilscore.coordinator.config import CoordinatorSettings
 from veilscore.coordinator.errors import CoordinatorError
+from veilscore.keys import files
 from veilscore.keys.certificates import Certificate
 from veilscore.runtime import checkup
 from veilscore.runtime.checkup import Finding
 
 _DAY_S: Final = 86_400
-_LEAST_BYTES: Final = 1 << 30
 _CLOCK_S: Final = 60.0
 _RESTORE: Final = "Restore the coordinator's folder from a backup."
 
@@ -49,7 +49,7 @@ def _keys(settings: CoordinatorSettings) -> str:
 
 def _certificate(settings: CoordinatorSettings, now: float) -> str:
     folder.open_identity(settings, folder.open_keystore(settings), now)
-    certificate = Certificate.parse(folder.read_file(settings.certificate))
+    certificate = Certificate.parse(files.read(settings.certificate))
     days = int((certificate.not_after - now) // _DAY_S)
     if now >= certificate.renew_from:
         raise CoordinatorError(

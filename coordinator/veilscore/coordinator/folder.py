@@ -4,10 +4,10 @@ Secrets leave the keystore as objects; nothing here writes.
 """
 
 import json
-from pathlib import Path
 from typing import Final
 
 from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.keys import files
 from veilscore.keys.certificates import Certificate, TlsKey
 from veilscore.keys.errors import InvalidKeyError
 from veilscore.keys.identity import Signer, VerifyKey
@@ -26,18 +26,6 @@ def origin(key: VerifyKey) -> str:
     return f"veilscore/{key.key_id.hex()}"
 
 
-def read_file(path: Path) -> bytes:
-    """Return a file of the folder; raises ConfigError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"the file cannot be read ({error.strerror})",
-            place=str(path),
-            remedy="Restore it from a backup.",
-        ) from error
-
-
 def open_keystore(settings: CoordinatorSettings) -> Keystore:
     """Open the coordinator's keystore; raises KeystoreError naming the file."""
     return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
@@ -51,7 +39,7 @@ def open_signer(settings: CoordinatorSettings) -> Signer:
 def open_registry(settings: CoordinatorSettings) -> Registry:
     """Return the registry, verified; raises a Fault."""
     fingerprint = open_signer(settings).verify_key.fingerprint
-    registry = Registry.load(read_file(settings.registry), fingerprint)
+    registry = Registry.load(files.read(settings.registry), fingerprint)
     check_name(settings, registry)
     return registry
 
@@ -64,7 +52,7 @@ def open_identity(
     Raises InvalidKeyError if they do not fit or the certificate is not valid now.
     """
     key = TlsKey.from_pem(keystore.get(TLS))
-    certificate = read_file(settings.certificate)
+    certificate = files.read(settings.certificate)
     key.check_certificate(certificate)
     try:
         Certificate.parse(certificate).check(now)
@@ -75,7 +63,7 @@ def open_identity(
             remedy="Set the clock of this machine if it is wrong; else run: "
             "veilscore coordinator renew --config DIR/coordinator.toml",
         ) from error
-    return TlsIdentity(read_file(settings.authority), certificate, key.private_pem())
+    return TlsIdentity(files.read(settings.authority), certificate, key.private_pem())
 
 
 def open_log(settings: CoordinatorSettings, signer: Signer) -> LogStore:

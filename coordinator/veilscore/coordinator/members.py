@@ -6,7 +6,7 @@ the two. What is not signed by the coordinator, or is older, is not taken.
 
 from pathlib import Path
 
-from veilscore.coordinator.folder import read_file
+from veilscore.keys import files
 from veilscore.keys.identity import VerifyKey
 from veilscore.keys.registry import Registry
 
@@ -18,7 +18,7 @@ class Members:
         self._path = path
         self._key = key
         self._stamp = self._look()
-        self.file = read_file(path)
+        self.file = files.read(path)
         self.registry = Registry.load(self.file, key.fingerprint)
 
     def reread(self) -> None:
@@ -30,7 +30,7 @@ class Members:
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        file = read_file(self._path)
+        file = files.read(self._path)
         self.registry = Registry.load(
             file, self._key.fingerprint, at_least=self.registry.version
         )

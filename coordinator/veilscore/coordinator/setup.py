@@ -6,8 +6,7 @@
 
 import fcntl
 import json
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ from veilscore.coordinator.folder import (
     TLS,
     open_keystore,
     origin,
-    read_file,
 )
 from veilscore.keys import files
 from veilscore.keys.authority import DevelopmentAuthority
@@ -127,29 +125,28 @@ def admit(
     signer = Signer.from_private_bytes(keystore.get(SIGNING))
     authority = _open_authority(settings, keystore)
     certificate = authority.issue(card.tls_request, card.name, now, _CERTIFICATE_DAYS)
-    with _alone(settings.registry):
-        found = read_file(settings.registry)
-        registry = Registry.load(found, signer.verify_key.fingerprint)
-        record = card.record(datetime.fromtimestamp(now, UTC).date())
-        others = {each.name: each for each in registry.records}
-        if known := others.pop(card.name, None):
-            if known.key != record.key:
-                raise RegistryError(
-                    "registered under another signing key",
-                    party=card.name,
-                    remedy="Ask that party for the card of its first folder, or let "
-                    "the new one join under another name.",
-                )
-            record = replace(record, joined=known.joined)
-        version = registry.version + 1
-        data = Registry.sign([*others.values(), record], signer, version)
-        files.replace(settings.registry, data)
+    record = card.record(datetime.fromtimestamp(now, UTC).date())
+
+    def entered(registry: Registry) -> PartyRecord:
+        for known in registry.records:
+            if known.name == card.name:
+                if known.key != record.key:
+                    raise RegistryError(
+                        "registered under another signing key",
+                        party=card.name,
+                        remedy="Ask that party for the card of its first folder, or "
+                        "let the new one join under another name.",
+                    )
+                return replace(record, joined=known.joined)
+        return record
+
+    registry, registry_file = _change_registry(settings, signer, entered)
     kit = WelcomeKit.sign(
         signer,
         card.name,
         certificate=certificate,
         authority=authority.certificate_pem,
-        registry_file=data,
+        registry_file=registry_file,
         addresses={
             "hub": settings.hub.address,
             "flower": settings.flower.address,
@@ -157,7 +154,7 @@ def admit(
             "log": origin(signer.verify_key),
         },
     )
-    return Admission(record, version, kit)
+    return Admission(registry.party(card.name), registry.version, kit)
 
 
 def expel(settings: CoordinatorSettings, party: str) -> int:
@@ -167,17 +164,15 @@ def expel(settings: CoordinatorSettings, party: str) -> int:
     """
     keystore = open_keystore(settings)
     signer = Signer.from_private_bytes(keystore.get(SIGNING))
-    with _alone(settings.registry):
-        found = read_file(settings.registry)
-        registry = Registry.load(found, signer.verify_key.fingerprint)
+
+    def without_roles(registry: Registry) -> PartyRecord:
         record = registry.party(party)
         if Role.COORDINATOR in record.roles:
             raise RegistryError("the coordinator cannot be expelled", party=party)
-        others = [each for each in registry.records if each != record]
-        gone = replace(record, roles=frozenset(), flower_key="")
-        data = Registry.sign([*others, gone], signer, registry.version + 1)
-        files.replace(settings.registry, data)
-    return registry.version + 1
+        return replace(record, roles=frozenset(), flower_key="")
+
+    registry, _ = _change_registry(settings, signer, without_roles)
+    return registry.version
 
 
 def renew(settings: CoordinatorSettings, now: float) -> Certificate:
@@ -194,7 +189,7 @@ def renew(settings: CoordinatorSettings, now: float) -> Certificate:
 def _open_authority(
     settings: CoordinatorSettings, keystore: Keystore
 ) -> DevelopmentAuthority:
-    key, certificate = keystore.get(AUTHORITY), read_file(settings.authority)
+    key, certificate = keystore.get(AUTHORITY), files.read(settings.authority)
     return DevelopmentAuthority.from_pem(key, certificate)
 
 
@@ -209,12 +204,24 @@ def _issue_own(
     return authority.issue(request, name, now, _CERTIFICATE_DAYS, names)
 
 
-@contextmanager
-def _alone(path: Path) -> Generator[None]:
-    """Let no other process of this kind change ``path`` meanwhile."""
+def _change_registry(
+    settings: CoordinatorSettings,
+    signer: Signer,
+    change: Callable[[Registry], PartyRecord],
+) -> tuple[Registry, bytes]:
+    """Enter the record that ``change`` makes of the registry in force.
+
+    Returns the next registry and its file. No other process changes it meanwhile.
+    """
+    path, fingerprint = settings.registry, signer.verify_key.fingerprint
     with path.with_name(path.name + ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        registry = Registry.load(files.read(path), fingerprint)
+        record = change(registry)
+        others = [each for each in registry.records if each.name != record.name]
+        data = Registry.sign([*others, record], signer, registry.version + 1)
+        files.replace(path, data)
+    return Registry.load(data, fingerprint), data
 
 
 def _toml(new: NewCoordinator, passphrase_file: Path) -> str:

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from veilscore.keys import files
 from veilscore.keys.errors import AuditError
 from veilscore.keys.tlog.archive import MAX_FILE, open_export, write_tar
 from veilscore.keys.tlog.audit import AuditReport, Watch, audit_export
@@ -53,7 +54,7 @@ def verify(
     Ends with exit code 0 if every step passes, and 7 if one does not.
     """
     pinned = _parse_fingerprint(fingerprint)
-    older = _read_text(checkpoint) if checkpoint else None
+    older = files.read(checkpoint).decode(errors="replace") if checkpoint else None
     if as_json:
         _verify_as_json(export, pinned, older)
     else:
@@ -177,12 +178,3 @@ def _parse_fingerprint(text: str) -> bytes | None:
     if len(pinned) not in {0, 32}:
         raise typer.BadParameter("64 hexadecimal digits", param_hint="--fingerprint")
     return pinned or None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode(errors="replace")
-    except OSError as error:
-        raise ConfigError(
-            "the older checkpoint cannot be read", place=str(path)
-        ) from error

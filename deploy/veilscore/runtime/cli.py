@@ -11,13 +11,11 @@ was asked for JSON, one JSON object. A defect keeps its traceback.
 import importlib.metadata
 import json
 import traceback
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from veilscore.fault import Fault
-from veilscore.runtime.errors import ConfigError
 
 _GROUP: Final = "veilscore.commands"
 # In the order of the help; said here, so that the help imports nothing.
@@ -94,18 +92,6 @@ def _print(fault: Fault, *, as_json: bool) -> None:
 
     sentence = Text.assemble(("Error", "bold red"), " ", str(fault))
     Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
-
-
-def read_argument(path: Path) -> bytes:
-    """Return the file that an argument of a command names; raises ConfigError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"the file cannot be read ({error.strerror})",
-            place=str(path),
-            remedy="Check the path.",
-        ) from error
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -49,6 +49,7 @@ class FileError(KeysError):
     """A file that cannot be read or written, or is open to others."""
 
     code = "file"
+    exit_code = 2
 
 
 class KeystoreError(KeysError):

@@ -32,6 +32,12 @@ def replace(path: Path, data: bytes) -> None:
         _sync(path.parent)
 
 
+def read(path: Path) -> bytes:
+    """Return a file's bytes; raises FileError."""
+    with _named(path, "read"):
+        return path.read_bytes()
+
+
 def read_private(path: Path) -> bytes:
     """Return a file's bytes; raises FileError if others may read or write it."""
     with _named(path, "read"), path.open("rb") as file:

@@ -5,21 +5,18 @@ with the reason. Both are for this institution's eyes: only their owner can read
 Each appears whole or not at all, after everything was asked.
 """
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from veilscore.keys import files
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
 from veilscore.node.errors import SourceError
 from veilscore.node.local import LocalNode
 from veilscore.node.scoring.settings import Purpose
-from veilscore.node.sources.csv_file import read_csv
+from veilscore.node.sources.csv_file import read_csv, write_csv
 from veilscore.node.sources.origin import Origin
 from veilscore.runtime.errors import ConfigError
 
@@ -87,8 +84,8 @@ def score_file(
             (row.entity, found.score, found.probability_of_default)
             for row, found in zip(part, answer.scores, strict=True)
         )
-    _write(errors, ("row", "reason"), failed)
-    _write(out, ("id", "score", "probability_of_default"), scored)
+    write_csv(errors, ("row", "reason"), failed)
+    write_csv(out, ("id", "score", "probability_of_default"), scored)
     return Outcome(len(scored), len(failed), model, str(errors))
 
 
@@ -177,11 +174,3 @@ def _check_outputs(outputs: Iterable[Path], source: Path) -> None:
             place=str(path),
             remedy="Name another file by --out, in a folder that you may write to.",
         )
-
-
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows(rows)
-    files.replace(path, text.getvalue().encode())

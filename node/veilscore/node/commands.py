@@ -30,7 +30,6 @@ from veilscore.node.errors import SourceError
 from veilscore.node.local import LocalNode
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.sources.settings import SourceSettings
-from veilscore.runtime.cli import read_argument
 from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.settings import Settings, loads
 
@@ -131,7 +130,7 @@ def join(
             party=settings.party,
             remedy="type the 64 characters the coordinator's operator reads out",
         ) from error
-    welcome = setup.join(settings, read_argument(kit), pinned)
+    welcome = setup.join(settings, files.read(kit), pinned)
     parties = ", ".join(sorted(welcome.registry.fingerprints()))
     Console().print(f"Joined. Registered parties: {parties}.")
 
@@ -294,6 +293,6 @@ def score(
 
 def _read_source(path: Path) -> str:
     """Return the tables of a data source if a node.toml may hold them."""
-    data = read_argument(path)
+    data = files.read(path)
     loads(data, _SourceFile, path)
     return data.decode("utf-8-sig")

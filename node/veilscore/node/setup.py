@@ -4,6 +4,7 @@
 keys never leave the folder; what goes out is the card, which holds public keys only.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ def _toml(new: NewNode, passphrase_file: Path) -> str:
 # One node of Veilscore. Unknown keys are refused; secrets stand in files.
 party = "{new.party}"
 state = "state"
-passphrase_file = "{passphrase}"
+passphrase_file = {json.dumps(passphrase)}
 keystore = "keystore"
 kit = "kit.json"
 coordinator_fingerprint_file = "coordinator.fingerprint"

@@ -3,7 +3,6 @@
 Stays here. The rejects file names row numbers and reasons, never ids.
 """
 
-import csv
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from veilscore.node.columns import Columns, RejectedRow
 from veilscore.node.config import NodeSettings
+from veilscore.node.sources.csv_file import write_csv
 from veilscore.node.sources.loading import load_columns
 
 REJECTS = "rejected_rows.csv"
@@ -40,9 +40,5 @@ def load_snapshot(settings: NodeSettings) -> Snapshot:
 
 def write_rejects(path: Path, rejected: tuple[RejectedRow, ...]) -> None:
     """List the rows whose id failed its check, in one piece; replaces the last list."""
-    new = path.with_name(path.name + ".new")
-    with new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("row", "column", "reason"))
-        writer.writerows((item.row, item.column, item.reason) for item in rejected)
-    new.replace(path)
+    rows = ((item.row, item.column, item.reason) for item in rejected)
+    write_csv(path, ("row", "column", "reason"), rows)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tests.sample_contract import sample_contract
 from tests.unit.tlog.sample_log import Parties
 from veilscore.coordinator.directory import KeyDirectory
 from veilscore.coordinator.errors import RunError
@@ -29,7 +30,6 @@ from veilscore.models.vertical.script import Arrived, Send
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import (
-    RosterEntry,
     RunContract,
     StepReport,
     TrainingMessage,
@@ -47,19 +47,12 @@ COORDINATOR = "hub"
 
 def contract(parties: Parties, holders: Sequence[str] = HOLDERS) -> RunContract:
     fingerprints = parties.registry.fingerprints()
-    return RunContract(
+    return sample_contract(
+        holders,
+        fingerprints,
         run=RUN,
-        roster=[
-            RosterEntry(party=name, fingerprint=fingerprints[name]) for name in holders
-        ],
-        label_holder="bank",
         key_bits=3072,
-        cover_ratio=-1,
         max_rows=1000,
-        max_columns=64,
-        base_points=600,
-        base_odds=20.0,
-        points_to_double_odds=40.0,
         granularity=5,
     )
 

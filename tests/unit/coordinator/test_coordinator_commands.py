@@ -29,8 +29,8 @@ def test_a_mistyped_path_is_no_case_for_a_backup(
     assert run("train", missing, *options) == 2
     for line in capsys.readouterr().err.splitlines()[-2:]:
         assert line.endswith(
-            "bank.jsn: the file cannot be read (No such file or directory). "
-            "Remedy: Check the path."
+            "bank.jsn: the file cannot be read: No such file or directory. "
+            "Remedy: Check the path, the permissions of its folder and the disk."
         )
 
 

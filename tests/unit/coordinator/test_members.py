@@ -9,9 +9,8 @@ import pytest
 
 from tests.unit.tlog.sample_log import Parties
 from veilscore.coordinator.members import Members
-from veilscore.keys.errors import KeysError
+from veilscore.keys.errors import FileError, KeysError
 from veilscore.keys.registry import PartyRecord, Registry
-from veilscore.runtime.errors import ConfigError
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def test_a_bad_file_is_told_once_and_not_taken(path: Path, parties: Parties) -> 
         members.reread()
         assert members.registry.version == 3
     path.unlink()
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         members.reread()
     members.reread()
 

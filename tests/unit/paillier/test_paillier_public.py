@@ -121,9 +121,6 @@ def test_a_wrong_count_is_refused(
     blob = key.encode(owner.encrypt([1, 2, 3]))
     with pytest.raises(InvalidCiphertextError):
         key.decode(blob[cut:], expected)
-    residues = key.encode_residues([1, 2, 3])
-    with pytest.raises(InvalidCiphertextError):
-        key.decode_residues(residues[cut // 2 if cut > 1 else cut :], expected)
 
 
 @quick
@@ -137,15 +134,6 @@ def test_any_bytes_are_decoded_or_refused(
     except InvalidCiphertextError:
         return
     assert key.encode(ciphertexts) == blob
-
-
-def test_residues_travel_and_are_checked(private: PrivateKey) -> None:
-    key = private.public
-    residues = [0, 1, key.n - 1]
-    assert key.decode_residues(key.encode_residues(residues), 3) == residues
-    with pytest.raises(PlaintextRangeError) as caught:
-        key.decode_residues(key.encode_residues([1, key.n]))
-    assert caught.value.place == "plaintext 1"
 
 
 @quick

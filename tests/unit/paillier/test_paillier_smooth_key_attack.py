@@ -9,7 +9,7 @@ weights. Against r^n with fresh r the same owner learns nothing.
 import secrets
 from collections.abc import Callable
 from itertools import count
-from math import prod
+from math import gcd, prod
 
 import pytest
 from gmpy2 import invert, is_prime, mpz, powmod
@@ -26,10 +26,14 @@ SMOOTH = prod(SMALL)
 
 
 def smooth_prime() -> int:
-    """Return a random 1024-bit prime p with SMOOTH dividing p - 1."""
+    """Return a random 1024-bit prime p with each of SMALL once in p - 1."""
     low = 3 << 1022
     start = low // (2 * SMOOTH) + secrets.randbelow(low // (8 * SMOOTH))
-    return next(p for k in count(start) if is_prime(p := 2 * SMOOTH * k + 1))
+    return next(
+        p
+        for k in count(start)
+        if gcd(k, SMOOTH) == 1 and is_prime(p := 2 * SMOOTH * k + 1)
+    )
 
 
 def element_of_order(r: int, p: int) -> mpz:

@@ -11,8 +11,8 @@ import pytest
 from click.testing import Result
 
 from tests.unit.tlog.sample_log import SampleLog
-from veilscore.keys.errors import LogStoreError, ProofError
-from veilscore.runtime.errors import ConfigError, UnreachableError, WireError
+from veilscore.keys.errors import FileError, LogStoreError, ProofError
+from veilscore.runtime.errors import UnreachableError, WireError
 
 with warnings.catch_warnings():
     # typer 0.20, the newest that flwr 1.41 allows, imports what click 8.5 deprecates.
@@ -127,7 +127,7 @@ def test_a_missing_file_is_a_fault_with_a_place(tmp_path: Path, export: Path) ->
     result = run("verify", tmp_path / "none.tar")
     assert isinstance(result.exception, LogStoreError)
     result = run("verify", export, "--checkpoint", tmp_path / "none")
-    assert isinstance(result.exception, ConfigError)
+    assert isinstance(result.exception, FileError)
     assert result.exception.place == str(tmp_path / "none")
 
 

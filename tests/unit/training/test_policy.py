@@ -2,33 +2,16 @@
 
 import pytest
 
+from tests.sample_contract import sample_contract
 from veilscore.node.errors import RefusedError
 from veilscore.node.training.policy import TrainingSettings, check
-from veilscore.v1.training_pb2 import RosterEntry, RunContract
+from veilscore.v1.training_pb2 import RunContract
 
 PARTIES = ("agriculture", "bank", "regulator")
 
 
 def contract(**clauses: float | bool) -> RunContract:
-    made = RunContract(
-        run="r1",
-        label_holder="bank",
-        min_count=5,
-        max_rows=1000,
-        max_columns=64,
-        ridge=10,
-        granularity=1,
-        cover_ratio=-1,
-        base_points=600,
-        base_odds=20,
-        points_to_double_odds=40,
-        roster=[
-            RosterEntry(party=name) for name in ("agriculture", "bank", "regulator")
-        ],
-    )
-    for name, value in clauses.items():
-        setattr(made, name, value)
-    return made
+    return sample_contract(PARTIES, {}, **clauses)
 
 
 def two_parties() -> RunContract:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tests.sample_contract import sample_contract
 from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
 from veilscore.models.vertical.evaluation import Evaluation
@@ -23,7 +24,7 @@ from veilscore.node.web.face import (
 )
 from veilscore.runtime.web.shell import WebApp
 from veilscore.runtime.web.tokens import AccessToken
-from veilscore.v1.training_pb2 import RosterEntry, RunContract
+from veilscore.v1.training_pb2 import RunContract
 
 TOKEN = "node-token-" + "x" * 32
 NOW_MS = 1_790_000_000_000
@@ -37,23 +38,16 @@ def digest(text: str) -> bytes:
 
 def contract(run: str = RUN) -> RunContract:
     names = ("agri-bureau", "bank-yuzhong", "market-office")
-    return RunContract(
+    return sample_contract(
+        names,
+        {name: digest(name) for name in names},
         run=run,
-        roster=[RosterEntry(party=n, fingerprint=digest(n)) for n in names],
         label_holder="bank-yuzhong",
         key_bits=3072,
-        cover_ratio=-1.0,
         min_count=20,
-        count_epsilon=0.0,
         polish_steps=2,
         polish_noise=0.25,
-        ridge=1.0,
-        max_columns=40,
         max_rows=200_000,
-        base_points=600,
-        base_odds=20.0,
-        points_to_double_odds=40.0,
-        granularity=1,
     )
 
 

@@ -135,26 +135,15 @@ class PublicKey:
         when there are not ``expected`` of them, and naming the first that is none.
         """
         width = self.ciphertext_bytes
-        self._check_count("ciphertexts", len(blob), width, expected)
+        if len(blob) % width or expected not in (None, len(blob) // width):
+            wanted = "whole" if expected is None else str(expected)
+            raise InvalidCiphertextError(
+                f"{len(blob)} bytes are not {wanted} ciphertexts of {width} bytes",
+                remedy="Ask the sender to encrypt under the key that was asked for.",
+            )
         ciphertexts = read_integers(blob, width)
         self._check(ciphertexts)
         return ciphertexts
-
-    def encode_residues(self, residues: Iterable[int]) -> bytes:
-        """Return residues modulo n as one blob for the wire."""
-        return write_integers(residues, self.residue_bytes)
-
-    def decode_residues(self, blob: bytes, expected: int | None = None) -> list[int]:
-        """Read residues modulo n from a peer.
-
-        Raises InvalidCiphertextError when there are not ``expected`` of them, and
-        PlaintextRangeError for one that is not below n.
-        """
-        width = self.residue_bytes
-        self._check_count("residues", len(blob), width, expected)
-        residues = read_integers(blob, width)
-        self._check_residues(residues)
-        return residues
 
     def to_encrypted_number(self, ciphertext: int) -> phe.EncryptedNumber:
         """Return the ciphertext as an integer of python-paillier."""
@@ -222,16 +211,6 @@ class PublicKey:
             int((n * plaintext + 1) * ciphertext % n_squared)
             for ciphertext, plaintext in zip(ciphertexts, plaintexts, strict=True)
         ]
-
-    def _check_count(
-        self, things: str, length: int, width: int, expected: int | None
-    ) -> None:
-        if length % width or expected not in (None, length // width):
-            wanted = "whole" if expected is None else str(expected)
-            raise InvalidCiphertextError(
-                f"{length} bytes are not {wanted} {things} of {width} bytes",
-                remedy="Ask the sender to encrypt under the key that was asked for.",
-            )
 
     def _check_residues(self, residues: Sequence[int]) -> None:
         for index, residue in enumerate(residues):

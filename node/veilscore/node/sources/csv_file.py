@@ -1,13 +1,15 @@
-"""Read the declared columns of a CSV file, plain or gzipped, chunk by chunk."""
+"""Read the declared columns of a CSV file, plain or gzipped, and write a small one."""
 
 import csv
 import gzip
+import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TextIO, cast
 
+from veilscore.keys import files
 from veilscore.node.sources.origin import CHUNK_ROWS, Chunk, Origin
 
 
@@ -53,6 +55,17 @@ def read_csv(
             f"the file cannot be read ({type(error).__name__})",
             "Check its permissions and that it was copied completely",
         ) from error
+
+
+def write_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
+    """Write a file whole or not at all; replaces an older one. Raises FileError."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    files.replace(path, text.getvalue().encode())
 
 
 def _open(path: Path, encoding: str) -> TextIO:
