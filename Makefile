@@ -8,7 +8,8 @@ demo: setup
 	$(BIN)/veilscore demo
 
 test: setup-dev check
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not data"
+	$(BIN)/pytest -m data --numprocesses 2 --maxschedchunk 1
 
 check: setup-dev
 	$(BIN)/ruff check

@@ -15,17 +15,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run property tests for long")
 
 
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    if not config.getoption("--soak"):
-        for item in items:
-            if item.get_closest_marker("soak"):
-                item.add_marker(pytest.mark.skip(reason="long: run by make soak"))
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "soak: too long for make test")
+    config.addinivalue_line("markers", "data: trains on real data; make test runs two at once")
     soak = config.getoption("--soak")
     settings.load_profile("soak" if soak else "quick")
     if soak:

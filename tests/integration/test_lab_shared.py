@@ -16,7 +16,7 @@ import pytest
 
 from tests.shared import require_shared
 
-LONG = pytest.mark.soak
+pytestmark = pytest.mark.data
 COMMAND = [sys.executable, "-P", "-c", "from veilscore.runtime.cli import main; main()"]
 
 
@@ -47,7 +47,7 @@ def play(lab: str, folder: Path, *only: str) -> dict[str, Any]:
     ("lab", "default", "polish", "asked"),
     [
         ("uci_default_three_A", 0.774, 0.776, 10_000),
-        pytest.param("sba22k_three", 0.765, 0.768, 10_000, marks=LONG),
+        ("sba22k_three", 0.765, 0.768, 10_000),
         ("polish_bankruptcy_5y_three", 0.900, 0.903, 5_000),
     ],
 )

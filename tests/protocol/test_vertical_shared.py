@@ -28,6 +28,8 @@ from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
 from veilscore.models.vertical.solution import lookup
 
+pytestmark = pytest.mark.data
+
 # Ships no types.
 linear: Any = importlib.import_module("sklearn.linear_model")
 

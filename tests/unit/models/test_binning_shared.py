@@ -23,6 +23,8 @@ from veilscore.models.binning import (
 from veilscore.models.scorecard import Card, Feature, Scale
 from veilscore.models.woe import WOE_SCALE, WoeTable, woe_table
 
+pytestmark = pytest.mark.data
+
 # Loaded by name: scikit-learn carries no types.
 linear: Any = importlib.import_module("sklearn.linear_model")
 
