@@ -16,7 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "data: trains on real data; make test runs two at once")
+    config.addinivalue_line(
+        "markers", "data: trains on real data; make test runs two at once"
+    )
     soak = config.getoption("--soak")
     settings.load_profile("soak" if soak else "quick")
     if soak:
