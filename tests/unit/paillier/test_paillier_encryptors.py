@@ -11,8 +11,8 @@ from veilscore.keys.paillier.owner_noise import OwnerEncryptor, draw_residue
 from veilscore.keys.paillier.peer_noise import PeerEncryptor
 from veilscore.keys.paillier.private import PrivateKey
 
-MODULUS = mpz((1 << 127) - 1)
-COMB = FixedBase(mpz(3), MODULUS, 3 * TEETH * DEPTH - 5)
+ROOT = mpz((1 << 127) - 1)
+COMB = FixedBase(mpz(3), ROOT, 3 * TEETH * DEPTH - 5)
 COLUMNS = COMB.blocks * DEPTH
 
 
@@ -44,7 +44,7 @@ def test_every_exponent_has_exactly_one_spelling() -> None:
     )
 )
 def test_the_comb_is_exponentiation(columns: list[int]) -> None:
-    assert COMB.power(columns) == powmod(3, exponent_of(columns), MODULUS)
+    assert COMB.power(columns) == powmod(3, exponent_of(columns), ROOT * ROOT)
 
 
 def test_random_powers_differ_and_use_every_column(
@@ -99,8 +99,8 @@ def test_every_encryptor_draws_its_own_h(
 ) -> None:
     bases: list[mpz] = []
 
-    def record(base: mpz, modulus: mpz, bits: int) -> None:
-        assert modulus == private.public.n_squared
+    def record(base: mpz, root: mpz, bits: int) -> None:
+        assert root == private.public.n
         assert bits >= private.public.bits / 2
         bases.append(base)
 

@@ -25,9 +25,8 @@ class PeerEncryptor:
         self._public = public
         x = 1 + secrets.randbelow(public.n - 1)
         h = mpz(-x * x % public.n)
-        n_squared = mpz(public.n_squared)
-        base = powmod(h, public.n, n_squared)
-        self._zeros = FixedBase(base, n_squared, (public.bits + 1) // 2)
+        base = powmod(h, public.n, public.n_squared)
+        self._zeros = FixedBase(base, mpz(public.n), (public.bits + 1) // 2)
 
     def encrypt(self, plaintexts: Sequence[int]) -> list[int]:
         """Encrypt residues in [0, n), each with fresh noise.
