@@ -8,7 +8,8 @@ demo: setup
 	$(BIN)/veilscore demo
 
 test: setup-dev check
-	$(BIN)/pytest -m "not data"
+	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m "not alone and not data" --numprocesses 2
 	$(BIN)/pytest -m data --numprocesses 2 --maxschedchunk 1
 
 check: setup-dev

@@ -16,10 +16,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "data: trains on real data; make test runs two at once"
-    )
+    for marker in (
+        "data: trains on real data; make test runs two at once",
+        "alone: watches processes or connections; nothing may run beside it",
+    ):
+        config.addinivalue_line("markers", marker)
     soak = config.getoption("--soak")
     settings.load_profile("soak" if soak else "quick")
     if soak:
         config.option.timeout = 0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what the attacks got, each beside the most that it may get."""
+    reports = [
+        report
+        for kind in ("passed", "failed")
+        for report in terminalreporter.getreports(kind)
+    ]
+    figures = [
+        str(told)
+        for report in reports
+        for name, told in report.user_properties
+        if name == "attack"
+    ]
+    if figures:
+        terminalreporter.section("attacks")
+        terminalreporter.write_line("\n".join(figures))

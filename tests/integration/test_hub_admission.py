@@ -197,7 +197,7 @@ def test_the_newest_receiving_key_of_each_party_is_in_the_directory(
             signer,
             party,
             PURPOSE,
-            paillier_modulus=None,
+            paillier=None,
             not_before=since,
             not_after=now + 60,
         )

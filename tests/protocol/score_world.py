@@ -9,7 +9,7 @@ import queue
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from veilscore.coordinator.log import LogService
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.paillier.private import PrivateKey
-from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import (
     SCORE,
@@ -81,26 +80,37 @@ class People:
     @classmethod
     def create(cls, folder: Path, bits: int = PAILLIER_BITS) -> "People":
         signers = {name: Signer.generate() for name in ROLES}
-        records = [
-            PartyRecord(
-                name=name,
-                roles=frozenset(roles),
-                key=signers[name].verify_key,
-                flower_key="",
-                joined=date(2026, 3, 1),
-            )
-            for name, roles in ROLES.items()
-        ]
-        file = Registry.sign(records, signers["hub"], 1)
-        return cls(
-            signers,
-            {
-                name: Keystore.create(folder / f"{name}.keystore", b"a passphrase")
-                for name in ROLES
-            },
-            {name: PrivateKey.generate(bits) for name in ("bank", "broker")},
-            Registry.load(file, signers["hub"].verify_key.fingerprint),
+        keystores = {
+            name: Keystore.create(folder / f"{name}.keystore", b"a passphrase")
+            for name in ROLES
+        }
+        paillier = {name: PrivateKey.generate(bits) for name in ("bank", "broker")}
+        return cls(signers, keystores, paillier, registry_of(signers, paillier))
+
+    def with_paillier(self, party: str, key: PrivateKey) -> "People":
+        """Return the same people, one of them registered with another key."""
+        paillier = {**self.paillier, party: key}
+        return replace(
+            self, paillier=paillier, registry=registry_of(self.signers, paillier)
         )
+
+
+def registry_of(
+    signers: Mapping[str, Signer], paillier: Mapping[str, PrivateKey]
+) -> Registry:
+    records = [
+        PartyRecord(
+            name=name,
+            roles=frozenset(roles),
+            key=signers[name].verify_key,
+            flower_key="",
+            joined=date(2026, 3, 1),
+            paillier=paillier[name].certify(name) if name in paillier else None,
+        )
+        for name, roles in ROLES.items()
+    ]
+    file = Registry.sign(records, signers["hub"], 1)
+    return Registry.load(file, signers["hub"].verify_key.fingerprint)
 
 
 class World:
@@ -241,15 +251,14 @@ class Node:
 class RawRequester:
     """A requester that may send anything: no desk, only keys and envelopes."""
 
-    def __init__(
-        self, world: World, party: str = "bank", modulus: int | None = None
-    ) -> None:
+    def __init__(self, world: World, party: str = "bank") -> None:
         self._world = world
         self._link = MemoryLink(world, party)
         self._signer = world.people.signers[party]
         self.party = party
-        self.private = world.people.paillier["bank"]
-        self.public = PublicKey(modulus or self.private.public.n)
+        own_key = world.people.paillier.get(party)
+        self.private = own_key or world.people.paillier["bank"]
+        self.public = self.private.public
         self.keys = ReceivingKeys.generate()
         self.replies: queue.Queue[ScoreMessage] = queue.Queue()
         self._link.publish(
@@ -257,7 +266,7 @@ class RawRequester:
                 self._signer,
                 party,
                 SCORE,
-                paillier_modulus=self.public.n,
+                paillier=own_key.public if own_key else None,
                 not_before=int(START) - 60,
                 not_after=int(START) + 86_400,
             )

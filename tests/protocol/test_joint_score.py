@@ -31,6 +31,7 @@ from tests.protocol.score_world import (
     world,
 )
 from veilscore.keys.errors import EntityIdError
+from veilscore.keys.paillier.private import PrivateKey
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import (
     HolderRefusedError,
@@ -305,12 +306,13 @@ def test_a_closing_node_lets_go_of_who_waits(hub: World) -> None:
 def test_a_bank_with_plain_python_paillier_gets_the_same_scores(
     tmp_path: Path, people: People
 ) -> None:
-    """Key, addition and decryption are phe's; only the packing is ours."""
+    """Key, addition and decryption are phe's; packing and the key's proof are ours."""
     public, private = phe.generate_paillier_keypair(n_length=2048)
+    people = people.with_paillier("bank", PrivateKey.from_phe(private))
     with world(tmp_path, people) as hub:
         for party in ("bureau", "market"):
             hub.node(party)
-        bank = RawRequester(hub, modulus=public.n)
+        bank = RawRequester(hub)
         query = bank.body(NAMES)
         width = 2 * 2048 // 8
         vectors: list[list[phe.EncryptedNumber]] = []

@@ -57,7 +57,7 @@ class RunPost:
             signer,
             party,
             self._purpose,
-            paillier_modulus=None,
+            paillier=None,
             not_before=int(now) - _SKEW_S,
             not_after=int(now) + _VALID_S,
         )

@@ -263,15 +263,20 @@ class CoordinatorService:
             return
         self._access.registry = self._log.registry = registry
         logged = {
-            (event.party, event.fingerprint)
+            (event.party, event.fingerprint, event.paillier_key)
             for entry in self._log.events(
                 actor=registry.coordinator.name, kind="party_joined", limit=-1
             )
             for event in [entry.opened.event.party_joined]
         }
-        for party, fingerprint in registry.fingerprints().items():
-            if (party, fingerprint) not in logged:
-                self._append_own(PartyJoined(party=party, fingerprint=fingerprint))
+        for record in registry.records:
+            party, fingerprint = record.name, record.key.fingerprint
+            paillier = record.paillier_key().key_id if record.paillier else b""
+            if (party, fingerprint, paillier) not in logged:
+                joined = PartyJoined(
+                    party=party, fingerprint=fingerprint, paillier_key=paillier
+                )
+                self._append_own(joined)
                 _log.info("%s has joined with key %s", party, fingerprint.hex())
         self._announced = registry.version
 

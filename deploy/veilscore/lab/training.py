@@ -57,18 +57,19 @@ def train(
     run = str(json.loads(said)["run"])
     steps: dict[str, float] = {}
     step, since = "", began
-    while True:
-        view = _look(federation, run)
-        now = time.monotonic()
-        if view["step"] != step or view["ended_ms"] is not None:
-            if step:
-                steps[step] = now - since
-            step, since = str(view["step"]), now
-            if step:
-                watch(step)
-        if view["ended_ms"] is not None:
-            break
-        time.sleep(_LOOK_S)
+    with _client(federation) as client:
+        while True:
+            view = _look(client, run)
+            now = time.monotonic()
+            if view["step"] != step or view["ended_ms"] is not None:
+                if step:
+                    steps[step] = now - since
+                step, since = str(view["step"]), now
+                if step:
+                    watch(step)
+            if view["ended_ms"] is not None:
+                break
+            time.sleep(_LOOK_S)
     if view["phase"] != "completed":
         raise RunStoppedError(
             f"the run was stopped: {view['reason']}",
@@ -90,19 +91,23 @@ def quality(federation: Federation, label_holder: str, model: str) -> Quality:
     )
 
 
-def _look(federation: Federation, run: str) -> dict[str, object]:
+def _client(federation: Federation) -> httpx.Client:
     token = (federation.folder / "web.token").read_text(encoding="ascii").strip()
+    return httpx.Client(
+        base_url=federation.web,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=_TIMEOUT_S,
+        trust_env=False,
+    )
+
+
+def _look(client: httpx.Client, run: str) -> dict[str, object]:
     try:
-        answer = httpx.get(
-            f"{federation.web}/v1/runs/{run}",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=_TIMEOUT_S,
-            trust_env=False,
-        )
+        answer = client.get(f"/v1/runs/{run}")
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise LabError(
             f"the coordinator does not tell how far the run is ({error})",
-            place=federation.web,
+            place=str(client.base_url),
         ) from error
     return cast("dict[str, object]", answer.json())

@@ -37,15 +37,16 @@ class Fields:
         """Take an integer."""
         return self._take(name, int)
 
-    def octets(self, name: str, length: int) -> bytes:
-        """Take ``length`` bytes written as lower-case hexadecimal digits."""
+    def octets(self, name: str, length: int | None = None) -> bytes:
+        """Take bytes, or just ``length`` of them, in lower-case hexadecimal digits."""
         text = self.text(name)
         try:
             value = bytes.fromhex(text)
         except ValueError as error:
             raise self._malformed(f"{name!r} is not hexadecimal") from error
-        if len(value) != length or value.hex() != text:
-            raise self._malformed(f"{name!r} is not {length} bytes in hexadecimal")
+        if value.hex() != text or length not in (None, len(value)):
+            wanted = "bytes" if length is None else f"{length} bytes"
+            raise self._malformed(f"{name!r} is not {wanted} in hexadecimal")
         return value
 
     def texts(self, name: str) -> list[str]:

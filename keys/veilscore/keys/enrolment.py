@@ -1,9 +1,9 @@
 """How a party joins: the card it hands in and the kit it gets back.
 
-The card proves that its author holds the signing key and the TLS key in it; who that
-author is, the coordinator's operator finds out by comparing the fingerprint out of
-band. The kit proves that it comes from the coordinator whose fingerprint the node has
-pinned. Neither holds anything secret.
+The card proves that its author holds the signing key and the TLS key in it, and that
+its Paillier modulus is well formed; who that author is, the coordinator's operator
+finds out by comparing the fingerprint out of band. The kit proves that it comes from
+the coordinator whose fingerprint the node has pinned. Neither holds anything secret.
 """
 
 from collections.abc import Collection, Mapping
@@ -22,7 +22,16 @@ from veilscore.keys.identity import (
     VerifyKey,
     check_party_name,
 )
-from veilscore.keys.registry import PartyRecord, Registry, Role, read_roles
+from veilscore.keys.paillier.modulus_proof import CertifiedModulus
+from veilscore.keys.paillier.public import MINIMUM_BITS
+from veilscore.keys.registry import (
+    PartyRecord,
+    Registry,
+    Role,
+    read_paillier,
+    read_roles,
+    write_paillier,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,7 @@ class PartyCard:
     key: VerifyKey
     tls_request: bytes  # certificate request in PEM
     flower_key: str  # public key in PEM; empty: runs no SuperNode
+    paillier: CertifiedModulus | None  # None: decrypts nothing
 
     @staticmethod
     def sign(
@@ -42,6 +52,7 @@ class PartyCard:
         roles: Collection[Role],
         tls_request: bytes,
         flower_key: str = "",
+        paillier: CertifiedModulus | None = None,
     ) -> bytes:
         """Return the file that a node hands to the coordinator."""
         check_party_name(name)
@@ -50,6 +61,7 @@ class PartyCard:
             "roles": sorted(roles),
             "tls_request": tls_request.decode(),
             "flower_public_key": flower_key,
+            **write_paillier(paillier),
         }
         return sign_document(body, PARTY_CARD_DOMAIN, signer)
 
@@ -66,6 +78,7 @@ class PartyCard:
             key=key,
             tls_request=fields.text("tls_request").encode(),
             flower_key=fields.text("flower_public_key"),
+            paillier=read_paillier(fields),
         )
         fields.end()
         check_party_name(card.name)
@@ -74,11 +87,15 @@ class PartyCard:
         requested_key(card.tls_request)
         if card.flower_key:
             check_flower_key(card.flower_key)
+        if card.paillier:
+            card.paillier.key(card.name, MINIMUM_BITS)
         return card
 
     def record(self, joined: date) -> PartyRecord:
         """Return the registry's record of this party."""
-        return PartyRecord(self.name, self.roles, self.key, self.flower_key, joined)
+        return PartyRecord(
+            self.name, self.roles, self.key, self.flower_key, joined, self.paillier
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ only, a long-term key stolen later opens nothing that was recorded before. Seali
 HPKE (RFC 9180, base mode) with the hybrid of ML-KEM-768 and X25519, so that what is
 recorded today stays closed to a later quantum computer.
 
-The Paillier modulus is carried and signed here; whether it is a safe one is proven and
-checked elsewhere. Times are seconds since 1970.
+The owner signs its Paillier modulus here, and the registry holds the proof that it is
+well formed: one without the other is refused. Times are seconds since 1970.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ from google.protobuf.message import DecodeError
 
 from veilscore.keys.errors import InvalidKeyError, SealError
 from veilscore.keys.identity import RECEIVING_KEY_DOMAIN, Signer
-from veilscore.keys.registry import Registry
+from veilscore.keys.paillier.public import PublicKey
+from veilscore.keys.registry import PartyRecord, Registry
 from veilscore.v1 import hub_pb2
 
 SCORE: Final = "score"
@@ -49,7 +50,6 @@ _MLKEM_PUBLIC: Final = 1184
 _X25519: Final = 32
 _NONCE: Final = 32
 _PRIVATE: Final = 1 + _SEED + _X25519 + _X25519 + _NONCE
-_MAX_MODULUS: Final = 2048  # bytes
 
 
 def run_purpose(run: str) -> str:
@@ -123,7 +123,7 @@ class ReceivingKeys:
         party: str,
         purpose: str,
         *,
-        paillier_modulus: int | None,
+        paillier: PublicKey | None,
         not_before: int,
         not_after: int,
     ) -> hub_pb2.SignedKey:
@@ -136,7 +136,7 @@ class ReceivingKeys:
             + self._x25519.public_key().public_bytes_raw(),
             mask=self.mask.public_key().public_bytes_raw(),
             nonce=self.nonce,
-            paillier_modulus=_encode_modulus(paillier_modulus),
+            paillier_modulus=paillier.to_bytes() if paillier else b"",
             not_before=not_before,
             not_after=not_after,
         ).SerializeToString(deterministic=True)
@@ -165,7 +165,7 @@ class PeerKeys:
     hpke: bytes
     mask: bytes
     nonce: bytes
-    modulus: int | None
+    paillier: PublicKey | None  # proven well formed; None: decrypts nothing
     not_after: int
 
     @property
@@ -207,7 +207,8 @@ def verify_signed_key(
         body = hub_pb2.ReceivingKey.FromString(key.body)
     except DecodeError as error:
         raise InvalidKeyError("this is not a receiving key") from error
-    registry.party(body.party).key.verify(key.signature, RECEIVING_KEY_DOMAIN, key.body)
+    record = registry.party(body.party)
+    record.key.verify(key.signature, RECEIVING_KEY_DOMAIN, key.body)
     if body.purpose != purpose:
         raise InvalidKeyError(
             f"the receiving key was made for {body.purpose[:80]!r}, not {purpose!r}",
@@ -230,23 +231,22 @@ def verify_signed_key(
         hpke=body.hpke,
         mask=body.mask,
         nonce=body.nonce,
-        modulus=_decode_modulus(body.paillier_modulus, body.party),
+        paillier=_proven(body.paillier_modulus, record),
         not_after=body.not_after,
     )
 
 
-def _encode_modulus(modulus: int | None) -> bytes:
-    if modulus is None:
-        return b""
-    return modulus.to_bytes((modulus.bit_length() + 7) // 8)
-
-
-def _decode_modulus(raw: bytes, party: str) -> int | None:
-    if not raw:
+def _proven(modulus: bytes, record: PartyRecord) -> PublicKey | None:
+    if not modulus:
         return None
-    if raw[0] == 0 or len(raw) > _MAX_MODULUS:
-        raise InvalidKeyError("the Paillier modulus is not well formed", party=party)
-    return int.from_bytes(raw)
+    public = record.paillier_key()
+    if public.to_bytes() != modulus:
+        raise InvalidKeyError(
+            "uses another Paillier key than the registered one",
+            party=record.name,
+            remedy="Admit the party again with the card of its node.",
+        )
+    return public
 
 
 def _split(raw: bytes, *lengths: int) -> tuple[bytes, ...]:

@@ -14,13 +14,15 @@ from typing import Self
 
 from veilscore.keys.certificates import check_flower_key
 from veilscore.keys.documents import Fields, open_document, sign_document
-from veilscore.keys.errors import RegistryError
+from veilscore.keys.errors import InvalidKeyError, RegistryError
 from veilscore.keys.identity import (
     REGISTRY_DOMAIN,
     Signer,
     VerifyKey,
     check_party_name,
 )
+from veilscore.keys.paillier.modulus_proof import CertifiedModulus
+from veilscore.keys.paillier.public import MINIMUM_BITS, PublicKey
 
 _PLACE = "registry"
 
@@ -47,12 +49,26 @@ class PartyRecord:
     key: VerifyKey
     flower_key: str  # public key in PEM; empty: runs no SuperNode
     joined: date
+    paillier: CertifiedModulus | None = None  # None: decrypts nothing
 
     def __post_init__(self) -> None:
         """Refuse a record that no party may have."""
         check_party_name(self.name)
         if self.flower_key:
             check_flower_key(self.flower_key)
+
+    def paillier_key(self, minimum_bits: int = MINIMUM_BITS) -> PublicKey:
+        """Return the party's Paillier key, its proof verified.
+
+        Raises InvalidKeyError naming the party.
+        """
+        if self.paillier is None:
+            raise InvalidKeyError(
+                "has registered no Paillier key",
+                party=self.name,
+                remedy="Admit the party again with the card of its node.",
+            )
+        return self.paillier.key(self.name, minimum_bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,9 @@ class Registry:
         _check_distinct("signing key", [record.key for record in self.records])
         _check_distinct(
             "Flower key", [r.flower_key for r in self.records if r.flower_key]
+        )
+        _check_distinct(
+            "Paillier key", [r.paillier.modulus for r in self.records if r.paillier]
         )
         if self.signer != self.coordinator.key:
             raise RegistryError("not signed by its own coordinator", place=_PLACE)
@@ -152,6 +171,7 @@ def _encode(record: PartyRecord) -> dict[str, object]:
         "roles": sorted(record.roles),
         "public_key": record.key.raw.hex(),
         "flower_public_key": record.flower_key,
+        **write_paillier(record.paillier),
         "joined": record.joined.isoformat(),
     }
 
@@ -169,9 +189,22 @@ def _decode(fields: Fields) -> PartyRecord:
         key=VerifyKey(fields.octets("public_key", 32)),
         flower_key=fields.text("flower_public_key"),
         joined=day,
+        paillier=read_paillier(fields),
     )
     fields.end()
     return record
+
+
+def write_paillier(certified: CertifiedModulus | None) -> dict[str, str]:
+    """Return the fields that ``read_paillier`` takes; empty texts for no key."""
+    modulus, proof = (certified.modulus, certified.proof) if certified else (b"", b"")
+    return {"paillier_modulus": modulus.hex(), "paillier_proof": proof.hex()}
+
+
+def read_paillier(fields: Fields) -> CertifiedModulus | None:
+    """Take a Paillier modulus and its proof, which is not verified here."""
+    modulus, proof = fields.octets("paillier_modulus"), fields.octets("paillier_proof")
+    return CertifiedModulus(modulus, proof) if modulus or proof else None
 
 
 def read_roles(fields: Fields) -> frozenset[Role]:

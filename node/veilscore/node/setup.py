@@ -85,6 +85,7 @@ def create(new: NewNode) -> bytes:
         new.roles,
         tls.request(new.party),
         flower.public_pem(),
+        paillier.certify(new.party),
     )
     files.create(new.folder / "card.json", card)
     files.create(new.folder / "node.toml", settings)

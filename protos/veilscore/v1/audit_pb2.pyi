@@ -170,19 +170,25 @@ class PartyJoined(_message.Message):
 
     PARTY_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    PAILLIER_KEY_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     """Registered name."""
     fingerprint: _builtins.bytes
     """SHA-256 of its Ed25519 public key."""
+    paillier_key: _builtins.bytes
+    """SHA-256 that names its Paillier key, which came with the proof that it is well
+    formed; empty: it has none.
+    """
     def __init__(
         self,
         *,
         party: _builtins.str = ...,
         fingerprint: _builtins.bytes = ...,
+        paillier_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "party", b"party"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "paillier_key", b"paillier_key", "party", b"party"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -103,7 +103,7 @@ class SimulatedNode:
             self.stage.parties.signers[self.name],
             self.name,
             run_purpose(RUN),
-            paillier_modulus=None,
+            paillier=None,
             not_before=now - 5,
             not_after=now + 60,
         )

@@ -1,10 +1,11 @@
-"""Four registered parties, made anew for every test session."""
+"""Four registered parties, one with a Paillier key; new for every test session."""
 
 from datetime import date
 
 import pytest
 
 from veilscore.keys.identity import Signer
+from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.registry import PartyRecord, Registry, Role
 
 ROLES = {
@@ -21,7 +22,14 @@ def signers() -> dict[str, Signer]:
 
 
 @pytest.fixture(scope="session")
-def records(signers: dict[str, Signer]) -> tuple[PartyRecord, ...]:
+def paillier() -> dict[str, PrivateKey]:
+    return {"bank": PrivateKey.generate(2048)}
+
+
+@pytest.fixture(scope="session")
+def records(
+    signers: dict[str, Signer], paillier: dict[str, PrivateKey]
+) -> tuple[PartyRecord, ...]:
     return tuple(
         PartyRecord(
             name=name,
@@ -29,6 +37,7 @@ def records(signers: dict[str, Signer]) -> tuple[PartyRecord, ...]:
             key=signers[name].verify_key,
             flower_key="",
             joined=date(2026, 3, 1),
+            paillier=paillier[name].certify(name) if name in paillier else None,
         )
         for name, roles in ROLES.items()
     )

@@ -104,6 +104,8 @@ def test_signed_nonsense_is_refused(
         "roles": ["requester"],
         "tls_request": REQUEST.decode(),
         "flower_public_key": "",
+        "paillier_modulus": "",
+        "paillier_proof": "",
     }
     good = sign_document(body, PARTY_CARD_DOMAIN, signers["bank"])
     assert PartyCard.load(good).name == "bank"

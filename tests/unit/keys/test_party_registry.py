@@ -164,6 +164,7 @@ def test_version_zero_is_refused(records: Records, signers: dict[str, Signer]) -
         ("public_key", "00" * 31, RegistryError),
         ("flower_public_key", "no key", InvalidKeyError),
         ("joined", "yesterday", RegistryError),
+        ("paillier_modulus", "0G", RegistryError),
         ("extra", "field", RegistryError),
     ],
 )
@@ -176,6 +177,8 @@ def test_signed_nonsense_is_refused(
         "roles": ["coordinator"],
         "public_key": hub.verify_key.raw.hex(),
         "flower_public_key": "",
+        "paillier_modulus": "",
+        "paillier_proof": "",
         "joined": "2026-03-01",
     }
 

@@ -14,6 +14,8 @@ from veilscore.keys.errors import (
     SignatureError,
 )
 from veilscore.keys.identity import RECEIVING_KEY_DOMAIN, Signer
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import (
     SCORE,
     ReceivingKeys,
@@ -24,7 +26,6 @@ from veilscore.keys.registry import Registry
 from veilscore.v1 import hub_pb2
 
 START, END, NOW = 1_000, 2_000, 1_500
-MODULUS = 3**1292 * 2 + 1  # any number of the size of a 2048-bit modulus
 RUN = run_purpose("00ff")
 KEYS = ReceivingKeys.generate()
 
@@ -33,29 +34,29 @@ def signed(
     signer: Signer,
     party: str = "bank",
     purpose: str = SCORE,
-    modulus: int | None = MODULUS,
+    paillier: PublicKey | None = None,
 ) -> hub_pb2.SignedKey:
     return KEYS.signed(
         signer,
         party,
         purpose,
-        paillier_modulus=modulus,
+        paillier=paillier,
         not_before=START,
         not_after=END,
     )
 
 
 def test_peer_reads_what_the_owner_signed(
-    signers: dict[str, Signer], registry: Registry
+    signers: dict[str, Signer], registry: Registry, paillier: dict[str, PrivateKey]
 ) -> None:
-    key = signed(signers["bank"])
+    key = signed(signers["bank"], paillier=paillier["bank"].public)
     peer = verify_signed_key(key, registry, SCORE, NOW)
     assert (peer.party, peer.purpose) == ("bank", SCORE)
     assert peer.digest == hashlib.sha256(key.body).digest()
     assert peer.key_id == peer.digest[:8]
     assert peer.mask == KEYS.mask.public_key().public_bytes_raw()
     assert peer.nonce == KEYS.nonce
-    assert peer.modulus == MODULUS
+    assert peer.paillier == paillier["bank"].public
     assert peer.not_after == END
     assert KEYS.decrypt(peer.encrypt(b"hello", b"info"), b"info") == b"hello"
 
@@ -63,8 +64,19 @@ def test_peer_reads_what_the_owner_signed(
 def test_key_without_modulus_decrypts_nothing(
     signers: dict[str, Signer], registry: Registry
 ) -> None:
-    key = signed(signers["bank"], modulus=None)
-    assert verify_signed_key(key, registry, SCORE, NOW).modulus is None
+    key = signed(signers["bank"])
+    assert verify_signed_key(key, registry, SCORE, NOW).paillier is None
+
+
+def test_a_paillier_key_must_be_the_registered_one(
+    signers: dict[str, Signer], registry: Registry, paillier: dict[str, PrivateKey]
+) -> None:
+    other = PrivateKey.generate(2048).public
+    with pytest.raises(InvalidKeyError, match="bank: uses another Paillier key"):
+        verify_signed_key(signed(signers["bank"], paillier=other), registry, SCORE, NOW)
+    key = signed(signers["market"], "market", paillier=paillier["bank"].public)
+    with pytest.raises(InvalidKeyError, match="market: has registered no Paillier key"):
+        verify_signed_key(key, registry, SCORE, NOW)
 
 
 def test_stored_keys_are_the_same_keys(
@@ -75,7 +87,7 @@ def test_stored_keys_are_the_same_keys(
         signers["bank"],
         "bank",
         SCORE,
-        paillier_modulus=MODULUS,
+        paillier=None,
         not_before=START,
         not_after=END,
     )

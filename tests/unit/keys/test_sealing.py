@@ -56,7 +56,7 @@ def receiver(signers: dict[str, Signer], registry: Registry) -> MakeReceiver:
             signers["bank"],
             "bank",
             purpose,
-            paillier_modulus=None,
+            paillier=None,
             not_before=0,
             not_after=10,
         )

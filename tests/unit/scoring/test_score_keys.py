@@ -9,6 +9,7 @@ import pytest
 from veilscore.keys.errors import InvalidKeyError, LogStoreError, SealError
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
+from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.receiving import SCORE, PeerKeys, verify_signed_key
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.sealing import Opener, Sealer
@@ -17,7 +18,7 @@ from veilscore.v1.hub_pb2 import SignedKey
 
 NOW = 1_790_000_000.0
 SIGNER = Signer.generate()
-MODULUS = 2**2047 + 5
+PAILLIER = PrivateKey.generate(2048)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,12 @@ def registry() -> Registry:
     signers = {"hub": Signer.generate(), "bureau": SIGNER}
     records = [
         PartyRecord(
-            name, frozenset({role}), signers[name].verify_key, "", date(2026, 3, 1)
+            name,
+            frozenset({role}),
+            signers[name].verify_key,
+            "",
+            date(2026, 3, 1),
+            PAILLIER.certify(name) if name == "bureau" else None,
         )
         for name, role in roles.items()
     ]
@@ -40,7 +46,7 @@ def store(tmp_path: Path) -> Keystore:
 
 
 def load(store: Keystore) -> ScoreKeys:
-    return ScoreKeys(store, SIGNER, "bureau", MODULUS)
+    return ScoreKeys(store, SIGNER, "bureau", PAILLIER.public)
 
 
 def test_a_key_is_used_for_half_its_life(store: Keystore, registry: Registry) -> None:
@@ -52,7 +58,7 @@ def test_a_key_is_used_for_half_its_life(store: Keystore, registry: Registry) ->
     assert second != first
     assert fresh == [first, second]
     peer = verify_signed_key(first, registry, SCORE, NOW)
-    assert (peer.party, peer.modulus) == ("bureau", MODULUS)
+    assert (peer.party, peer.paillier) == ("bureau", PAILLIER.public)
     for when in (NOW - 299, NOW + LIFE_S - 1):
         verify_signed_key(first, registry, SCORE, when)
     with pytest.raises(InvalidKeyError):

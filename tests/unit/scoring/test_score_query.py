@@ -96,7 +96,7 @@ def test_what_was_written_reads_the_same_and_shows_no_id() -> None:
 
 
 def peer(name: str) -> PeerKeys:
-    return PeerKeys(name, "score", bytes(32), b"", bytes(32), b"", 15, 100)
+    return PeerKeys(name, "score", bytes(32), b"", bytes(32), b"", None, 100)
 
 
 SITUATION = Situation(

@@ -30,6 +30,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "fingerprint": gettext_noop("Key fingerprint"),
     "purpose": gettext_noop("Purpose"),
     "digest": gettext_noop("Hash"),
+    "paillier_key": gettext_noop("Name of the Paillier key"),
     "paillier_bits": gettext_noop("Paillier key, bits"),
     "contract": gettext_noop("Hash of the contract"),
     "contract_body": gettext_noop("Contract"),

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 import phe
-from gmpy2 import gcd, invert, is_prime, mpz, powmod_base_list
+from gmpy2 import gcd, invert, is_prime, mpz, powmod, powmod_base_list
 
 from veilscore.keys.errors import InvalidKeyError
+from veilscore.keys.paillier.fixed_width import write_integers
+from veilscore.keys.paillier.modulus_proof import CertifiedModulus, elements
 from veilscore.keys.paillier.public import (
     DEFAULT_BITS,
     MAXIMUM_BITS,
@@ -91,6 +93,19 @@ class PrivateKey:
         if key.to_bytes() != blob:
             raise _broken("this stored Paillier key is not in its canonical form")
         return key
+
+    def certify(self, party: str) -> CertifiedModulus:
+        """Return the modulus with the proof by which others accept it as ``party``'s.
+
+        See ``modulus_proof``; a third of a second at 3072 bits.
+        """
+        public = self.public
+        exponent = invert(public.n, (self.p - 1) * (self.q - 1))
+        roots = (
+            powmod(element, exponent, public.n) for element in elements(public, party)
+        )
+        proof = write_integers(roots, public.residue_bytes)
+        return CertifiedModulus(public.to_bytes(), proof)
 
     def decrypt(self, ciphertexts: Sequence[int]) -> list[int]:
         """Return the residue in [0, n) of each ciphertext of this key.

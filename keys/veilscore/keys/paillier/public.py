@@ -5,9 +5,8 @@ that comes from a peer is hostile until ``from_bytes``, ``decode`` or
 ``from_encrypted_number`` let it in: a ciphertext that shares a factor with n reveals
 the key or poisons every sum it enters, and a huge modulus is a denial of service.
 
-It does not prove that a modulus is a product of two primes: n = p²q passes here and
-defeats masks and re-randomisation. A peer's key may be used for answers only with the
-proof that x -> x^n permutes Z_n* (Goldberg, Reyzin, Sagga, Baldimtsi, eprint 2018/057).
+n = p²q passes here and defeats masks and re-randomisation: a party's key is used only
+with the proof of ``modulus_proof``, which the registry carries.
 
 Scheme: Paillier, EUROCRYPT '99, with g = n + 1. Plaintexts are residues in [0, n),
 never floats: ``phe`` sends a float's exponent in the clear.

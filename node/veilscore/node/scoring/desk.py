@@ -72,9 +72,8 @@ class ScoringDesk:
         self._link = link
         self._clock = clock
         self._receipts = receipts
-        self._paillier_bits = private.public.bits if private else 0
-        modulus = private.public.n if private else None
-        self._keys = ScoreKeys(keystore, signer, party, modulus)
+        self._paillier = private.public if private else None
+        self._keys = ScoreKeys(keystore, signer, party, self._paillier)
         self._post = Post(
             registry,
             link,
@@ -205,7 +204,7 @@ class ScoringDesk:
         published = KeyPublished(
             purpose=SCORE,
             digest=hashlib.sha256(key.body).digest(),
-            paillier_bits=self._paillier_bits,
+            paillier_bits=self._paillier.bits if self._paillier else 0,
         )
         self._receipts.record(published, "")
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from veilscore.keys.errors import EntityIdError, InvalidKeyError
 from veilscore.keys.masks import pair_secret, zero_sum_residues
-from veilscore.keys.paillier.public import MINIMUM_BITS, PublicKey
+from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys, ReceivingKeys
 from veilscore.keys.registry import PartyRecord, Role
 from veilscore.models.scorecard import Card
@@ -143,16 +143,9 @@ def _check_entities(query: Query, limit: int) -> None:
 
 
 def _check_modulus(query: Query, situation: Situation) -> PublicKey:
-    """Return the requester's key.
-
-    No proof that n is a product of two primes is needed: what is encrypted here is
-    the requester's to read, and its mask is uniform modulo any n.
-    """
-    try:
-        public = PublicKey.from_bytes(query.body.modulus, minimum_bits=MINIMUM_BITS)
-    except InvalidKeyError as error:
-        raise QueryRefusedError(Reason.BAD_MODULUS) from error
-    if public.n != situation.peers[query.body.requester].modulus:
+    """Return the requester's key, which is the one that it registered with a proof."""
+    public = situation.peers[query.body.requester].paillier
+    if public is None or public.to_bytes() != query.body.modulus:
         raise QueryRefusedError(Reason.BAD_MODULUS)
     return public
 

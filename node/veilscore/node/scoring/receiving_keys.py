@@ -16,6 +16,7 @@ from veilscore.fault import Fault
 from veilscore.keys.errors import InvalidKeyError, LogStoreError
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
+from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import SCORE, ReceivingKeys
 from veilscore.v1.hub_pb2 import SignedKey
 
@@ -36,19 +37,19 @@ class _Period:
 class ScoreKeys:
     """The keys of one party; ``by_id`` and ``by_digest`` hold those still valid.
 
-    ``modulus`` is the party's Paillier modulus if it asks for scores, and must be the
-    same after a restart for keys made before it to be found.
+    ``paillier`` is the party's Paillier key if it asks for scores, and must be the same
+    after a restart for keys made before it to be found.
     """
 
     def __init__(
-        self, keystore: Keystore, signer: Signer, party: str, modulus: int | None
+        self, keystore: Keystore, signer: Signer, party: str, paillier: PublicKey | None
     ) -> None:
         self.by_id: dict[bytes, ReceivingKeys] = {}
         self.by_digest: dict[bytes, ReceivingKeys] = {}
         self._keystore = keystore
         self._signer = signer
         self._party = party
-        self._modulus = modulus
+        self._paillier = paillier
         self._turn = Lock()
         self._periods: list[_Period] = []
         if _NAME in keystore.names():
@@ -106,7 +107,7 @@ class ScoreKeys:
             self._signer,
             self._party,
             SCORE,
-            paillier_modulus=self._modulus,
+            paillier=self._paillier,
             not_before=period.not_before,
             not_after=period.not_after,
         )

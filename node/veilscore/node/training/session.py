@@ -15,10 +15,8 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from veilscore.keys import masks
-from veilscore.keys.errors import InvalidKeyError
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
-from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import (
     PeerKeys,
@@ -131,7 +129,7 @@ class RunSession:
             self.around.signer,
             self.around.party,
             purpose,
-            paillier_modulus=self.around.private_key.public.n,
+            paillier=self.around.private_key.public,
             not_before=now - _SKEW_S,
             not_after=now + _VALID_S,
         )
@@ -230,11 +228,20 @@ class RunSession:
             if named_party(signed) in wanted:
                 peer = verify_signed_key(signed, self.around.registry, purpose, now)
                 self._peers[peer.party] = peer
+        for name, peer in self._peers.items():
+            if peer.paillier and peer.paillier.bits < self.contract.key_bits:
+                raise TrainingError(
+                    f"its Paillier key has {peer.paillier.bits} bits, the contract "
+                    f"asks for {self.contract.key_bits}",
+                    party=name,
+                    remedy="Make that node's folder again with --key-bits, or agree "
+                    "on a contract with smaller keys.",
+                )
         missing = sorted(
             name
             for name in wanted
             if name not in self._peers
-            or (name != self.around.coordinator and self._peers[name].modulus is None)
+            or (name != self.around.coordinator and self._peers[name].paillier is None)
         )
         if missing:
             raise TrainingError(
@@ -251,11 +258,10 @@ class RunSession:
         if around.party == self.contract.label_holder:
             labels = self._labels(alignment)
             return LabelHolder(around.party, terms, columns, labels, own)
-        moduli = {name: peer.modulus for name, peer in self._peers.items()}
         peers = {
-            name: PeerPaillier(self._public(name, modulus), around.workers, self._show)
-            for name, modulus in moduli.items()
-            if modulus is not None and name != around.party
+            name: PeerPaillier(peer.paillier, around.workers, self._show)
+            for name, peer in self._peers.items()
+            if peer.paillier is not None and name != around.party
         }
         answers = sum(columns.bin_counts) + len(columns.names)
         around.workers.prefill(peers[self.contract.label_holder].public, answers)
@@ -267,13 +273,6 @@ class RunSession:
         }
         run_masks = RunMasks(around.party, secrets)
         return FeatureHolder(around.party, terms, columns, own, peers, run_masks)
-
-    def _public(self, name: str, modulus: int) -> PublicKey:
-        blob = modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")
-        try:
-            return PublicKey.from_bytes(blob, minimum_bits=self.contract.key_bits)
-        except InvalidKeyError as error:
-            raise TrainingError(error.what, party=name, remedy=error.remedy) from error
 
     def _mask_context(self) -> bytes:
         """Bind masks to contract, roster and every party's fresh nonce and key."""

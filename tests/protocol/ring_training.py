@@ -1,0 +1,140 @@
+"""Training on real credit data over plain integers modulo n, all in one process.
+
+The same scripts as in production; minutes of encryption are tested elsewhere.
+"""
+
+import csv
+import gzip
+import json
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.protocol.conduct import conduct
+from tests.protocol.plain_ring import PlainRing, RingMasks
+from tests.sample_contract import sample_contract
+from tests.shared import require_shared
+from veilscore.models.binning import fit_categorical, fit_numeric
+from veilscore.models.vertical.feature_holder import FeatureHolder
+from veilscore.models.vertical.label_holder import LabelHolder, Labels
+from veilscore.models.vertical.run import RunColumns, Terms, steps
+from veilscore.v1.training_pb2 import TrainingMessage
+
+CATEGORICAL = {
+    *("SEX", "EDUCATION", "MARRIAGE"),
+    *("State", "BankState", "UrbanRural", "LowDoc", "RevLineCr", "NAICS2"),
+}
+SCHEMES = {
+    "uci_default": "three_A",
+    "sba22k": "three",
+    "polish_bankruptcy_5y": "three",
+}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    label_holder: str
+    columns: dict[str, RunColumns]
+    test: NDArray[np.bool_]
+    bad: NDArray[np.bool_]
+
+
+def read(path: str) -> list[dict[str, str]]:
+    with gzip.open(require_shared(path), "rt", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def load(name: str, scheme: str) -> DataSet:
+    rows = read(f"data/{name}/{name}.csv.gz")
+    tested = {row["id"]: row["test"] for row in read(f"data/{name}/split.csv.gz")}
+    vertical = json.loads(require_shared(f"data/{name}/vertical.json").read_text())
+    found = vertical[scheme]
+    return DataSet(
+        label_holder=found["label_holder"],
+        columns={
+            party: binned([[row[c] for row in rows] for c in columns], columns)
+            for party, columns in found["parties"].items()
+        },
+        test=np.array([tested[row["id"]] == "1" for row in rows]),
+        bad=np.array([float(row["y"]) == 1 for row in rows]),
+    )
+
+
+def binned(cells: list[list[str]], names: list[str]) -> RunColumns:
+    codes: list[NDArray[np.uint16]] = []
+    counts: list[int] = []
+    for name, column in zip(names, cells, strict=True):
+        if name in CATEGORICAL:
+            texts = [cell or None for cell in column]
+            levels = fit_categorical(texts, column=name)
+            codes.append(levels.apply(texts))
+            counts.append(levels.count)
+        else:
+            numbers = np.array([float(cell) if cell else np.nan for cell in column])
+            bins = fit_numeric(numbers, column=name)
+            codes.append(bins.apply(numbers))
+            counts.append(bins.count)
+    return RunColumns(tuple(names), np.column_stack(codes), tuple(counts))
+
+
+Transcript = dict[str, list[tuple[str, str, TrainingMessage]]]
+
+
+@dataclass(frozen=True)
+class RingRun:
+    """What a run leaves: everybody's role, and all messages of each step."""
+
+    data: DataSet
+    bank: LabelHolder
+    others: dict[str, FeatureHolder]
+    transcript: Transcript
+
+    @property
+    def roles(self) -> dict[str, FeatureHolder | LabelHolder]:
+        return {self.data.label_holder: self.bank, **self.others}
+
+
+def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
+    """Train; ``exact`` if there are polish steps without noise."""
+    contract = sample_contract(
+        sorted(data.columns),
+        label_holder=data.label_holder,
+        min_count=3,
+        polish_steps=polish,
+        polish_noise=noise,
+        exact=polish > 0 and noise == 0,
+    )
+    terms, ring = Terms(contract), PlainRing()
+    labels = Labels(
+        np.where(data.test, -1, data.bad).astype(np.int8),
+        np.where(data.test, data.bad, -1).astype(np.int8),
+    )
+    bank = LabelHolder(
+        data.label_holder, terms, data.columns[data.label_holder], labels, ring
+    )
+    others = {
+        party: FeatureHolder(
+            party,
+            terms,
+            data.columns[party],
+            ring,
+            dict.fromkeys(data.columns, ring),
+            RingMasks(party, terms.feature_holders),
+        )
+        for party in terms.feature_holders
+    }
+    run = RingRun(data, bank, others, {})
+    for step in steps(contract):
+        if step not in {"join", "rows", "register"}:
+            run.transcript[step] = conduct(
+                {
+                    party: role.polish(step)
+                    if step.startswith("polish")
+                    else getattr(role, step)()
+                    for party, role in run.roles.items()
+                }
+            )
+    return run
