@@ -35,6 +35,7 @@ def test_a_killed_supernode_comes_back(lab: Lab) -> None:
     node = lab.nodes["bank"]
     first = node.process.pid
     assert first
+    eventually(lambda: "SuperNode ID" in last_log(node.state / "flower"))
     os.kill(first, signal.SIGKILL)
     eventually(lambda: node.process.pid not in (None, first))
     assert node.deaths == [-signal.SIGKILL]

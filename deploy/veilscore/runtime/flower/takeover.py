@@ -2,7 +2,9 @@
 
 Flower lets nobody activate a node that it believes to be connected, and it believes
 so for a minute after the last heartbeat. A process that was killed could not say
-goodbye; the next one, with the same key, says it in its stead.
+goodbye; the next one, with the same key, says it in its stead. Only one that is killed
+before it has noted its own id, an instant after its activation, keeps the next one out
+for that minute.
 """
 
 import contextlib
