@@ -235,5 +235,6 @@ def test_a_coordinator_that_registers_it_helps_nobody(thief: Thief) -> None:
     signed = ReceivingKeys.generate().signed(
         bank, "bank", SCORE, paillier=thief.public, not_before=0, not_after=NOW
     )
+    keys = verify_signed_key(signed, registry, SCORE, 1)
     with pytest.raises(InvalidKeyError, match="bank, root 1 of 11"):
-        verify_signed_key(signed, registry, SCORE, 1)
+        keys.paillier_key()

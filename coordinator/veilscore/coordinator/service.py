@@ -271,7 +271,7 @@ class CoordinatorService:
         }
         for record in registry.records:
             party, fingerprint = record.name, record.key.fingerprint
-            paillier = record.paillier_key().key_id if record.paillier else b""
+            paillier = record.paillier.key_id if record.paillier else b""
             if (party, fingerprint, paillier) not in logged:
                 joined = PartyJoined(
                     party=party, fingerprint=fingerprint, paillier_key=paillier

@@ -36,7 +36,8 @@ from google.protobuf.message import DecodeError
 
 from veilscore.keys.errors import InvalidKeyError, SealError
 from veilscore.keys.identity import RECEIVING_KEY_DOMAIN, Signer
-from veilscore.keys.paillier.public import PublicKey
+from veilscore.keys.paillier.modulus_proof import CertifiedModulus
+from veilscore.keys.paillier.public import MINIMUM_BITS, PublicKey
 from veilscore.keys.registry import PartyRecord, Registry
 from veilscore.v1 import hub_pb2
 
@@ -165,13 +166,19 @@ class PeerKeys:
     hpke: bytes
     mask: bytes
     nonce: bytes
-    paillier: PublicKey | None  # proven well formed; None: decrypts nothing
+    paillier: CertifiedModulus | None  # None: decrypts nothing
     not_after: int
 
     @property
     def key_id(self) -> bytes:
         """First 8 bytes of the digest: what an envelope names its recipient by."""
         return self.digest[:8]
+
+    def paillier_key(self, minimum_bits: int = MINIMUM_BITS) -> PublicKey:
+        """Return the Paillier key; raises InvalidKeyError unless it is proven."""
+        if self.paillier is None:
+            raise InvalidKeyError("has no Paillier key", party=self.party)
+        return self.paillier.key(self.party, minimum_bits)
 
     def encrypt(self, plaintext: bytes, info: bytes) -> bytes:
         """Seal to this party; raises InvalidKeyError if its key is unusable."""
@@ -231,22 +238,21 @@ def verify_signed_key(
         hpke=body.hpke,
         mask=body.mask,
         nonce=body.nonce,
-        paillier=_proven(body.paillier_modulus, record),
+        paillier=_registered(body.paillier_modulus, record),
         not_after=body.not_after,
     )
 
 
-def _proven(modulus: bytes, record: PartyRecord) -> PublicKey | None:
+def _registered(modulus: bytes, record: PartyRecord) -> CertifiedModulus | None:
     if not modulus:
         return None
-    public = record.paillier_key()
-    if public.to_bytes() != modulus:
+    if record.paillier is None or record.paillier.modulus != modulus:
         raise InvalidKeyError(
             "uses another Paillier key than the registered one",
             party=record.name,
             remedy="Admit the party again with the card of its node.",
         )
-    return public
+    return record.paillier
 
 
 def _split(raw: bytes, *lengths: int) -> tuple[bytes, ...]:

@@ -14,7 +14,7 @@ from typing import Self
 
 from veilscore.keys.certificates import check_flower_key
 from veilscore.keys.documents import Fields, open_document, sign_document
-from veilscore.keys.errors import InvalidKeyError, RegistryError
+from veilscore.keys.errors import RegistryError
 from veilscore.keys.identity import (
     REGISTRY_DOMAIN,
     Signer,
@@ -22,7 +22,6 @@ from veilscore.keys.identity import (
     check_party_name,
 )
 from veilscore.keys.paillier.modulus_proof import CertifiedModulus
-from veilscore.keys.paillier.public import MINIMUM_BITS, PublicKey
 
 _PLACE = "registry"
 
@@ -56,19 +55,6 @@ class PartyRecord:
         check_party_name(self.name)
         if self.flower_key:
             check_flower_key(self.flower_key)
-
-    def paillier_key(self, minimum_bits: int = MINIMUM_BITS) -> PublicKey:
-        """Return the party's Paillier key, its proof verified.
-
-        Raises InvalidKeyError naming the party.
-        """
-        if self.paillier is None:
-            raise InvalidKeyError(
-                "has registered no Paillier key",
-                party=self.name,
-                remedy="Admit the party again with the card of its node.",
-            )
-        return self.paillier.key(self.name, minimum_bits)
 
 
 @dataclass(frozen=True, slots=True)

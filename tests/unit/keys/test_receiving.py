@@ -56,7 +56,7 @@ def test_peer_reads_what_the_owner_signed(
     assert peer.key_id == peer.digest[:8]
     assert peer.mask == KEYS.mask.public_key().public_bytes_raw()
     assert peer.nonce == KEYS.nonce
-    assert peer.paillier == paillier["bank"].public
+    assert peer.paillier_key() == paillier["bank"].public
     assert peer.not_after == END
     assert KEYS.decrypt(peer.encrypt(b"hello", b"info"), b"info") == b"hello"
 
@@ -65,7 +65,8 @@ def test_key_without_modulus_decrypts_nothing(
     signers: dict[str, Signer], registry: Registry
 ) -> None:
     key = signed(signers["bank"])
-    assert verify_signed_key(key, registry, SCORE, NOW).paillier is None
+    with pytest.raises(InvalidKeyError, match="bank: has no Paillier key"):
+        verify_signed_key(key, registry, SCORE, NOW).paillier_key()
 
 
 def test_a_paillier_key_must_be_the_registered_one(
@@ -75,7 +76,7 @@ def test_a_paillier_key_must_be_the_registered_one(
     with pytest.raises(InvalidKeyError, match="bank: uses another Paillier key"):
         verify_signed_key(signed(signers["bank"], paillier=other), registry, SCORE, NOW)
     key = signed(signers["market"], "market", paillier=paillier["bank"].public)
-    with pytest.raises(InvalidKeyError, match="market: has registered no Paillier key"):
+    with pytest.raises(InvalidKeyError, match="market: uses another Paillier key"):
         verify_signed_key(key, registry, SCORE, NOW)
 
 

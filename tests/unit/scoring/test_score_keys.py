@@ -58,7 +58,7 @@ def test_a_key_is_used_for_half_its_life(store: Keystore, registry: Registry) ->
     assert second != first
     assert fresh == [first, second]
     peer = verify_signed_key(first, registry, SCORE, NOW)
-    assert (peer.party, peer.paillier) == ("bureau", PAILLIER.public)
+    assert (peer.party, peer.paillier_key()) == ("bureau", PAILLIER.public)
     for when in (NOW - 299, NOW + LIFE_S - 1):
         verify_signed_key(first, registry, SCORE, when)
     with pytest.raises(InvalidKeyError):

@@ -22,7 +22,7 @@ from gmpy2 import gcd, mpz, powmod, primorial
 
 from veilscore.keys.errors import InvalidKeyError
 from veilscore.keys.paillier.fixed_width import read_integers
-from veilscore.keys.paillier.public import DEFAULT_BITS, PublicKey
+from veilscore.keys.paillier.public import DEFAULT_BITS, PublicKey, name_key
 
 ALPHA: Final = 6370
 ROOTS: Final = 11
@@ -41,6 +41,11 @@ class CertifiedModulus:
 
     modulus: bytes  # big-endian
     proof: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """SHA-256 that names the key, whether or not its proof holds; 32 bytes."""
+        return name_key(self.modulus)
 
     def key(self, party: str, minimum_bits: int = DEFAULT_BITS) -> PublicKey:
         """Return the key if its proof holds; else raises InvalidKeyError."""

@@ -121,7 +121,7 @@ class PublicKey:
     @property
     def key_id(self) -> bytes:
         """SHA-256 that names the key; 32 bytes."""
-        return hashlib.sha256(b"veilscore-paillier-key/1\0" + self.to_bytes()).digest()
+        return name_key(self.to_bytes())
 
     def encode(self, ciphertexts: Iterable[int]) -> bytes:
         """Return ciphertexts as one blob for the wire."""
@@ -241,6 +241,11 @@ class PublicKey:
         for ciphertext in ciphertexts:
             product = product * (ciphertext % n) % n
         return gcd(product, n) == 1
+
+
+def name_key(modulus: bytes) -> bytes:
+    """Return the SHA-256 that names the key of a big-endian modulus; 32 bytes."""
+    return hashlib.sha256(b"veilscore-paillier-key/1\0" + modulus).digest()
 
 
 def _not_a_ciphertext(index: int) -> InvalidCiphertextError:

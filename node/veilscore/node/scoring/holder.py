@@ -144,8 +144,11 @@ def _check_entities(query: Query, limit: int) -> None:
 
 def _check_modulus(query: Query, situation: Situation) -> PublicKey:
     """Return the requester's key, which is the one that it registered with a proof."""
-    public = situation.peers[query.body.requester].paillier
-    if public is None or public.to_bytes() != query.body.modulus:
+    try:
+        public = situation.peers[query.body.requester].paillier_key()
+    except InvalidKeyError as error:
+        raise QueryRefusedError(Reason.BAD_MODULUS) from error
+    if public.to_bytes() != query.body.modulus:
         raise QueryRefusedError(Reason.BAD_MODULUS)
     return public
 

@@ -228,15 +228,6 @@ class RunSession:
             if named_party(signed) in wanted:
                 peer = verify_signed_key(signed, self.around.registry, purpose, now)
                 self._peers[peer.party] = peer
-        for name, peer in self._peers.items():
-            if peer.paillier and peer.paillier.bits < self.contract.key_bits:
-                raise TrainingError(
-                    f"its Paillier key has {peer.paillier.bits} bits, the contract "
-                    f"asks for {self.contract.key_bits}",
-                    party=name,
-                    remedy="Make that node's folder again with --key-bits, or agree "
-                    "on a contract with smaller keys.",
-                )
         missing = sorted(
             name
             for name in wanted
@@ -259,7 +250,9 @@ class RunSession:
             labels = self._labels(alignment)
             return LabelHolder(around.party, terms, columns, labels, own)
         peers = {
-            name: PeerPaillier(peer.paillier, around.workers, self._show)
+            name: PeerPaillier(
+                peer.paillier_key(self.contract.key_bits), around.workers, self._show
+            )
             for name, peer in self._peers.items()
             if peer.paillier is not None and name != around.party
         }
