@@ -5,8 +5,7 @@ succeed: else its failure would prove nothing.
 """
 
 import secrets
-from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from tests.protocol.score_cards import (
     manifest,
     plain_partial,
 )
-from tests.protocol.score_world import People, RawRequester, World, world
+from tests.protocol.score_world import RawRequester, World
 from veilscore.keys.masks import pair_secret
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import ScoringError
@@ -34,17 +33,6 @@ from veilscore.v1.score_pb2 import (
 
 NAMES = [entity(number) for number in range(70)]  # more than one plaintext
 Change = Callable[[World, ScoreQueryBody], object]
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    return People.create(tmp_path_factory.mktemp("people"))
-
-
-@pytest.fixture
-def hub(tmp_path: Path, people: People) -> Generator[World]:
-    with world(tmp_path, people) as running:
-        yield running
 
 
 @pytest.fixture

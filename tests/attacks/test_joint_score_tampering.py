@@ -1,14 +1,13 @@
 """Attacks on joint scores by the hub, by a holder, by a bystander."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from tests.protocol.score_cards import HOLDERS, entity, plain_score
-from tests.protocol.score_world import People, RawRequester, World, pass_on, world
+from tests.protocol.score_world import RawRequester, World, pass_on
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.errors import BadAnswerError, NoAnswerError, ScoringError
 from veilscore.v1.envelope_pb2 import Envelope
@@ -19,17 +18,6 @@ from veilscore.v1.score_pb2 import (
 )
 
 NAMES = [entity(number) for number in range(70)]  # more than one plaintext
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    return People.create(tmp_path_factory.mktemp("people"))
-
-
-@pytest.fixture
-def hub(tmp_path: Path, people: People) -> Generator[World]:
-    with world(tmp_path, people) as running:
-        yield running
 
 
 @pytest.fixture

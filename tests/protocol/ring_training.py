@@ -20,7 +20,6 @@ from veilscore.models.binning import fit_categorical, fit_numeric
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
-from veilscore.v1.training_pb2 import TrainingMessage
 
 CATEGORICAL = {
     *("SEX", "EDUCATION", "MARRIAGE"),
@@ -80,17 +79,13 @@ def binned(cells: list[list[str]], names: list[str]) -> RunColumns:
     return RunColumns(tuple(names), np.column_stack(codes), tuple(counts))
 
 
-Transcript = dict[str, list[tuple[str, str, TrainingMessage]]]
-
-
 @dataclass(frozen=True)
 class RingRun:
-    """What a run leaves: everybody's role, and all messages of each step."""
+    """What a run leaves: everybody's role."""
 
     data: DataSet
     bank: LabelHolder
     others: dict[str, FeatureHolder]
-    transcript: Transcript
 
     @property
     def roles(self) -> dict[str, FeatureHolder | LabelHolder]:
@@ -126,10 +121,10 @@ def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
         )
         for party in terms.feature_holders
     }
-    run = RingRun(data, bank, others, {})
+    run = RingRun(data, bank, others)
     for step in steps(contract):
         if step not in {"join", "rows", "register"}:
-            run.transcript[step] = conduct(
+            conduct(
                 {
                     party: role.polish(step)
                     if step.startswith("polish")

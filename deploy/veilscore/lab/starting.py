@@ -44,19 +44,21 @@ def _wait(webs: Mapping[str, str], processes: Mapping[str, PartyProcess]) -> Non
     """Wait until the parties at these addresses say that they are ready."""
     began, waiting = time.monotonic(), dict(webs)
     with httpx.Client(timeout=_ANSWER_S, trust_env=False) as client:
-        while waiting:
+        while True:
             for process in processes.values():
                 process.check()
             why = {party: _why_not_ready(client, web) for party, web in waiting.items()}
             waiting = {party: web for party, web in waiting.items() if why[party]}
-            if waiting and time.monotonic() - began > _READY_S:
+            if not waiting:
+                return
+            if time.monotonic() - began > _READY_S:
                 party = next(iter(waiting))
                 raise LabError(
                     f"is not ready after {_READY_S:.0f} s: {why[party]}",
                     party=party,
                     remedy="Look into its log.",
                 )
-            time.sleep(_LOOK_S if waiting else 0)
+            time.sleep(_LOOK_S)
 
 
 def _why_not_ready(client: httpx.Client, web: str) -> str:

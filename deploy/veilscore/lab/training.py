@@ -59,7 +59,7 @@ def train(
     step, since = "", began
     with _client(federation) as client:
         while True:
-            view = _look(client, run)
+            view = _look(client, federation.web, run)
             now = time.monotonic()
             if view["step"] != step or view["ended_ms"] is not None:
                 if step:
@@ -94,20 +94,19 @@ def quality(federation: Federation, label_holder: str, model: str) -> Quality:
 def _client(federation: Federation) -> httpx.Client:
     token = (federation.folder / "web.token").read_text(encoding="ascii").strip()
     return httpx.Client(
-        base_url=federation.web,
         headers={"Authorization": f"Bearer {token}"},
         timeout=_TIMEOUT_S,
         trust_env=False,
     )
 
 
-def _look(client: httpx.Client, run: str) -> dict[str, object]:
+def _look(client: httpx.Client, web: str, run: str) -> dict[str, object]:
     try:
-        answer = client.get(f"/v1/runs/{run}")
+        answer = client.get(f"{web}/v1/runs/{run}")
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise LabError(
             f"the coordinator does not tell how far the run is ({error})",
-            place=str(client.base_url),
+            place=web,
         ) from error
     return cast("dict[str, object]", answer.json())
