@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 # An exact run is as good as the pooled data if it is within these of the central model
-# on the same rows (AUC, KS, any PD) and rounding changes its AUC by the last at most.
+# on the same rows (AUC, KS, any PD) and rounding costs the last of its AUC at most.
 AUC_BAR: Final = 0.001
 KS_BAR: Final = 0.004
 PD_BAR: Final = 0.005
@@ -45,7 +45,8 @@ class Parity:
     the model before its points were rounded. ``worst_pd`` and ``mean_pd`` are
     differences of the probability of default from the central model.
     ``card_auc_apart`` is what rounding changes on all labelled rows: it has nothing to
-    do with labels, and among few bad rows chance alone would move it.
+    do with labels, and among few bad rows chance alone would move it. A gain is chance
+    too, and no reason to fault the card.
     """
 
     rows: int
@@ -76,7 +77,7 @@ class Parity:
             abs(self.auc_apart) <= AUC_BAR
             and abs(self.ks_apart) <= KS_BAR
             and self.worst_pd <= PD_BAR
-            and abs(self.card_auc_apart) <= ROUNDING_BAR
+            and self.card_auc_apart >= -ROUNDING_BAR
         )
 
 

@@ -87,7 +87,7 @@ def _parity(parity: Parity, *, exact: bool) -> _Rows:
         bound = f", bar {bar}" if exact else ""
         models = f"{alone:.4f} alone, {central:.5f} pooled, [bold]{here:.5f}[/] here"
         yield name, f"{models} ({apart:+.5f}{bound})"
-    bound = f" (bar {ROUNDING_BAR})" if exact else ""
+    bound = f" (bar -{ROUNDING_BAR})" if exact else ""
     yield "  rounding", f"AUC {parity.card_auc_apart:+.5f} on all labelled rows{bound}"
     bound = f" (bar {PD_BAR})" if exact else ""
     worst = f"{parity.worst_pd:.1e} at worst{bound}"

@@ -123,6 +123,11 @@ def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
     assert "0.77000 here (-0.00570)" in text_of(outcome)
 
 
+def test_a_card_that_rounding_happens_to_improve_is_not_faulted() -> None:
+    run = replace(RUN, parity=replace(PARITY, card_auc_apart=4e-4))
+    assert all(replace(OUTCOME, runs=(run,)).checks().values())
+
+
 @pytest.mark.parametrize(
     "outcome",
     [
