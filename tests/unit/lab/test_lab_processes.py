@@ -21,7 +21,8 @@ from veilscore.lab.usage import cpu_seconds, family, memory_mib
 PROGRAM = """
 import signal, subprocess, sys, time
 deaf = "import signal; signal.signal(15, signal.SIG_IGN); "
-code = (deaf if "deaf" in sys.argv else "") + "print(); import time; time.sleep(600)"
+code = "import time; print(flush=True); time.sleep(600)"
+code = (deaf if "deaf" in sys.argv else "") + code
 child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True,
                          stdout=subprocess.PIPE)
 child.stdout.readline()

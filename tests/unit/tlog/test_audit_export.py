@@ -1,7 +1,7 @@
 """The audit: an honest export passes, a changed one fails at a named step."""
 
 import json
-import tarfile
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,8 +53,8 @@ def test_the_export_of_a_store_passes_as_tar_and_as_directory(
     log.fill(90, "bank", "bureau", "market")
     tar = log.export(tmp_path / "export.tar")
     folder = tmp_path / "export"
-    with tarfile.open(tar) as archive:
-        archive.extractall(folder, filter="data")
+    folder.mkdir()
+    subprocess.run(["tar", "-xf", tar, "-C", folder], check=True)  # as an auditor would
     for path in (tar, folder):
         with open_export(path) as files:
             report = audit_export(
