@@ -20,6 +20,7 @@ from veilscore.models.binning import fit_categorical, fit_numeric
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
+from veilscore.v1.training_pb2 import TrainingMessage
 
 CATEGORICAL = {
     *("SEX", "EDUCATION", "MARRIAGE"),
@@ -81,11 +82,12 @@ def binned(cells: list[list[str]], names: list[str]) -> RunColumns:
 
 @dataclass(frozen=True)
 class RingRun:
-    """What a run leaves: everybody's role."""
+    """What a run leaves: everybody's role, and what the label holder was sent."""
 
     data: DataSet
     bank: LabelHolder
     others: dict[str, FeatureHolder]
+    shown: dict[str, list[TrainingMessage]]  # by step
 
     @property
     def roles(self) -> dict[str, FeatureHolder | LabelHolder]:
@@ -121,10 +123,10 @@ def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
         )
         for party in terms.feature_holders
     }
-    run = RingRun(data, bank, others)
+    run = RingRun(data, bank, others, {})
     for step in steps(contract):
         if step not in {"join", "rows", "register"}:
-            conduct(
+            said = conduct(
                 {
                     party: role.polish(step)
                     if step.startswith("polish")
@@ -132,4 +134,5 @@ def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
                     for party, role in run.roles.items()
                 }
             )
+            run.shown[step] = [m for _, to, m in said if to == data.label_holder]
     return run

@@ -7,7 +7,7 @@ from tests.protocol.conduct import conduct
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.errors import RunError
 from veilscore.keys.errors import LinkageError
-from veilscore.models.vertical.script import Script, Send
+from veilscore.models.vertical.script import Script
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
@@ -93,42 +93,6 @@ def test_no_common_entity_is_one_clear_error() -> None:
 def test_a_run_too_large_for_its_contract_is_refused() -> None:
     with pytest.raises(RunError, match="its contract allows 100"):
         aligned(SETS, set(people(60, 190)), contract(max_rows=100))
-
-
-def test_a_hop_that_swaps_two_points_is_noticed() -> None:
-    sets = {name: list(ids) for name, ids in SETS.items()}
-
-    def meddle(name: str) -> Script:
-        honest = align(
-            name,
-            HOLDERS,
-            COORDINATOR,
-            "r1",
-            sets[name],
-            np.zeros(len(sets[name]), bool),
-        )
-        action = next(honest)
-        while True:
-            if isinstance(action, Send) and action.message.blinded_set.hops == 2:
-                points = bytearray(action.message.blinded_set.points)
-                half = len(points) // 64 * 32
-                points[:] = points[half:] + points[:half]
-                action.message.blinded_set.points = bytes(points)
-            arrived = yield action
-            try:
-                action = honest.send(arrived)
-            except StopIteration:
-                return
-
-    def plain(name: str) -> Script:
-        marks = np.array([name == "bank"] * len(sets[name]))
-        yield from align(name, HOLDERS, COORDINATOR, "r1", sets[name], marks)
-
-    scripts = {name: plain(name) for name in HOLDERS if name != "regulator"}
-    scripts["regulator"] = meddle("regulator")
-    scripts[COORDINATOR] = place_rows(contract(), HOLDERS)
-    with pytest.raises(RunError, match="not raised by the same keys"):
-        conduct(scripts)
 
 
 def test_duplicate_entities_are_refused_by_the_next_holder() -> None:

@@ -22,6 +22,7 @@ from veilscore.node.errors import (
 from veilscore.node.operator import show_failure
 from veilscore.node.receipts import Receipts
 from veilscore.node.training.desk import StoppedRun, TrainingDesk
+from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import Surroundings
 from veilscore.node.web.face import RunFailure
@@ -38,6 +39,7 @@ class Scene:
 
     hub: World
     people: People
+    runs: Path
     desk: TrainingDesk = field(init=False)
     now: float = START
     keys: list[SignedKey] = field(default_factory=list[SignedKey])
@@ -50,6 +52,7 @@ class Scene:
             settings,
             lambda: self.surroundings(node.workers),
             node.shelf,
+            RunLedger(self.runs, settings.runs_a_day),
             Receipts(node.chain, self.hub.append, self.hub.log_key, self.clock),
             lambda _kind, _run, _step: None,
             self.clock,
@@ -113,7 +116,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> People:
 @pytest.fixture
 def scene(tmp_path: Path, people: People) -> Iterator[Scene]:
     with world(tmp_path, people) as hub:
-        yield Scene(hub, people)
+        yield Scene(hub, people, tmp_path / "runs.db")
 
 
 def test_a_failed_step_is_kept_with_place_and_time(scene: Scene) -> None:

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilscore.coordinator.errors import RunError
-from veilscore.keys.linkage import PSEUDONYM, check_set, size_bucket
+from veilscore.coordinator.hops import HopProofs
+from veilscore.keys.linkage import PSEUDONYM, check_set, size_bucket, truncate
 from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark
+from veilscore.models.vertical.ring import Ring
 from veilscore.models.vertical.script import Script, Send, receive
 from veilscore.v1.training_pb2 import Positions, RunContract, TrainingMessage
 
@@ -42,16 +44,22 @@ class HolderSet:
 
 def place_rows(contract: RunContract, holders: Sequence[str]) -> Script:
     """Collect all sets, choose the rows of the run, tell everybody its places."""
-    finals = yield from receive("blinded_set", tuple(holders))
-    marks = yield from receive("set_marks", tuple(holders))
+    ring = Ring(tuple(holders))
+    finals = yield from receive("blinded_set", ring.holders)
     points: dict[str, bytes] = {}
     for sender, message in finals.items():
         owner = message.blinded_set.owner
-        # The set of a holder ends its round at the holder before it in the ring.
-        expected = holders[(holders.index(sender) + 1) % len(holders)]
-        if owner != expected or message.blinded_set.hops != len(holders):
+        if (
+            owner != ring.owner(sender, ring.size)
+            or message.blinded_set.hops != ring.size
+        ):
             raise RunError("sent the wrong set to the coordinator", party=sender)
+        check_set(message.blinded_set.points, sender)
         points[owner] = message.blinded_set.points
+    proofs = HopProofs(ring)
+    yield from proofs.collect()
+    proofs.verify(points)
+    marks = yield from receive("set_marks", ring.holders)
     sets = {
         name: read_set(name, points[name], marks[name].set_marks.marks)
         for name in holders
@@ -64,8 +72,7 @@ def place_rows(contract: RunContract, holders: Sequence[str]) -> Script:
 
 def read_set(name: str, points: bytes, marks: bytes) -> HolderSet:
     """Check the shape of a set; raises a Fault that names its owner."""
-    check_set(points, name, PSEUDONYM)
-    pseudonyms = np.frombuffer(points, dtype=f"V{PSEUDONYM}")
+    pseudonyms = np.frombuffer(truncate(points), dtype=f"V{PSEUDONYM}")
     found = np.frombuffer(marks, dtype=np.uint8)
     if len(found) != len(pseudonyms) or (found > RowMark.CANARY).any():
         raise RunError("sent marks that do not fit its set", party=name)
@@ -77,8 +84,8 @@ def read_set(name: str, points: bytes, marks: bytes) -> HolderSet:
 def check_canaries(sets: Mapping[str, HolderSet]) -> None:
     """Refuse sets whose canaries do not meet.
 
-    A hop that swapped points or used a second key would attach one holder's data to
-    another's rows, silently.
+    A holder that raised its own set by another key than the others' would be alone with
+    all of its rows, silently.
     """
     first, *others = sorted(sets)
     expected = np.sort(sets[first].pseudonyms[sets[first].marks == RowMark.CANARY])

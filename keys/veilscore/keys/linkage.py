@@ -6,42 +6,33 @@ the order of the keys. Nobody can test a guessed id without the keys of all hold
 no bit of an id survives blinding (X25519 u-coordinates leak one). Who sees a set learns
 its padded size. Order is kept: the owner shuffles before and knows its rows after.
 
-A hop that uses a second key or swaps points is not noticed here; the coordinator's
-canary ids, known to all holders, then fail to meet.
+A hop that swaps or replaces points, or uses a second key, cannot prove the contrary
+(``dleq``). That a holder raises its own set by the same key show the canary ids, known
+to all holders, which otherwise fail to meet.
 
-Group: RFC 9496. Hash: ``hash_to_ristretto255`` of RFC 9380 appendix B, as in RFC 9497.
+Hash: ``hash_to_ristretto255`` of RFC 9380 appendix B, as in RFC 9497.
 """
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
+from hashlib import sha256
 from typing import Final, Self
 
 import numpy as np
-import rbcl
-from rbcl._sodium import lib_path
 
+from veilscore.keys import dleq, ristretto
 from veilscore.keys.errors import LinkageError
+from veilscore.keys.ristretto import POINT
+from veilscore.v1.training_pb2 import HopClaim
 
-POINT: Final = 32
-PSEUDONYM: Final = 16  # bytes kept of a point after the last hop
+PSEUDONYM: Final = 16  # bytes the coordinator keeps of a point
 
 _DOMAIN: Final = b"veilscore-alignment/1-ristretto255_XMD:SHA-512_R255MAP_RO_"
-_SHA512_BLOCK: Final = 128
-_SHA512_DIGEST: Final = 64
 _CHUNK: Final = 1024  # points a task: about 60 ms
-
-# rbcl unpacks libsodium (2.8 MB) into a new temporary file at every start and leaves it
-# there; the library, once loaded, no longer needs it.
-with suppress(OSError):
-    Path(lib_path).unlink()
 
 
 def hash_to_group(entity_id: str) -> bytes:
     """Return the point of a normalised, typed id; its discrete log is unknown."""
-    uniform = expand_message(entity_id.encode(), _DOMAIN)
-    return rbcl.crypto_core_ristretto255_from_hash(uniform)
+    return ristretto.hash_to_point(entity_id.encode(), _DOMAIN)
 
 
 class BlindingKey:
@@ -55,61 +46,100 @@ class BlindingKey:
     @classmethod
     def fresh(cls) -> Self:
         """Make a new key."""
-        return cls(rbcl.crypto_core_ristretto255_scalar_random())
+        return cls(ristretto.random_scalar())
 
-    def blind(self, points: bytes, owner: str, *, threads: int = 1) -> bytes:
-        """Raise every point of ``owner``'s set, keeping the order.
+    @property
+    def public(self) -> bytes:
+        """What the key is known by; it says nothing about the key."""
+        return ristretto.base_multiple(self._scalar)
+
+    def claim(
+        self, owner: str, hops: int, before: bytes, after: bytes, *, threads: int = 1
+    ) -> HopClaim:
+        """Return the proof that this key leads from all of ``before`` to ``after``.
+
+        ``before`` is ``owner``'s set as it came here, ``after`` what ``blind`` made of
+        it; ``hops`` counts the keys in ``after``. About 75 microseconds a point.
+        """
+        claim = HopClaim(
+            owner=owner,
+            hops=hops,
+            key=ristretto.base_multiple(self._scalar),
+            before=sha256(before).digest(),
+            after=sha256(after).digest(),
+        )
+        first = statement(claim).composite(before, owner, threads=threads)
+        second = ristretto.multiple(self._scalar, first)
+        claim.composite_before, claim.composite_after = first, second
+        claim.proof = dleq.prove(self._scalar, claim.key, first, second)
+        return claim
+
+    def blind(self, points: bytes, party: str, *, threads: int = 1) -> bytes:
+        """Raise every point of the set that ``party`` sent, keeping the order.
 
         About 60 microseconds a point and thread; libsodium runs without the GIL.
         Raises LinkageError as ``check_set`` does, and on what is not a point.
         """
-        check_set(points, owner)
+        check_set(points, party)
         starts = range(0, len(points), _CHUNK * POINT)
 
         def blind_chunk(start: int) -> bytes:
             end = min(start + _CHUNK * POINT, len(points))
             return b"".join(
-                self._raise(points[at : at + POINT], owner)
+                self._raise(points[at : at + POINT], party)
                 for at in range(start, end, POINT)
             )
 
         with ThreadPoolExecutor(threads) as pool:
             return b"".join(pool.map(blind_chunk, starts))
 
-    def _raise(self, point: bytes, owner: str) -> bytes:
+    def _raise(self, point: bytes, party: str) -> bytes:
         try:
-            return rbcl.crypto_scalarmult_ristretto255(self._scalar, point)
+            return ristretto.multiple(self._scalar, point)
         except RuntimeError as error:  # RFC 9496 4.3.1: not a canonical encoding
             raise LinkageError(
-                "the blinded set holds something that is not a point", party=owner
+                "the blinded set holds something that is not a point", party=party
             ) from error
 
 
-def check_set(blinded: bytes, owner: str, width: int = POINT) -> None:
-    """Refuse a set of ``width``-byte entries that breaks the rules of alignment.
+def statement(claim: HopClaim) -> dleq.Statement:
+    """Return what a claim states; its composites and proof are to be checked."""
+    place = f"{claim.owner} {claim.hops}".encode()
+    return dleq.Statement(place, claim.key, claim.before, claim.after)
 
-    Raises LinkageError naming ``owner``: an empty or ragged set, the identity element,
-    an entry that appears twice.
+
+def check_claim(claim: HopClaim, party: str) -> None:
+    """Raise LinkageError naming ``party`` unless the claim's proof holds."""
+    dleq.verify(
+        claim.key, claim.composite_before, claim.composite_after, claim.proof, party
+    )
+
+
+def check_set(blinded: bytes, party: str) -> None:
+    """Refuse a set of points that breaks the rules of alignment.
+
+    Raises LinkageError naming ``party``, who sent it: an empty or ragged set, the
+    identity element, an entry that appears twice.
     """
-    if not blinded or len(blinded) % width:
+    if not blinded or len(blinded) % POINT:
         raise LinkageError(
-            f"a blinded set of {len(blinded)} bytes has no whole {width}-byte entries",
-            party=owner,
+            f"a blinded set of {len(blinded)} bytes has no whole {POINT}-byte entries",
+            party=party,
         )
-    octets = np.frombuffer(blinded, dtype=np.uint8).reshape(-1, width)
+    octets = np.frombuffer(blinded, dtype=np.uint8).reshape(-1, POINT)
     if not octets.any(axis=1).all():
-        raise LinkageError("the blinded set holds the identity element", party=owner)
-    entries = np.sort(np.frombuffer(blinded, dtype=f"V{width}"))
+        raise LinkageError("the blinded set holds the identity element", party=party)
+    entries = np.sort(np.frombuffer(blinded, dtype=f"V{POINT}"))
     if (entries[1:] == entries[:-1]).any():
         raise LinkageError(
             "the blinded set holds an entry twice",
-            party=owner,
+            party=party,
             remedy="Remove duplicate ids from the data source.",
         )
 
 
 def truncate(points: bytes) -> bytes:
-    """Return the first ``PSEUDONYM`` bytes of every point: what the last hop sends."""
+    """Return the first ``PSEUDONYM`` bytes of every point, which are unlike enough."""
     octets = np.frombuffer(points, dtype=np.uint8).reshape(-1, POINT)
     return octets[:, :PSEUDONYM].tobytes()
 
@@ -127,14 +157,4 @@ def size_bucket(count: int) -> int:
 
 def dummies(count: int) -> bytes:
     """Return random points: padding that looks like blinded ids."""
-    return b"".join(rbcl.crypto_core_ristretto255_random() for _ in range(count))
-
-
-def expand_message(message: bytes, domain: bytes) -> bytes:
-    """Return 64 uniform bytes: ``expand_message_xmd`` (RFC 9380, 5.3.1), SHA-512."""
-    suffix = domain + bytes((len(domain),))
-    length = _SHA512_DIGEST.to_bytes(2)
-    first = hashlib.sha512(
-        bytes(_SHA512_BLOCK) + message + length + b"\0" + suffix
-    ).digest()
-    return hashlib.sha512(first + b"\1" + suffix).digest()
+    return b"".join(ristretto.random_point() for _ in range(count))

@@ -37,6 +37,7 @@ from veilscore.node.shelf import Shelf
 from veilscore.node.snapshot import load_snapshot
 from veilscore.node.supernode import SuperNode, SuperNodeConfig
 from veilscore.node.training.desk import TrainingDesk
+from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.session import Surroundings
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.flower.client_task import TaskRecord
@@ -78,6 +79,8 @@ class NodeService:
         self._parts.callback(self._chain.close)
         self._ledger = Ledger(settings.state / "scoring.db", keystore)
         self._parts.callback(self._ledger.close)
+        self._runs = RunLedger(settings.state / "runs.db", settings.training.runs_a_day)
+        self._parts.callback(self._runs.close)
         self._keystore = keystore
         self._stopping, self._started = threading.Event(), threading.Event()
         self.link_state: tuple[bool, str, float] = (False, "not started", time.time())
@@ -114,6 +117,7 @@ class NodeService:
             settings.training,
             self._surroundings,
             self.shelf,
+            self._runs,
             self.receipts,
             self._link.notify,
         )

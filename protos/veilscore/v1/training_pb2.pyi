@@ -227,6 +227,8 @@ class TrainingMessage(_message.Message):
     GRADIENT_FIELD_NUMBER: _builtins.int
     SLOPE_FIELD_NUMBER: _builtins.int
     SCORE_SHARE_FIELD_NUMBER: _builtins.int
+    HOP_CLAIM_FIELD_NUMBER: _builtins.int
+    HOP_CHECK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def blinded_set(self) -> Global___BlindedSet:
         """Alignment, holder to the next holder or to the coordinator."""
@@ -283,6 +285,14 @@ class TrainingMessage(_message.Message):
     def score_share(self) -> Global___ScoreShare:
         """Calibration and evaluation, feature holder to label holder."""
 
+    @_builtins.property
+    def hop_claim(self) -> Global___HopClaim:
+        """Alignment, holder to its neighbours in the ring and to the coordinator."""
+
+    @_builtins.property
+    def hop_check(self) -> Global___HopCheck:
+        """Alignment, holder to coordinator."""
+
     def __init__(
         self,
         *,
@@ -300,12 +310,14 @@ class TrainingMessage(_message.Message):
         gradient: Global___Gradient | None = ...,
         slope: Global___Slope | None = ...,
         score_share: Global___ScoreShare | None = ...,
+        hop_claim: Global___HopClaim | None = ...,
+        hop_check: Global___HopCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_check", b"hop_check", "hop_claim", b"hop_claim", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_check", b"hop_check", "hop_claim", b"hop_claim", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_claim", "hop_check"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -328,7 +340,7 @@ class BlindedSet(_message.Message):
     hops: _builtins.int
     """How many keys it has been raised by."""
     points: _builtins.bytes
-    """32 bytes a point; after the last hop 16 bytes a point."""
+    """32 bytes a point."""
     def __init__(
         self,
         *,
@@ -343,6 +355,91 @@ class BlindedSet(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BlindedSet: _TypeAlias = BlindedSet  # noqa: Y015
+
+@_typing.final
+class HopClaim(_message.Message):
+    """The sender says which set it was sent, which it passed on, and proves that its
+    one key leads from every point of the former to the same place of the latter
+    (RFC 9497, section 2.2). The recipient learns nothing about the points.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    HOPS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    COMPOSITE_BEFORE_FIELD_NUMBER: _builtins.int
+    COMPOSITE_AFTER_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """The holder whose set it is."""
+    hops: _builtins.int
+    """How many keys the set that was passed on has been raised by."""
+    key: _builtins.bytes
+    """The base point raised by the sender's key of this alignment."""
+    before: _builtins.bytes
+    """SHA-256 of the points it was sent."""
+    after: _builtins.bytes
+    """SHA-256 of the points it passed on."""
+    composite_before: _builtins.bytes
+    """Random combination of the points it was sent."""
+    composite_after: _builtins.bytes
+    """The same combination of the points it passed on."""
+    proof: _builtins.bytes
+    """Proof for the key and both combinations: challenge, response."""
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        hops: _builtins.int = ...,
+        key: _builtins.bytes = ...,
+        before: _builtins.bytes = ...,
+        after: _builtins.bytes = ...,
+        composite_before: _builtins.bytes = ...,
+        composite_after: _builtins.bytes = ...,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "composite_after", b"composite_after", "composite_before", b"composite_before", "hops", b"hops", "key", b"key", "owner", b"owner", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HopClaim: _TypeAlias = HopClaim  # noqa: Y015
+
+@_typing.final
+class HopCheck(_message.Message):
+    """The combination that a neighbour of a hop computes of the set it sent, or was
+    passed. The coordinator compares it with the hop's claim.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    HOPS_FIELD_NUMBER: _builtins.int
+    COMPOSITE_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """The holder whose set it is."""
+    hops: _builtins.int
+    """The hops of the claim it belongs to."""
+    composite: _builtins.bytes
+    """One point."""
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        hops: _builtins.int = ...,
+        composite: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composite", b"composite", "hops", b"hops", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HopCheck: _TypeAlias = HopCheck  # noqa: Y015
 
 @_typing.final
 class SetMarks(_message.Message):

@@ -80,3 +80,21 @@ def test_only_the_label_holder_minds_how_many_rows_cover_its_customers() -> None
     check(few, "bank", TrainingSettings(min_cover=0.5))
     with pytest.raises(RefusedError, match="few cover rows"):
         check(few, "bank", STRICT)
+
+
+CAREFUL = TrainingSettings(independent=("agriculture", "tax"), min_independent=1)
+
+
+def test_a_run_needs_as_many_independent_holders_as_the_operator_wants() -> None:
+    check(contract(), "regulator", CAREFUL)
+    for puppet in ("puppet", "bank2"):
+        made = contract()
+        made.roster[0].party = puppet
+        with pytest.raises(RefusedError, match="so few independent"):
+            check(made, "regulator", CAREFUL)
+
+
+def test_neither_the_label_holder_nor_the_node_itself_hides_its_part() -> None:
+    own = TrainingSettings(independent=("bank", "regulator"), min_independent=1)
+    with pytest.raises(RefusedError, match="so few independent"):
+        check(contract(), "regulator", own)

@@ -5,8 +5,9 @@ minimum), its own weights. Never: a row's label, another holder's columns, which
 of its rows the label holder knows.
 
 Gives away: per-bin counts without names or order; second moments of its columns
-after a secret rotation; in polish and exact steps, and only if the contract says
-so, its noisy or exact share of the predictors.
+after a secret rotation; its share of the rows' joint scores, once with noise and once
+without; in polish and exact steps, and only if the contract says so, its noisy or exact
+share of the predictors.
 """
 
 import secrets
@@ -300,8 +301,8 @@ class FeatureHolder:
         )
 
     def calibrate(self) -> Script:
-        """Send masked provisional scores, learn the slope of the final ones."""
-        yield self._score_share("calibrate")
+        """Send masked provisional scores with noise, learn the slope of the final."""
+        yield self._score_share("calibrate", self.terms.calibration_noise)
         reply = yield from receive_one("slope", self.terms.label_holder)
         if not 0.0 < reply.slope.factor <= SLOPE_LIMIT:
             raise ProtocolError("a slope out of range", party=self.terms.label_holder)
@@ -311,11 +312,13 @@ class FeatureHolder:
         """Send masked final scores."""
         yield self._score_share("evaluate")
 
-    def _score_share(self, label: str) -> Send:
+    def _score_share(self, label: str, spread: float = 0.0) -> Send:
         modulus = self._label_key.modulus
-        packed = ScoreLayout.plan(modulus).pack(
-            self.solution().partial_scores(self.columns.codes).tolist()
-        )
+        scores = self.solution().partial_scores(self.columns.codes)
+        if spread:
+            blur = np.rint(spread * noise.gaussian(len(scores)))
+            scores = scores + blur.astype(np.int64)
+        packed = ScoreLayout.plan(modulus).pack(scores.tolist())
         masks = self.masks.residues(label, len(packed), modulus)
         plaintexts = [
             (value + mask) % modulus for value, mask in zip(packed, masks, strict=True)

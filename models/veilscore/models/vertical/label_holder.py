@@ -1,10 +1,10 @@
 """The label holder's part of every training step.
 
 Learns: [count, bad] of anonymous bins; second moments of the other holders'
-columns after their secret rotations; joint scores of the run's rows at the
-contract's granularity; in polish and exact steps, if the contract says so, noisy
-or exact joint predictors of those rows. Never: another holder's value, bin edge,
-weight or single partial score.
+columns after their secret rotations; final joint scores of the run's rows at the
+contract's granularity, and provisional ones with noise; in polish and exact steps, if
+the contract says so, noisy or exact joint predictors of those rows. Never: another
+holder's value, bin edge, weight or single partial score.
 
 Gives away: one ciphertext a row under its own key; good and bad counts of bins
 that hold enough of both; each holder's block of the solution.
@@ -306,39 +306,49 @@ class LabelHolder:
         )
 
     def calibrate(self) -> Script:
-        """Fit intercept and slope to the joint scores of the labelled rows."""
-        scores = yield from self._joint_scores()
-        z = -scores[self._labelled] / self.terms.scale.factor
-        if self.terms.contract.exact:
-            offset = solve.intercept(z, self._bad)
-        else:
-            offset, self._slope = solve.calibrate(z, self._bad)
-            self._intercept = -offset
+        """Fit the slope to the noisy joint scores of the labelled rows."""
+        scores = (yield from self._peer_scores()) + self._own_scores()
+        if not self.terms.contract.exact:
+            spread = self.terms.calibration_noise / self.terms.scale.factor
+            variance = len(self._peers) * spread**2
+            _, self._slope = solve.calibrate(
+                self._log_odds(scores), self._bad, variance
+            )
         if self._slope <= 0:
             raise DataError(
                 "the joint columns do not predict the label",
                 party=self.name,
                 remedy="check that the holders' rows and labels belong together",
             )
-        # On integer scores: makes up for the mean rounding error of all points.
-        self._intercept_points = self.terms.scale.intercept_points(-offset)
         for peer in self._peers:
             slope = Slope(factor=self._slope)
             yield Send(peer, TrainingMessage(slope=slope))
 
     def evaluate(self) -> Script:
-        """Judge the final card on the holdout rows."""
-        scores = yield from self._joint_scores()
+        """Fit the intercept to the final scores, judge the card on the holdout rows."""
+        peers = yield from self._peer_scores()
+        offset = solve.intercept(self._log_odds(peers + self._own_scores()), self._bad)
+        if not self.terms.contract.exact:
+            self._intercept = -offset
+        # On integer scores: makes up for the mean rounding error of all points.
+        self._intercept_points = self.terms.scale.intercept_points(-offset)
         self.evaluation = evaluate(
             self.terms.scale,
             lookup(self.columns.codes, self._woe),
-            scores,
+            peers + self._own_scores(),
             self.labels.train,
             self.labels.holdout,
         )
 
-    def _joint_scores(self) -> Generator[Send | Await, Arrived, Floats]:
-        """Return the joint score of every row of the run, as the card stands."""
+    def _own_scores(self) -> NDArray[np.int64]:
+        return self.solution().partial_scores(self.columns.codes)
+
+    def _log_odds(self, scores: Floats) -> Floats:
+        """Return the log odds of bad of the labelled rows, short of the intercept."""
+        return -scores[self._labelled] / self.terms.scale.factor
+
+    def _peer_scores(self) -> Generator[Send | Await, Arrived, Floats]:
+        """Return the others' joint score of every row, as their cards stand."""
         answers = yield from receive("score_share", self._peers)
         layout = ScoreLayout.plan(self.own.modulus)
         shares = {
@@ -352,5 +362,4 @@ class LabelHolder:
         peers = layout.unpack(
             residues, self.columns.rows, self.own.modulus, " or ".join(self._peers)
         )
-        own = self.solution().partial_scores(self.columns.codes)
-        return np.array(peers, dtype=np.float64) + own
+        return np.array(peers, dtype=np.float64)

@@ -18,6 +18,11 @@ PREDICTOR_SCALE = 1 << 30
 # of 1 that the scores are. They keep predictors and scores within their slots.
 WEIGHT_LIMIT = 1000.0
 SLOPE_LIMIT = 1000.0
+# Noise on provisional scores, of each feature holder: a quarter of the points that
+# double the odds, and far above what rounding to points, or to the contract's multiple
+# of them, moves a score by.
+CALIBRATION_NOISE = 0.25
+GRANULES_OF_NOISE = 4
 # Penalty of the logistic likelihood in polish and exact steps: scikit-learn's C=1.
 PENALTY = 1.0
 
@@ -84,6 +89,20 @@ class Terms:
             self.contract.base_points,
             self.contract.base_odds,
             self.contract.points_to_double_odds,
+        )
+
+    @property
+    def calibration_noise(self) -> float:
+        """Standard deviation, in points, of a feature holder's noise at ``calibrate``.
+
+        Provisional and final points differ by the slope and by what was rounded away:
+        without noise the two scores of a row would be two equations about its bins.
+        """
+        if self.contract.exact:  # discloses them anyway
+            return 0.0
+        return max(
+            CALIBRATION_NOISE * self.contract.points_to_double_odds,
+            GRANULES_OF_NOISE * float(self.contract.granularity),
         )
 
     def check_columns(self, party: str, columns: RunColumns) -> None:

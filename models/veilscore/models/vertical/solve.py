@@ -18,6 +18,7 @@ HISTORY = 8
 # Newton loops stop when no parameter moves by more.
 TOLERANCE = 1e-12
 ITERATIONS = 50
+SETTLED = 1e-6  # relative, of a slope
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -27,11 +28,27 @@ def sigmoid(z: Floats) -> Floats:
     )
 
 
-def calibrate(z: Floats, y: Floats) -> tuple[float, float]:
+def calibrate(z: Floats, y: Floats, noise: float = 0.0) -> tuple[float, float]:
     """Return (intercept, slope) of the logistic regression of y on z.
 
-    Newton on the standardised predictor; z of no variance gets slope 0.
+    ``noise`` is the variance of normal noise that z bears. It would flatten the slope;
+    but y has a logistic regression of the true slope on z + noise * slope * y, whatever
+    the true predictor's distribution (the conditional score of Stefanski and Carroll,
+    Biometrika 74, 1987).
     """
+    offset, slope = _calibrate(z, y)
+    if not noise:
+        return offset, slope
+    for _ in range(ITERATIONS):
+        last = slope
+        offset, slope = _calibrate(z + noise * last * y, y)
+        if abs(slope - last) < SETTLED * abs(slope):
+            break
+    return offset + noise * slope**2 / 2, slope
+
+
+def _calibrate(z: Floats, y: Floats) -> tuple[float, float]:
+    """Newton on the standardised predictor; z of no variance gets slope 0."""
     centre, spread = float(z.mean()), float(z.std())
     p = float(y.mean())
     if spread < TOLERANCE:

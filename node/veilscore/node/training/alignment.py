@@ -4,20 +4,32 @@ Learns: the positions of its own rows, a bucket of the union's size. Never: whic
 other holder knows an entity. The coordinator sees pseudonyms raised by all holders'
 keys and which holder's set they came in; the holders on the way see padded,
 shuffled, blinded points. See ``veilscore.keys.linkage`` for the group.
+
+Every hop proves to the coordinator, with its neighbours as witnesses, that it raised
+the whole set in its order by one key (``veilscore.keys.dleq``).
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veilscore.keys import linkage
+from veilscore.keys.ristretto import POINT
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark, canary
-from veilscore.models.vertical.script import Arrived, Await, Send, receive_one
-from veilscore.v1.training_pb2 import BlindedSet, SetMarks, TrainingMessage
+from veilscore.models.vertical.ring import Ring
+from veilscore.models.vertical.script import Arrived, Await, Script, Send, receive_one
+from veilscore.v1.training_pb2 import (
+    BlindedSet,
+    HopCheck,
+    HopClaim,
+    SetMarks,
+    TrainingMessage,
+)
 
 _THREADS = 2
 
@@ -46,40 +58,21 @@ def align(
     ``holders`` is the same sorted list everywhere; ``labelled`` marks the own rows
     the run must learn from (all False at a feature holder).
     """
-    place = list(holders).index(name)
-    after = holders[(place + 1) % len(holders)]
-    before = holders[(place - 1) % len(holders)]
-    key = linkage.BlindingKey.fresh()
-
     points = [linkage.hash_to_group(entity) for entity in ids]
     points += [linkage.hash_to_group(canary(run, number)) for number in range(CANARIES)]
     padding = linkage.size_bucket(len(points)) - len(points)
     filler = linkage.dummies(padding)
-    points += [
-        filler[start : start + linkage.POINT]
-        for start in range(0, len(filler), linkage.POINT)
-    ]
+    points += [filler[start : start + POINT] for start in range(0, len(filler), POINT)]
     marks = np.full(len(points), RowMark.DUMMY, dtype=np.uint8)
     marks[: len(ids)] = np.where(labelled, RowMark.LABELLED, RowMark.KNOWN)
     marks[len(ids) : len(ids) + CANARIES] = RowMark.CANARY
     order = noise.ordering(len(points))
 
-    blinded = key.blind(b"".join(points[i] for i in order), name, threads=_THREADS)
-    yield _pass_on(BlindedSet(owner=name, hops=1, points=blinded), after)
-    for hops in range(1, len(holders)):
-        message = yield from receive_one("blinded_set", before)
-        found = message.blinded_set
-        owner = holders[(place - hops) % len(holders)]
-        if found.owner != owner or found.hops != hops:
-            raise ProtocolError("passed on the wrong set", party=before)
-        raised = key.blind(found.points, owner, threads=_THREADS)
-        if hops + 1 == len(holders):
-            pseudonyms = linkage.truncate(raised)
-            last = BlindedSet(owner=owner, hops=hops + 1, points=pseudonyms)
-            yield _pass_on(last, coordinator)
-        else:
-            further = BlindedSet(owner=owner, hops=hops + 1, points=raised)
-            yield _pass_on(further, after)
+    key = linkage.BlindingKey.fresh()
+    passage = _Passage(name, Ring(tuple(holders)), coordinator, key)
+    yield from passage.raise_all(b"".join(points[i] for i in order))
+    yield from passage.prove()
+    yield from passage.witness()
     yield Send(
         coordinator,
         TrainingMessage(set_marks=SetMarks(marks=marks[order].tobytes())),
@@ -88,8 +81,83 @@ def align(
     return _own_positions(reply, order, len(ids), coordinator)
 
 
-def _pass_on(blinded: BlindedSet, to: str) -> Send:
-    return Send(to, TrainingMessage(blinded_set=blinded))
+@dataclass(slots=True)
+class _Passage:
+    """A holder's place in the ring, and the sets that pass it."""
+
+    name: str
+    ring: Ring
+    coordinator: str
+    key: linkage.BlindingKey
+    # By how many keys they had been raised by: as they came, as they went on.
+    _taken: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    _sent: dict[int, bytes] = field(default_factory=dict[int, bytes])
+
+    def raise_all(self, own: bytes) -> Script:
+        """Raise the own set, then everybody else's as it comes round."""
+        self._sent[1] = self.key.blind(own, self.name, threads=_THREADS)
+        yield self._pass_on(self.name, 1)
+        before = self.ring.before(self.name)
+        for hops in range(2, self.ring.size + 1):
+            owner = self.ring.owner(self.name, hops)
+            message = yield from receive_one("blinded_set", before)
+            found = message.blinded_set
+            if found.owner != owner or found.hops != hops - 1:
+                raise ProtocolError("passed on the wrong set", party=before)
+            self._taken[hops - 1] = found.points
+            self._sent[hops] = self.key.blind(found.points, before, threads=_THREADS)
+            yield self._pass_on(owner, hops)
+
+    def _pass_on(self, owner: str, hops: int) -> Send:
+        last = hops == self.ring.size
+        blinded = BlindedSet(owner=owner, hops=hops, points=self._sent[hops])
+        return Send(
+            self.coordinator if last else self.ring.after(self.name),
+            TrainingMessage(blinded_set=blinded),
+        )
+
+    def prove(self) -> Script:
+        """Claim every hop but the own set's first, which shows nothing."""
+        for hops in range(2, self.ring.size + 1):
+            owner = self.ring.owner(self.name, hops)
+            before, after = self._taken[hops - 1], self._sent[hops]
+            claim = self.key.claim(owner, hops, before, after, threads=_THREADS)
+            witnesses = [self.ring.before(self.name), self.coordinator]
+            if hops < self.ring.size:
+                witnesses.append(self.ring.after(self.name))
+            for witness in witnesses:
+                yield Send(witness, TrainingMessage(hop_claim=claim))
+
+    def witness(self) -> Script:
+        """Tell the coordinator what the sets were that the neighbours speak of."""
+        after, before = self.ring.after(self.name), self.ring.before(self.name)
+        for hops in range(2, self.ring.size + 1):
+            claim = yield from self._claim_of(after, hops)
+            sent = self._sent[hops - 1]
+            if claim.before != sha256(sent).digest():
+                raise ProtocolError("claims to have been sent another set", party=after)
+            yield self._check(claim, sent)
+        for hops in range(2, self.ring.size):
+            claim = yield from self._claim_of(before, hops)
+            if claim.after != sha256(self._taken[hops]).digest():
+                raise ProtocolError("passed on another set than it says", party=before)
+            yield self._check(claim, self._taken[hops])
+
+    def _claim_of(
+        self, raiser: str, hops: int
+    ) -> Generator[Send | Await, Arrived, HopClaim]:
+        message = yield from receive_one("hop_claim", raiser)
+        claim = message.hop_claim
+        if claim.owner != self.ring.owner(raiser, hops) or claim.hops != hops:
+            raise ProtocolError("makes a claim about the wrong set", party=raiser)
+        return claim
+
+    def _check(self, claim: HopClaim, points: bytes) -> Send:
+        composite = linkage.statement(claim).composite(
+            points, claim.owner, threads=_THREADS
+        )
+        check = HopCheck(owner=claim.owner, hops=claim.hops, composite=composite)
+        return Send(self.coordinator, TrainingMessage(hop_check=check))
 
 
 def _own_positions(

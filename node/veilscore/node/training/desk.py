@@ -30,6 +30,7 @@ from veilscore.node.errors import (
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training import policy
+from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.audit_pb2 import (
@@ -90,6 +91,7 @@ class TrainingDesk:
     settings: TrainingSettings
     surroundings: Callable[[], Surroundings]
     shelf: Shelf
+    ledger: RunLedger
     receipts: Receipts
     notify: Callable[[NoticeKind.ValueType, str, str], None]
     clock: Callable[[], float] = time.time
@@ -98,7 +100,6 @@ class TrainingDesk:
     _stopped: StoppedRun | None = None
     _waiting: dict[str, WaitingRun] = field(default_factory=dict[str, WaitingRun])
     _decided: dict[str, _Decision] = field(default_factory=dict[str, _Decision])
-    _joined: set[str] = field(default_factory=set[str])  # runs, each once
 
     # -- asked by the coordinator, through Flower --------------------------------
 
@@ -158,9 +159,9 @@ class TrainingDesk:
             raise
         if self._session is not None:
             self._session.mailbox.end("another run was started")
+        self.ledger.join(contract)
         session = RunSession(around, contract, contract_bytes)
         self._session, self._stopped = session, None
-        self._joined.add(run)
         self._waiting.pop(run, None)
         self.receipts.record(RunDecided(contract=digest, approved=True), run)
         signed = session.join()
@@ -182,8 +183,7 @@ class TrainingDesk:
             raise RefusedError("a contract that cannot be read") from error
         if contract.run != run:
             raise RefusedError("a contract of another run")
-        if run in self._joined:
-            raise RefusedError("this node has joined the run before")
+        self.ledger.check(contract, around.clock())
         policy.check_roster(contract, around.registry)
         policy.check(contract, around.party, self.settings)
         digest = hashlib.sha256(contract_bytes).digest()
@@ -215,6 +215,8 @@ class TrainingDesk:
         session = self._session
         if session is None or session.contract.run != run:
             raise RefusedError("this node has not joined the run")
+        if step == "rows":
+            self.ledger.place(session.contract, self.clock())
         report = session.perform(step, manifest)
         if session.finished is not None:
             self._keep(session)

@@ -28,6 +28,12 @@ class TrainingSettings(Settings):
     allow_exact: bool = False
     # With one feature holder everything joint is its own by subtraction.
     allow_two_party: bool = False
+    # Parties that this operator knows to depend neither on a bank nor on each other,
+    # and how many of them a run needs besides this node: others may be puppets.
+    independent: tuple[str, ...] = ()
+    min_independent: int = 0
+    # Each run with one label holder is another equation about the same rows.
+    runs_a_day: int = 4
     min_count: int = 5
     # Sums over fewer rows, of the run or of this node, say too much about each.
     min_rows: int = 200
@@ -47,6 +53,10 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             feature_holders == 1
             and not (contract.allow_two_party and settings.allow_two_party),
             "a run with one feature holder is not allowed here",
+        ),
+        (
+            _independent(contract, own, settings) < settings.min_independent,
+            "a run with so few independent feature holders is not allowed here",
         ),
         (
             contract.exact and not settings.allow_exact,
@@ -103,6 +113,13 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
 
 def _polish(settings: TrainingSettings) -> bool:
     return settings.allow_polish or settings.allow_exact
+
+
+def _independent(contract: RunContract, own: str, settings: TrainingSettings) -> int:
+    """Return how many others whom the operator trusts hide this node's part."""
+    others = {entry.party for entry in contract.roster}
+    others -= {own, contract.label_holder}
+    return len(others & set(settings.independent))
 
 
 def check_roster(contract: RunContract, registry: Registry) -> None:

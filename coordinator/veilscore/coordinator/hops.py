@@ -1,0 +1,102 @@
+"""The coordinator's check of the ring: every hop raised a whole set by its one key.
+
+Learns of each hop a random combination of the points before and after it, from the
+holder that raised and from its two neighbours, and the proof that one key leads from
+the one to the other (``veilscore.keys.dleq``). Where two disagree, one of them lies:
+both are named.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from veilscore.coordinator.errors import RunError
+from veilscore.keys import linkage
+from veilscore.models.vertical.ring import Ring
+from veilscore.models.vertical.script import Script, receive
+from veilscore.v1.training_pb2 import HopClaim
+
+_THREADS: Final = 2
+_REMEDY: Final = (
+    "Start the run again; if it recurs, one of them changes what others send."
+)
+
+_Hop = tuple[str, int]  # whose set, raised by how many keys
+
+
+@dataclass(slots=True)
+class HopProofs:
+    """What all holders of a ring say about its hops."""
+
+    ring: Ring
+    _claims: dict[_Hop, HopClaim] = field(default_factory=dict[_Hop, HopClaim])
+    _composites: dict[tuple[str, _Hop], bytes] = field(
+        default_factory=dict[tuple[str, _Hop], bytes]
+    )
+
+    def collect(self) -> Script:
+        """Wait for what everybody says."""
+        size, holders = self.ring.size, self.ring.holders
+        for _ in range(size - 1):  # one for each set that it raised for another
+            arrived = yield from receive("hop_claim", holders)
+            for sender, message in arrived.items():
+                claim = message.hop_claim
+                if self.ring.owner(sender, claim.hops) != claim.owner:
+                    raise RunError("claims a hop that is not its own", party=sender)
+                self._claims[claim.owner, claim.hops] = claim
+        for _ in range(2 * size - 3):  # of those the last goes to the coordinator
+            arrived = yield from receive("hop_check", holders)
+            for sender, message in arrived.items():
+                check = message.hop_check
+                self._composites[sender, (check.owner, check.hops)] = check.composite
+
+    def verify(self, finals: Mapping[str, bytes]) -> None:
+        """Check every hop; ``finals`` holds the sets as they came here, by owner.
+
+        Raises a Fault that names who changed a set, or the two that disagree.
+        """
+        for raiser in self.ring.holders:
+            keys: set[bytes] = set()
+            for hops in range(2, self.ring.size + 1):
+                owner = self.ring.owner(raiser, hops)
+                claim = self._claims.get((owner, hops))
+                if claim is None:
+                    raise RunError("proves one hop twice, another never", party=raiser)
+                self._check_before(raiser, claim)
+                if hops < self.ring.size:
+                    self._check_after(raiser, claim)
+                else:
+                    _check_final(raiser, claim, finals[owner])
+                linkage.check_claim(claim, raiser)
+                keys.add(claim.key)
+            if len(keys) > 1:
+                raise RunError("raised two sets by two keys", party=raiser)
+
+    def _check_before(self, raiser: str, claim: HopClaim) -> None:
+        self._compare(raiser, self.ring.before(raiser), claim, claim.composite_before)
+
+    def _check_after(self, raiser: str, claim: HopClaim) -> None:
+        self._compare(raiser, self.ring.after(raiser), claim, claim.composite_after)
+
+    def _compare(
+        self, raiser: str, neighbour: str, claim: HopClaim, claimed: bytes
+    ) -> None:
+        said = self._composites.get((neighbour, (claim.owner, claim.hops)))
+        if said != claimed:
+            raise RunError(
+                f"disagree about the set of {claim.owner} that passed between them",
+                party=f"{raiser} or {neighbour}",
+                remedy=_REMEDY,
+            )
+
+
+def _check_final(raiser: str, claim: HopClaim, points: bytes) -> None:
+    """Check the last hop, whose set came to the coordinator itself."""
+    composite = linkage.statement(claim).composite(points, raiser, threads=_THREADS)
+    if claim.after != sha256(points).digest() or claim.composite_after != composite:
+        raise RunError(
+            f"sent another set of {claim.owner} than it proves to have raised",
+            party=raiser,
+            remedy=_REMEDY,
+        )
