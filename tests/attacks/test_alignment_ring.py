@@ -195,8 +195,9 @@ def test_a_witness_that_lies_is_named_with_the_one_it_accuses() -> None:
     def lie(script: Script) -> Script:
         action = next(script)
         while True:
-            if isinstance(action, Send) and action.message.HasField("hop_check"):
-                action.message.hop_check.composite = ristretto.random_point()
+            if isinstance(action, Send) and action.message.HasField("hop_checks"):
+                for check in action.message.hop_checks.checks:
+                    check.composite = ristretto.random_point()
             try:
                 action = script.send((yield action))
             except StopIteration:

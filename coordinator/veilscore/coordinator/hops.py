@@ -30,25 +30,23 @@ class HopProofs:
     """What all holders of a ring say about its hops."""
 
     ring: Ring
-    _claims: dict[_Hop, HopClaim] = field(default_factory=dict[_Hop, HopClaim])
+    # By who says it.
+    _claims: dict[tuple[str, _Hop], HopClaim] = field(
+        default_factory=dict[tuple[str, _Hop], HopClaim]
+    )
     _composites: dict[tuple[str, _Hop], bytes] = field(
         default_factory=dict[tuple[str, _Hop], bytes]
     )
 
     def collect(self) -> Script:
         """Wait for what everybody says."""
-        size, holders = self.ring.size, self.ring.holders
-        for _ in range(size - 1):  # one for each set that it raised for another
-            arrived = yield from receive("hop_claim", holders)
-            for sender, message in arrived.items():
-                claim = message.hop_claim
-                if self.ring.owner(sender, claim.hops) != claim.owner:
-                    raise RunError("claims a hop that is not its own", party=sender)
-                self._claims[claim.owner, claim.hops] = claim
-        for _ in range(2 * size - 3):  # of those the last goes to the coordinator
-            arrived = yield from receive("hop_check", holders)
-            for sender, message in arrived.items():
-                check = message.hop_check
+        arrived = yield from receive("hop_claims", self.ring.holders)
+        for sender, message in arrived.items():
+            for claim in message.hop_claims.claims:
+                self._claims[sender, (claim.owner, claim.hops)] = claim
+        arrived = yield from receive("hop_checks", self.ring.holders)
+        for sender, message in arrived.items():
+            for check in message.hop_checks.checks:
                 self._composites[sender, (check.owner, check.hops)] = check.composite
 
     def verify(self, finals: Mapping[str, bytes]) -> None:
@@ -60,9 +58,9 @@ class HopProofs:
             keys: set[bytes] = set()
             for hops in range(2, self.ring.size + 1):
                 owner = self.ring.owner(raiser, hops)
-                claim = self._claims.get((owner, hops))
+                claim = self._claims.get((raiser, (owner, hops)))
                 if claim is None:
-                    raise RunError("proves one hop twice, another never", party=raiser)
+                    raise RunError(f"proves no hop of the set of {owner}", party=raiser)
                 self._check_before(raiser, claim)
                 if hops < self.ring.size:
                     self._check_after(raiser, claim)

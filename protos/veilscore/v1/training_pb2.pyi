@@ -227,8 +227,8 @@ class TrainingMessage(_message.Message):
     GRADIENT_FIELD_NUMBER: _builtins.int
     SLOPE_FIELD_NUMBER: _builtins.int
     SCORE_SHARE_FIELD_NUMBER: _builtins.int
-    HOP_CLAIM_FIELD_NUMBER: _builtins.int
-    HOP_CHECK_FIELD_NUMBER: _builtins.int
+    HOP_CLAIMS_FIELD_NUMBER: _builtins.int
+    HOP_CHECKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def blinded_set(self) -> Global___BlindedSet:
         """Alignment, holder to the next holder or to the coordinator."""
@@ -286,11 +286,11 @@ class TrainingMessage(_message.Message):
         """Calibration and evaluation, feature holder to label holder."""
 
     @_builtins.property
-    def hop_claim(self) -> Global___HopClaim:
+    def hop_claims(self) -> Global___HopClaims:
         """Alignment, holder to its neighbours in the ring and to the coordinator."""
 
     @_builtins.property
-    def hop_check(self) -> Global___HopCheck:
+    def hop_checks(self) -> Global___HopChecks:
         """Alignment, holder to coordinator."""
 
     def __init__(
@@ -310,14 +310,14 @@ class TrainingMessage(_message.Message):
         gradient: Global___Gradient | None = ...,
         slope: Global___Slope | None = ...,
         score_share: Global___ScoreShare | None = ...,
-        hop_claim: Global___HopClaim | None = ...,
-        hop_check: Global___HopCheck | None = ...,
+        hop_claims: Global___HopClaims | None = ...,
+        hop_checks: Global___HopChecks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_check", b"hop_check", "hop_claim", b"hop_claim", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_checks", b"hop_checks", "hop_claims", b"hop_claims", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_check", b"hop_check", "hop_claim", b"hop_claim", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_checks", b"hop_checks", "hop_claims", b"hop_claims", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_claim", "hop_check"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_claims", "hop_checks"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -357,10 +357,36 @@ class BlindedSet(_message.Message):
 Global___BlindedSet: _TypeAlias = BlindedSet  # noqa: Y015
 
 @_typing.final
+class HopClaims(_message.Message):
+    """The sender's hops of all other holders' sets. The recipient learns nothing about
+    the points.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___HopClaim]:
+        """One entry a set."""
+
+    def __init__(
+        self,
+        *,
+        claims: _abc.Iterable[Global___HopClaim] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HopClaims: _TypeAlias = HopClaims  # noqa: Y015
+
+@_typing.final
 class HopClaim(_message.Message):
-    """The sender says which set it was sent, which it passed on, and proves that its
-    one key leads from every point of the former to the same place of the latter
-    (RFC 9497, section 2.2). The recipient learns nothing about the points.
+    """A holder says which set it was sent, which it passed on, and proves that its one
+    key leads from every point of the former to the same place of the latter
+    (RFC 9497, section 2.2).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -378,7 +404,7 @@ class HopClaim(_message.Message):
     hops: _builtins.int
     """How many keys the set that was passed on has been raised by."""
     key: _builtins.bytes
-    """The base point raised by the sender's key of this alignment."""
+    """The base point raised by the holder's key of this alignment."""
     before: _builtins.bytes
     """SHA-256 of the points it was sent."""
     after: _builtins.bytes
@@ -410,9 +436,35 @@ class HopClaim(_message.Message):
 Global___HopClaim: _TypeAlias = HopClaim  # noqa: Y015
 
 @_typing.final
+class HopChecks(_message.Message):
+    """What the sender knows of its neighbours' hops. The coordinator compares it with
+    their claims.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HopCheck]:
+        """One entry a hop."""
+
+    def __init__(
+        self,
+        *,
+        checks: _abc.Iterable[Global___HopCheck] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HopChecks: _TypeAlias = HopChecks  # noqa: Y015
+
+@_typing.final
 class HopCheck(_message.Message):
     """The combination that a neighbour of a hop computes of the set it sent, or was
-    passed. The coordinator compares it with the hop's claim.
+    passed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -22,11 +22,20 @@ from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark, canary
 from veilscore.models.vertical.ring import Ring
-from veilscore.models.vertical.script import Arrived, Await, Script, Send, receive_one
+from veilscore.models.vertical.script import (
+    Arrived,
+    Await,
+    Script,
+    Send,
+    receive,
+    receive_one,
+)
 from veilscore.v1.training_pb2 import (
     BlindedSet,
     HopCheck,
+    HopChecks,
     HopClaim,
+    HopClaims,
     SetMarks,
     TrainingMessage,
 )
@@ -118,46 +127,51 @@ class _Passage:
 
     def prove(self) -> Script:
         """Claim every hop but the own set's first, which shows nothing."""
+        claims: list[HopClaim] = []
         for hops in range(2, self.ring.size + 1):
             owner = self.ring.owner(self.name, hops)
             before, after = self._taken[hops - 1], self._sent[hops]
-            claim = self.key.claim(owner, hops, before, after, threads=_THREADS)
-            witnesses = [self.ring.before(self.name), self.coordinator]
-            if hops < self.ring.size:
-                witnesses.append(self.ring.after(self.name))
-            for witness in witnesses:
-                yield Send(witness, TrainingMessage(hop_claim=claim))
+            claims.append(self.key.claim(owner, hops, before, after, threads=_THREADS))
+        for witness in (*self._neighbours, self.coordinator):
+            yield Send(witness, TrainingMessage(hop_claims=HopClaims(claims=claims)))
 
     def witness(self) -> Script:
         """Tell the coordinator what the sets were that the neighbours speak of."""
+        arrived = yield from receive("hop_claims", self._neighbours)
         after, before = self.ring.after(self.name), self.ring.before(self.name)
+        checks: list[HopCheck] = []
         for hops in range(2, self.ring.size + 1):
-            claim = yield from self._claim_of(after, hops)
-            sent = self._sent[hops - 1]
-            if claim.before != sha256(sent).digest():
+            claim = self._claim_of(after, hops, arrived)
+            if claim.before != sha256(self._sent[hops - 1]).digest():
                 raise ProtocolError("claims to have been sent another set", party=after)
-            yield self._check(claim, sent)
-        for hops in range(2, self.ring.size):
-            claim = yield from self._claim_of(before, hops)
+            checks.append(_check(claim, self._sent[hops - 1]))
+        for hops in range(2, self.ring.size):  # the last hops go to the coordinator
+            claim = self._claim_of(before, hops, arrived)
             if claim.after != sha256(self._taken[hops]).digest():
                 raise ProtocolError("passed on another set than it says", party=before)
-            yield self._check(claim, self._taken[hops])
-
-    def _claim_of(
-        self, raiser: str, hops: int
-    ) -> Generator[Send | Await, Arrived, HopClaim]:
-        message = yield from receive_one("hop_claim", raiser)
-        claim = message.hop_claim
-        if claim.owner != self.ring.owner(raiser, hops) or claim.hops != hops:
-            raise ProtocolError("makes a claim about the wrong set", party=raiser)
-        return claim
-
-    def _check(self, claim: HopClaim, points: bytes) -> Send:
-        composite = linkage.statement(claim).composite(
-            points, claim.owner, threads=_THREADS
+            checks.append(_check(claim, self._taken[hops]))
+        yield Send(
+            self.coordinator, TrainingMessage(hop_checks=HopChecks(checks=checks))
         )
-        check = HopCheck(owner=claim.owner, hops=claim.hops, composite=composite)
-        return Send(self.coordinator, TrainingMessage(hop_check=check))
+
+    @property
+    def _neighbours(self) -> tuple[str, ...]:
+        """Those in the ring before and after; with two holders one is both."""
+        return tuple(sorted({self.ring.before(self.name), self.ring.after(self.name)}))
+
+    def _claim_of(self, raiser: str, hops: int, arrived: Arrived) -> HopClaim:
+        owner = self.ring.owner(raiser, hops)
+        for claim in arrived[raiser].hop_claims.claims:
+            if claim.owner == owner and claim.hops == hops:
+                return claim
+        raise ProtocolError(f"makes no claim about the set of {owner}", party=raiser)
+
+
+def _check(claim: HopClaim, points: bytes) -> HopCheck:
+    composite = linkage.statement(claim).composite(
+        points, claim.owner, threads=_THREADS
+    )
+    return HopCheck(owner=claim.owner, hops=claim.hops, composite=composite)
 
 
 def _own_positions(
