@@ -22,6 +22,7 @@ from veilscore.keys.registry import Registry
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 
 _VERSION: Final = 1
+_LAST_SEQ: Final = 2**63 - 1  # what a mark on disk can hold (SQLite)
 
 
 class Sealer:
@@ -145,6 +146,8 @@ class Opener:
             raise ReplayError(
                 f"envelope {header.seq} was received before", party=header.sender
             )
+        if header.seq > _LAST_SEQ:
+            raise SealError(f"no envelope has number {header.seq}", party=header.sender)
         # In a run every message counts; a score query may be lost and asked again.
         if header.purpose != SCORE and header.seq != last + 1:
             raise SealError(
