@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from veilscore.keys.errors import AuditError, LogStoreError, ProofError
 from veilscore.keys.tlog.tiles import MAX_LEAF, WIDTH
@@ -60,6 +60,26 @@ class DirectoryExport:
         return _within_limit(name, data)
 
 
+class _PlainMember(tarfile.TarInfo):
+    """A plain file or a folder, described by its one header.
+
+    Headers that speak about the next one (GNU, pax) are followed as deep as there are
+    any and read into memory whatever size they claim; no file of an export needs them.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header; raises ProofError if it stands for anything else."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type not in {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE}:
+            raise ProofError(f"{member.name!r} is no plain file")
+        if not 0 <= member.size <= MAX_FILE:
+            raise ProofError(
+                f"the file is over {MAX_FILE} bytes long", place=member.name
+            )
+        return member
+
+
 # What tarfile raises on bytes that are no tar; ValueError for absurd offsets.
 _DAMAGED = (tarfile.TarError, ValueError)
 
@@ -73,11 +93,13 @@ class TarExport:
     def __init__(self, path: Path) -> None:
         self._members: dict[str, tarfile.TarInfo] = {}
         try:
-            self._tar = tarfile.open(path, "r:")  # noqa: SIM115 - ``close`` closes it
+            self._tar = tarfile.open(path, "r:", tarinfo=_PlainMember)  # noqa: SIM115 - ``close`` closes it
         except OSError as error:
             raise LogStoreError("there is no export", place=str(path)) from error
         except _DAMAGED as error:
             raise AuditError(ARCHIVE, "this is not a tar", place=str(path)) from error
+        except ProofError as error:
+            raise AuditError(ARCHIVE, str(error), place=str(path)) from error
         try:
             self._index()
         except (*_DAMAGED, ProofError) as error:
@@ -89,8 +111,8 @@ class TarExport:
             name = member.name.removeprefix("./")
             if member.isdir():
                 continue
-            if not member.isreg() or name in self._members:
-                raise ProofError(f"{name!r} is twice in the tar, or is no plain file")
+            if name in self._members:
+                raise ProofError(f"{name!r} is twice in the tar")
             self._members[name] = member
 
     def close(self) -> None:
