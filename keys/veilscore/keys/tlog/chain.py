@@ -46,7 +46,7 @@ class ActorChain:
         with self._db.transaction():
             for statement in _SCHEMA:
                 self._db.run(statement)
-        owner = self._db.row("SELECT actor FROM head")
+        owner = self._db.row((str,), "SELECT actor FROM head")
         if owner not in {None, (self._party,)}:
             raise LogStoreError(
                 "the file holds the events of another party",
@@ -68,7 +68,7 @@ class ActorChain:
 
         """
         with self._db.transaction():
-            row = self._db.row("SELECT seq, digest FROM head")
+            row = self._db.row((int, bytes), "SELECT seq, digest FROM head")
             event = build_event(
                 detail,
                 actor=self._party,
@@ -88,7 +88,7 @@ class ActorChain:
 
     def pending(self) -> list[bytes]:
         """Return the events without a checked proof, in the order to send them."""
-        rows = self._db.rows("SELECT leaf FROM pending ORDER BY seq")
+        rows = self._db.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
         return [leaf for (leaf,) in rows]
 
     def confirm(self, leaf: bytes) -> None:

@@ -2,11 +2,12 @@
 
 What a transaction has written is on disk when it ends. One connection and one lock:
 calls from several threads wait for each other. Failures of SQLite become
-LogStoreError, which names the file.
+LogStoreError, which names the file; so does a value of another type than its column
+has, which a damaged file may hold whatever its schema says.
 """
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -43,14 +44,25 @@ class Database:
         with self._named():
             return self._connection.execute(statement, bound).rowcount
 
-    def rows(self, query: str, *bound: object) -> list[tuple[Any, ...]]:
-        """Return all rows of a query."""
+    def rows(
+        self, types: Sequence[type], query: str, *bound: object
+    ) -> list[tuple[Any, ...]]:
+        """Return all rows of a query, whose columns are of these types."""
         with self._named():
-            return self._connection.execute(query, bound).fetchall()
+            found = self._connection.execute(query, bound).fetchall()
+        if any(tuple(map(type, row)) != tuple(types) for row in found):
+            raise LogStoreError(
+                "the file is damaged",
+                place=str(self.path),
+                remedy="Check the disk and restore the newest backup.",
+            )
+        return found
 
-    def row(self, query: str, *bound: object) -> tuple[Any, ...] | None:
+    def row(
+        self, types: Sequence[type], query: str, *bound: object
+    ) -> tuple[Any, ...] | None:
         """Return the first row of a query, or None."""
-        return next(iter(self.rows(query, *bound)), None)
+        return next(iter(self.rows(types, query, *bound)), None)
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
@@ -69,7 +81,8 @@ class Database:
         with self.lock:
             try:
                 yield
-            except sqlite3.Error as error:
+            # UnicodeDecodeError: what SQLite says of a file may quote its bytes.
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise LogStoreError(
                     f"the file cannot be used ({error})",
                     place=str(self.path),

@@ -64,7 +64,9 @@ class LogReader:
             ProofError: there is none at ``index``.
 
         """
-        row = self._db.row("SELECT leaf FROM entry WHERE idx = ?", _bindable(index))
+        row = self._db.row(
+            (bytes,), "SELECT leaf FROM entry WHERE idx = ?", _bindable(index)
+        )
         if row is None:
             raise ProofError(f"the log has no entry {index}")
         return Entry(index, read_event(row[0]))
@@ -95,6 +97,7 @@ class LogReader:
         }
         where = " AND ".join(bound) or "TRUE"
         rows = self._db.rows(
+            (int, bytes),
             f"SELECT idx, leaf FROM entry WHERE {where} "  # noqa: S608 - only the four clauses above
             "ORDER BY idx DESC LIMIT ?",
             *bound.values(),
@@ -105,13 +108,18 @@ class LogReader:
     def find(self, actor: str, seq: int) -> Entry | None:
         """Return an actor's event by its number."""
         row = self._db.row(
-            "SELECT idx, leaf FROM entry WHERE actor = ? AND seq = ?", actor, seq
+            (int, bytes),
+            "SELECT idx, leaf FROM entry WHERE actor = ? AND seq = ?",
+            actor,
+            seq,
         )
         return Entry(row[0], read_event(row[1])) if row else None
 
     def head(self, actor: str) -> ActorHead:
         """Return where an actor's chain ends; number 0 for a new actor."""
-        row = self._db.row("SELECT seq, digest FROM actor WHERE name = ?", actor)
+        row = self._db.row(
+            (int, bytes), "SELECT seq, digest FROM actor WHERE name = ?", actor
+        )
         return ActorHead(*row) if row else ActorHead()
 
     def inclusion(self, index: int) -> TlogProof:
@@ -140,6 +148,7 @@ class LogReader:
 
     def _checkpoint(self, which: str, *bound: int) -> tuple[int, str]:
         row = self._db.row(
+            (int, str),
             f"SELECT size, note FROM checkpoint {which} LIMIT 1",  # noqa: S608 - fixed clauses of this module
             *bound,
         )
@@ -150,13 +159,17 @@ class LogReader:
 
     def _read_tile(self, level: int, number: int) -> bytes:
         row = self._db.row(
-            "SELECT data FROM tile WHERE level = ? AND number = ?", level, number
+            (bytes,),
+            "SELECT data FROM tile WHERE level = ? AND number = ?",
+            level,
+            number,
         )
         return row[0] if row else b""
 
     def _bundle(self, tile: Tile) -> tuple[bytes, int]:
         start = tile.number * WIDTH
         rows = self._db.rows(
+            (bytes,),
             "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx",
             start,
             start + tile.width,
@@ -165,5 +178,5 @@ class LogReader:
 
 
 def _bindable(index: int) -> int:
-    """Return the index, or one as far beyond the end that SQLite can hold."""
-    return min(index, 2**63 - 1)
+    """Return the index, or one as far beyond either end that SQLite can hold."""
+    return max(-1, min(index, 2**63 - 1))

@@ -106,13 +106,13 @@ class LogStore(LogReader):
 
     def _load(self) -> None:
         """Read the right edge, which must lead to the root that was signed."""
-        if self._db.row("PRAGMA user_version") != (_FORMAT,):
+        if self._db.row((int,), "PRAGMA user_version") != (_FORMAT,):
             raise LogStoreError(f"this is not a log of format {_FORMAT}")
         checkpoint = open_checkpoint(self.checkpoint(), self.key)
         size = checkpoint.size
         self._tiles = TileEdge.load(size, self._read_tile)
         self._edge = Edge.load(size, tile_reader(self._read_tile))
-        entries = self._db.row("SELECT coalesce(max(idx) + 1, 0) FROM entry")
+        entries = self._db.row((int,), "SELECT coalesce(max(idx) + 1, 0) FROM entry")
         if self._edge.root() != checkpoint.root or entries != (size,):
             raise LogStoreError(f"the tree is not that of the checkpoint ({size})")
 
@@ -147,7 +147,7 @@ class LogStore(LogReader):
         return indices
 
     def _check_sole_writer(self) -> None:
-        stored = self._db.row("SELECT max(size) FROM checkpoint")
+        stored = self._db.row((int,), "SELECT max(size) FROM checkpoint")
         if stored != (self.size,):
             raise LogStoreError(
                 f"the log is not as this process left it after {self.size} entries",

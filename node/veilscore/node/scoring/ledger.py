@@ -49,7 +49,7 @@ class Marks(MutableMapping[str, int]):
 
     def __getitem__(self, name: str) -> int:
         """Return a mark; raises KeyError."""
-        row = self._db.row("SELECT seq FROM marks WHERE name = ?", name)
+        row = self._db.row((int,), "SELECT seq FROM marks WHERE name = ?", name)
         if row is None:
             raise KeyError(name)
         seq: int = row[0]
@@ -66,11 +66,11 @@ class Marks(MutableMapping[str, int]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
-        return (name for (name,) in self._db.rows("SELECT name FROM marks"))
+        return (name for (name,) in self._db.rows((str,), "SELECT name FROM marks"))
 
     def __len__(self) -> int:
         """Return the number of marks."""
-        return len(self._db.rows("SELECT name FROM marks"))
+        return len(self._db.rows((str,), "SELECT name FROM marks"))
 
 
 class Ledger:
@@ -90,7 +90,7 @@ class Ledger:
     def nonce_seen(self, requester: str, nonce: bytes) -> bool:
         """Say whether a query of this requester with this nonce was answered."""
         query = "SELECT 1 FROM nonces WHERE requester = ? AND nonce = ?"
-        return self._db.row(query, requester, nonce) is not None
+        return self._db.row((int,), query, requester, nonce) is not None
 
     def spend_nonce(
         self, requester: str, nonce: bytes, deadline: int, now: float
@@ -120,7 +120,10 @@ class Ledger:
     def opening(self, query: bytes, name: str) -> tuple[bytes, bytes] | None:
         """Return salt and data of a commitment, or None if there is none."""
         row = self._db.row(
-            "SELECT sealed FROM openings WHERE query = ? AND name = ?", query, name
+            (bytes,),
+            "SELECT sealed FROM openings WHERE query = ? AND name = ?",
+            query,
+            name,
         )
         if row is None:
             return None
