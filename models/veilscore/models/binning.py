@@ -32,6 +32,8 @@ MISSING = 0
 _FEW_VALUES = 20
 _SPIKE = 10  # one part in so many known rows makes a value a spike
 _SMALL = 100  # one part in so many rows is the least a bin holds
+# Each but the missing one and the pool of rare levels holds a part of the rows.
+MOST_BINS = _SMALL + 2
 _EXACT = 1e15  # whole numbers under this are written with all their digits
 _LARGEST = 1e300  # differences of numbers up to this do not overflow
 

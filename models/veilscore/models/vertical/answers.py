@@ -11,15 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from veilscore.models.binning import MOST_BINS
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import (
     ROTATED_UNIT,
     CrossLayout,
     RowLayout,
+    rotated_bound,
     to_signed,
 )
 from veilscore.models.vertical.moments import PeerMoments
 from veilscore.models.vertical.ports import Floats, OwnKey
+from veilscore.models.vertical.run import RESIDUAL_SCALE
 from veilscore.models.woe import WOE_SCALE
 from veilscore.v1.training_pb2 import BinCiphertexts, CrossShare, Moments
 
@@ -62,6 +65,14 @@ def pool_below(
     return good, bad, numbers
 
 
+def _decrypted(peer: str, ciphertexts: bytes, key: OwnKey, most: int) -> list[int]:
+    """Decrypt a vector, which costs milliseconds an element, of ``most`` at most."""
+    width = 2 * -(-key.modulus.bit_length() // 8)
+    if len(ciphertexts) > most * width:
+        raise ProtocolError("more ciphertexts than there is to say", party=peer)
+    return key.decrypt(ciphertexts)
+
+
 def read_counts(
     peer: str, column: BinCiphertexts, key: OwnKey, layout: RowLayout, total: list[int]
 ) -> tuple[Counts, Counts]:
@@ -70,7 +81,7 @@ def read_counts(
     The bins must add up to the totals: a holder that evaluates any other linear
     form of the encrypted rows is caught here.
     """
-    residues = key.decrypt(column.ciphertexts)
+    residues = _decrypted(peer, column.ciphertexts, key, MOST_BINS)
     sums = np.array([layout.read_counts(value) for value in residues], dtype=np.int64)
     if len(sums) == 0 or sums.sum(axis=0).tolist() != total:
         raise ProtocolError("bins do not add up to the totals", party=peer)
@@ -81,12 +92,19 @@ def read_counts(
 
 
 def read_moments(
-    peer: str, answer: Moments, key: OwnKey, layout: RowLayout
+    peer: str,
+    answer: Moments,
+    key: OwnKey,
+    layout: RowLayout,
+    rows: int,
+    max_columns: int,
 ) -> PeerMoments:
-    """Decrypt and check one holder's moments."""
+    """Decrypt and check one holder's moments over ``rows`` of the run."""
     size, groups = len(answer.sums), len(layout.groups)
-    residues = key.decrypt(answer.ciphertexts)
-    if size == 0 or len(residues) != size * groups or len(answer.gram) != size**2:
+    if not 1 <= size <= max_columns or len(answer.gram) != size**2:
+        raise ProtocolError("moments of the wrong shape", party=peer)
+    residues = _decrypted(peer, answer.ciphertexts, key, size * groups)
+    if len(residues) != size * groups:
         raise ProtocolError("moments of the wrong shape", party=peer)
     signed = [to_signed(value, key.modulus) for value in residues]
     wide = np.array(
@@ -94,8 +112,9 @@ def read_moments(
         dtype=np.float64,
     )
     gram, sums = np.array(answer.gram), np.array(answer.sums)
-    if not (np.isfinite(gram).all() and np.isfinite(sums).all()):
-        raise ProtocolError("moments that are not finite", party=peer)
+    most = rotated_bound(max_columns) / ROTATED_UNIT  # of one row; NaN fails, too
+    if not (np.abs(gram).max() <= rows * most**2 and np.abs(sums).max() <= rows * most):
+        raise ProtocolError("moments out of their range", party=peer)
     return PeerMoments(
         gram=gram.reshape(size, size),
         sums=sums,
@@ -139,10 +158,16 @@ def read_cross(
 
 
 def read_gradient(
-    peer: str, ciphertexts: bytes, key: OwnKey, columns: int, unit: float
+    peer: str, ciphertexts: bytes, key: OwnKey, columns: int, most: int
 ) -> Floats:
-    """Decrypt inner products of residuals and rotated columns, (columns,)."""
-    residues = key.decrypt(ciphertexts)
+    """Decrypt inner products of residuals and rotated columns, (columns,).
+
+    ``most`` is the largest absolute inner product, in the units that are encrypted.
+    """
+    residues = _decrypted(peer, ciphertexts, key, columns)
     if len(residues) != columns:
         raise ProtocolError("a gradient of the wrong length", party=peer)
-    return np.array([to_signed(value, key.modulus) / unit for value in residues])
+    signed = [to_signed(value, key.modulus) for value in residues]
+    if any(abs(value) > most for value in signed):
+        raise ProtocolError("a gradient out of its range", party=peer)
+    return np.array(signed, dtype=np.float64) / (ROTATED_UNIT * RESIDUAL_SCALE)

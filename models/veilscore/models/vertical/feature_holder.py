@@ -10,6 +10,7 @@ without; in polish and exact steps, and only if the contract says so, its noisy 
 share of the predictors.
 """
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from veilscore.models.vertical.layout import (
 )
 from veilscore.models.vertical.ports import Floats, OwnKey, PeerKey, ZeroSumMasks
 from veilscore.models.vertical.run import (
+    COUNT_LIMIT,
     PREDICTOR_SCALE,
     SLOPE_LIMIT,
     WEIGHT_LIMIT,
@@ -151,6 +153,10 @@ class FeatureHolder:
                 raise ProtocolError(
                     "counts of the wrong number of bins", party=self.terms.label_holder
                 )
+            if any(abs(count) > COUNT_LIMIT for count in (*column.good, *column.bad)):
+                raise ProtocolError(
+                    "counts out of all proportion", party=self.terms.label_holder
+                )
             good, bad, pool = np.zeros((3, len(order)), dtype=np.int64)
             good[order], bad[order], pool[order] = column.good, column.bad, column.pool
             woe.append(woe_table(good, bad, pool).codes.tolist())
@@ -251,11 +257,14 @@ class FeatureHolder:
 
     def _accept(self, block: Block) -> None:
         rotated = np.asarray(block.weights, dtype=np.float64)
-        if rotated.shape != self._weights.shape or not np.isfinite(rotated).all():
+        if rotated.shape != self._weights.shape:
             raise ProtocolError(
                 "a solution of the wrong shape", party=self.terms.label_holder
             )
-        weights = self._rotation.T @ rotated / ROTATION_SCALE
+        # A rotation keeps lengths. What is not a number is not within any bounds.
+        weights = np.full(len(rotated), math.inf)
+        if np.abs(rotated).max() <= WEIGHT_LIMIT * len(rotated):
+            weights = self._rotation.T @ rotated / ROTATION_SCALE
         if np.abs(weights).max() > WEIGHT_LIMIT:
             raise ProtocolError(
                 "a solution out of all proportion", party=self.terms.label_holder

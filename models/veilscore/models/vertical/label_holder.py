@@ -27,7 +27,7 @@ from veilscore.models.vertical.answers import (
     read_moments,
 )
 from veilscore.models.vertical.evaluation import Evaluation, evaluate
-from veilscore.models.vertical.layout import ROTATED_UNIT, RowLayout, ScoreLayout
+from veilscore.models.vertical.layout import RowLayout, ScoreLayout, rotated_bound
 from veilscore.models.vertical.moments import MomentMatrix, PeerMoments, assemble
 from veilscore.models.vertical.ports import Floats, OwnKey
 from veilscore.models.vertical.run import (
@@ -168,7 +168,14 @@ class LabelHolder:
         """Collect second moments of every holder's rotated columns."""
         answers = yield from receive("moments", self._peers)
         self._peer_moments = {
-            peer: read_moments(peer, message.moments, self.own, self._layout)
+            peer: read_moments(
+                peer,
+                message.moments,
+                self.own,
+                self._layout,
+                self.columns.rows,
+                self.terms.contract.max_columns,
+            )
             for peer, message in answers.items()
         }
 
@@ -281,6 +288,7 @@ class LabelHolder:
 
     def _gradient(self, residual: Floats, answers: Arrived) -> Floats:
         gradient = np.zeros(len(self._weights))
+        bound = rotated_bound(self.terms.contract.max_columns)
         gradient[self._moments.places[self.name]] = self._own_rows.T @ residual
         for peer, message in answers.items():
             place = self._moments.places[peer]
@@ -289,7 +297,7 @@ class LabelHolder:
                 message.gradient.ciphertexts,
                 self.own,
                 place.stop - place.start,
-                ROTATED_UNIT * RESIDUAL_SCALE,
+                self.columns.rows * bound * RESIDUAL_SCALE,
             )
         return gradient
 

@@ -14,6 +14,8 @@ from veilscore.v1.training_pb2 import RunContract
 # Residuals and predictors travel as fixed-point integers.
 RESIDUAL_SCALE = 1 << 20
 PREDICTOR_SCALE = 1 << 30
+# Of rows in a bin, noise included: far above any run's, and sums of all bins still fit.
+COUNT_LIMIT = 1 << 40
 # No honest solution comes near: a weight of 1 says the WoE is right as it is, a slope
 # of 1 that the scores are. They keep predictors and scores within their slots.
 WEIGHT_LIMIT = 1000.0
