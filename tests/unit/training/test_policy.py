@@ -35,12 +35,18 @@ def test_the_default_contract_is_allowed_by_default() -> None:
         (contract(min_count=3), "counts as small"),
         (contract(max_rows=3_000_000), "so many rows"),
         (contract(ridge=0), "positive ridge"),
+        (contract(ridge=float("inf")), "positive ridge"),
+        (contract(count_epsilon=1e-7), "noise on counts is out of range"),
+        (contract(count_epsilon=-1.0), "noise on counts is out of range"),
+        (contract(count_epsilon=float("nan")), "noise on counts is out of range"),
+        (contract(polish_noise=float("inf")), "noise of polish steps is out of range"),
         (contract(granularity=0), "granularity"),
         (contract(points_to_double_odds=201), "such fine points"),
         (contract(points_to_double_odds=0), "such fine points"),
         (contract(points_to_double_odds=float("inf")), "such fine points"),
         (contract(points_to_double_odds=float("nan")), "such fine points"),
         (contract(base_odds=0), "scale is out of range"),
+        (contract(base_odds=float("inf")), "scale is out of range"),
         (contract(base_points=10_000_000), "scale is out of range"),
         (contract(max_columns=0), "max_columns"),
         (two_parties(), "one feature holder is not allowed"),
@@ -78,8 +84,9 @@ def test_only_the_label_holder_minds_how_many_rows_cover_its_customers() -> None
     check(many, "bank", STRICT)
     check(contract(), "bank", STRICT)
     check(few, "bank", TrainingSettings(min_cover=0.5))
-    with pytest.raises(RefusedError, match="few cover rows"):
-        check(few, "bank", STRICT)
+    for wrong in (few, contract(cover_ratio=float("nan"))):
+        with pytest.raises(RefusedError, match="few cover rows"):
+            check(wrong, "bank", STRICT)
 
 
 CAREFUL = TrainingSettings(independent=("agriculture", "tax"), min_independent=1)

@@ -4,6 +4,7 @@ A run outside these limits is refused with a fixed sentence; a run inside them s
 waits for the operator's approval unless ``approve`` says "automatic".
 """
 
+import math
 from typing import Literal
 
 from veilscore.keys.registry import Registry, Role
@@ -15,6 +16,9 @@ MAX_POLISH_STEPS = 20
 # Of the points that double the odds: finer scores would tell more than a score should.
 FINEST = 200
 MAX_POINTS = 1_000_000
+# Noise outside these hides everything, and would not fit the integers it is added to.
+LEAST_EPSILON = 1e-6
+MOST_POLISH_NOISE = 10.0
 
 
 class TrainingSettings(Settings):
@@ -73,6 +77,15 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             "polish steps with so little noise are not allowed here",
         ),
         (
+            not 0 <= contract.polish_noise <= MOST_POLISH_NOISE,
+            "the noise of polish steps is out of range",
+        ),
+        (
+            contract.count_epsilon != 0
+            and not LEAST_EPSILON <= contract.count_epsilon < math.inf,
+            "the noise on counts is out of range",
+        ),
+        (
             contract.polish_steps > MAX_POLISH_STEPS,
             "so many polish steps are not allowed here",
         ),
@@ -87,17 +100,22 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
         (contract.max_rows > settings.max_rows, "so many rows are not allowed here"),
         (
             own == contract.label_holder
-            and 0 <= contract.cover_ratio < settings.min_cover,
+            and not (
+                contract.cover_ratio < 0 or contract.cover_ratio >= settings.min_cover
+            ),
             "a run with so few cover rows is not allowed here",
         ),
-        (not contract.ridge > 0, "a run needs a positive ridge penalty"),
+        (not 0 < contract.ridge < math.inf, "a run needs a positive ridge penalty"),
         (contract.granularity < 1, "a run needs a granularity of at least one point"),
         (
             not 0 < contract.points_to_double_odds <= FINEST * contract.granularity,
             "a scale of such fine points is not allowed here",
         ),
         (
-            not (abs(contract.base_points) < MAX_POINTS and contract.base_odds > 0),
+            not (
+                abs(contract.base_points) < MAX_POINTS
+                and 0 < contract.base_odds < math.inf
+            ),
             "the run's scale is out of range",
         ),
         (not 1 <= contract.max_columns <= 4096, "max_columns is out of range"),  # noqa: PLR2004
