@@ -148,7 +148,13 @@ class RunSession:
         header, plaintext = self._opener.open(envelope, self.around.registry)
         if header.sender not in self.parties:
             raise TrainingError("is no party of the run", party=header.sender)
-        self.mailbox.put(header.sender, TrainingMessage.FromString(plaintext))
+        try:
+            message = TrainingMessage.FromString(plaintext)
+        except DecodeError as error:
+            raise TrainingError(
+                "sent what cannot be read", party=header.sender
+            ) from error
+        self.mailbox.put(header.sender, message)
 
     def perform(self, step: str, manifest: bytes) -> StepReport:
         """Do this node's part of a step and report what left the building.
