@@ -14,6 +14,8 @@ def text_of(cell: object) -> str:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))  # a code column with NULLs arrives as 3.0
+    if type(cell) is int:
+        return str(Decimal(cell))  # which has no limit of 4,300 digits
     return "" if cell != cell else str(cell).strip()  # noqa: PLR0124 - NaN is missing
 
 
@@ -31,7 +33,10 @@ def number_of(cell: object) -> float:
         return value
     if not isinstance(cell, int | float | Decimal):
         raise ValueError  # noqa: TRY004 - one kind of refusal for the caller
-    value = float(cell)
+    try:
+        value = float(cell)
+    except OverflowError as error:  # an integer of more than 300 digits
+        raise ValueError from error
     if not (isfinite(value) or isnan(value)):
         raise ValueError
     return value

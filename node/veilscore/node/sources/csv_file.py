@@ -7,10 +7,13 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Final, TextIO, cast
 
 from veilscore.keys import files
 from veilscore.node.sources.origin import CHUNK_ROWS, Chunk, Origin
+
+# No row of a table is longer, and a few kilobytes of gzip may hold a line of gigabytes.
+_LONGEST_LINE: Final = 1 << 20  # characters
 
 
 def read_csv(
@@ -22,7 +25,7 @@ def read_csv(
         with _open(path, encoding) as file:
             # Strict, because a stray quote otherwise swallows the rows behind it.
             # Blank lines come out as empty lists and do not count.
-            lines = filter(None, csv.reader(file, strict=True))
+            lines = filter(None, csv.reader(_lines(file, origin), strict=True))
             header = [name.strip() for name in next(lines, ())]
             if not header:
                 raise origin.error("the file is empty", "Export it again")
@@ -74,6 +77,16 @@ def _open(path: Path, encoding: str) -> TextIO:
     if path.suffix == ".gz":
         return cast("TextIO", gzip.open(path, "rt", encoding=codec, newline=""))
     return path.open(encoding=codec, newline="")
+
+
+def _lines(file: TextIO, origin: Origin) -> Iterator[str]:
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise origin.error(
+                f"a line is over {_LONGEST_LINE} characters long",
+                "Export it again with one row a line",
+            )
+        yield line
 
 
 def _check_widths(

@@ -31,7 +31,8 @@ def read_parquet(path: Path, columns: Sequence[str], origin: Origin) -> Iterator
         raise origin.error(
             "the file does not exist", "Correct the path, or export the file"
         ) from error
-    except (OSError, arrow.ArrowException) as error:
+    # ValueError, OverflowError: texts that are not UTF-8, days that Python has not.
+    except (OSError, ValueError, OverflowError, arrow.ArrowException) as error:
         raise origin.error(
             f"the file cannot be read as Parquet ({type(error).__name__})",
             "Check its permissions and that it was copied completely",
