@@ -110,7 +110,7 @@ def open_keystore(settings: NodeSettings) -> Keystore:
 def load_kit(settings: NodeSettings) -> WelcomeKit:
     """Read the kit this node has joined with; raises a Fault with the remedy."""
     try:
-        pinned = settings.coordinator_fingerprint_file.read_text(encoding="ascii")
+        pinned = settings.coordinator_fingerprint_file.read_bytes()
         kit = settings.kit.read_bytes()
     except OSError as error:
         raise KeystoreError(
@@ -120,7 +120,16 @@ def load_kit(settings: NodeSettings) -> WelcomeKit:
             remedy="First run: veilscore node join KIT.json --config DIR/node.toml "
             "--fingerprint HEX",
         ) from error
-    return WelcomeKit.load(kit, bytes.fromhex(pinned.strip()), settings.party)
+    try:
+        fingerprint = bytes.fromhex(pinned.decode("ascii"))
+    except ValueError as error:
+        raise KeystoreError(
+            "this is not the fingerprint of a coordinator",
+            party=settings.party,
+            place=str(settings.coordinator_fingerprint_file),
+            remedy="Join again with the fingerprint that its operator reads out.",
+        ) from error
+    return WelcomeKit.load(kit, fingerprint, settings.party)
 
 
 def _toml(new: NewNode, passphrase_file: Path) -> str:
