@@ -90,7 +90,7 @@ class RestClient:
         """
         try:
             response = self._client.request(method, path, json=json, content=text)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # of the wire, or of its compression
             raise self._unanswered(error) from error
         if not response.is_success:
             raise self._problem(response)
@@ -120,7 +120,7 @@ class RestClient:
                 remedy="Use the version of this command that the program has.",
             ) from error
 
-    def _unanswered(self, error: httpx.TransportError) -> UnreachableError:
+    def _unanswered(self, error: httpx.RequestError) -> UnreachableError:
         program = self._program
         if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
             what = f"has not answered within {program.timeout_s:g} s"

@@ -109,7 +109,7 @@ async def read_form(request: Request) -> dict[str, str]:
     Raises ForbiddenError for a foreign Origin and RequestError for another body.
     """
     # Browsers put Origin on every POST. Its scheme may be that of a proxy before us.
-    if urlsplit(request.headers.get("origin", "")).netloc != request.url.netloc:
+    if _host_of(request.headers.get("origin", "")) != request.url.netloc:
         raise ForbiddenError(
             "the form does not come from a page of this site",
             remedy="Open the page at the address that this server is reached under.",
@@ -122,6 +122,13 @@ async def read_form(request: Request) -> dict[str, str]:
     except ValueError as error:
         raise RequestError("the body is not a form") from error
     return dict(pairs)
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket without its other half
+        return ""
 
 
 def _digest(text: str) -> bytes:
