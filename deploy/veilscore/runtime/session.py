@@ -33,6 +33,9 @@ from veilscore.v1 import hub_pb2
 ACK_EVERY: Final = 8
 SESSION_ID_BYTES: Final = 16
 MAX_TEXT_CHARS: Final = 256
+# Answers to heartbeats and words of losses that may wait for an end that asks for more
+# and takes none; an honest one is asked every 5 s.
+MAX_CONTROL: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,8 @@ class Session:
 
     def receive(self, frame: hub_pb2.Frame) -> list[Event]:
         """Take a frame from the other end and say what it means."""
+        if len(self._control) > MAX_CONTROL:
+            raise WireError("the other end does not take what it asks for")
         # Every known field has a bound. ByteSize() would encode 256 KiB to tell.
         frame.DiscardUnknownFields()
         kind = frame.WhichOneof("body")
