@@ -23,7 +23,7 @@ from veilscore.node.batch import (
 )
 from veilscore.node.config import NodeSettings
 from veilscore.node.sources.loading import assemble, load_columns
-from veilscore.node.sources.origin import Origin
+from veilscore.node.sources.origin import Chunk, Origin
 from veilscore.node.sources.settings import SourceSettings
 from veilscore.runtime.settings import Settings, loads
 from veilscore.runtime.web.tokens import read_token
@@ -185,7 +185,7 @@ def cells_of_a_database(_: Stock) -> Target:
         cells = [_cell(text) for text in data.split(b"|")]
         rows = [cells[at : at + 4] for at in range(0, len(cells) - 3, 4)]
         columns: Iterable[Sequence[object]] = zip(*rows, strict=True)
-        chunk = dict(zip(_HEADER, columns, strict=False))
+        chunk: Chunk = dict(zip(map(str, _HEADER), columns, strict=False))
         assemble([chunk] if rows else [], settings, Origin("bank", "a table"))
 
     sample = b"a1|d15|01|i\0|b2|i\1|02|i\1|c3|n|n|n|d4|0.5|01|1"

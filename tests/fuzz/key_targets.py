@@ -83,6 +83,7 @@ def registry(stock: Stock) -> Target:
     return Target(
         lambda data: Registry.load(data, hub.verify_key.fingerprint),
         [_registry_file(stock)],
+        share=0.3,
     )
 
 
@@ -93,6 +94,7 @@ def made_up_registry(stock: Stock) -> Target:
             _resigned(data, REGISTRY_DOMAIN, hub), hub.verify_key.fingerprint
         ),
         [_registry_file(stock)],
+        share=0.5,
     )
 
 
@@ -236,7 +238,8 @@ def envelope(stock: Stock) -> Target:
         Opener("bureau", _RUN, keys, {}, _LONGEST).open(data, people.registry)
 
     sealer = Sealer(people.signers["bank"], "bank", {})
-    return Target(decode, [sealer.seal("counts", peer, b"plain text")])
+    sample = sealer.seal("counts", peer, b"plain text")
+    return Target(decode, [sample], share=0.5)
 
 
 def envelope_header(stock: Stock) -> Target:

@@ -142,7 +142,7 @@ def contract(_: Stock) -> Target:
 
     samples = [rehearsed_contract(), rehearsed_contract(polish=1, exact=True)]
     odd = [
-        sample_contract(PARTIES, min_count=3, max_columns=4, **clause)
+        sample_contract(PARTIES, {}, min_count=3, max_columns=4, **clause)
         for clause in (
             {"count_epsilon": 1e-300},
             {"ridge": math.inf},
