@@ -107,7 +107,7 @@ def _table(path: Path, settings: SourceSettings) -> Callable[[bytes], object]:
     def decode(data: bytes) -> None:
         path.write_bytes(data)
         columns = load_columns(settings, "bank")
-        columns.index()
+        assert len(columns.index()) == len(columns)
 
     return decode
 

@@ -40,6 +40,10 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
 QUICK: Final = 100
 SOAK: Final = 30_000  # over a million in all
 
+# What this library reads with a warning, the product reads or refuses as it likes.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::cryptography.utils.CryptographyDeprecationWarning"
+)
 Make = Callable[[str], Target]
 each_target = pytest.mark.parametrize("name", TARGETS)
 

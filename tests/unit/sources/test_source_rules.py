@@ -212,16 +212,3 @@ def test_the_hash_holdout_ignores_order_and_other_rows(load: Load) -> None:
     part = load(declaration, "id,x,y\n" + "\n".join(reversed(rows[:200])))
     assert 0.2 < whole.holdout.mean() < 0.4
     assert part.holdout.tolist() == whole.holdout[:200][::-1].tolist()
-
-
-@given(garbage=st.binary(max_size=200))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_load_or_are_refused(tmp_path: Path, garbage: bytes) -> None:
-    path = tmp_path / "garbage.csv"
-    path.write_bytes(b"id,x\na,1\n" + garbage)
-    source = SourceSettings.model_validate({**PLAIN, "csv": path}, strict=False)
-    try:
-        columns = load_columns(source, "bank-a")
-    except SourceError:
-        return
-    assert len(set(columns.ids)) == len(columns) >= 2

@@ -1,6 +1,7 @@
 """Exports on disk: damaged, ambiguous and missing ones."""
 
 import contextlib
+import os
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.unit.tlog.published_log import (
 from tests.vectors.tlog import make_tree
 from veilscore.keys.errors import AuditError, LogStoreError
 from veilscore.keys.tlog.archive import MAX_FILE, open_export, write_tar
-from veilscore.keys.tlog.audit import AuditReport, audit_export
+from veilscore.keys.tlog.audit import LOG_KEY, AuditReport, audit_export
 
 
 def tar_of(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
@@ -45,6 +46,13 @@ def test_a_tar_with_a_link_is_refused(tmp_path: Path) -> None:
         tar.addfile(link)
     with pytest.raises(AuditError, match="no plain file"):
         audited(path)
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.v1.json")
+    with pytest.raises(AuditError, match="missing") as caught:
+        audited(tmp_path)
+    assert caught.value.step == LOG_KEY
 
 
 def test_a_cut_tar_is_refused(tmp_path: Path) -> None:

@@ -52,12 +52,19 @@ class DirectoryExport:
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
+        path = self._root / name
         try:
-            with (self._root / name).open("rb") as file:
-                data = file.read(MAX_FILE + 1)
+            data = _beginning(path) if path.is_file() else None  # a pipe may never end
         except OSError as error:
             raise ProofError("the file is missing", place=name) from error
+        if data is None:
+            raise ProofError("the file is missing", place=name)
         return _within_limit(name, data)
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_FILE + 1)
 
 
 class _PlainMember(tarfile.TarInfo):
