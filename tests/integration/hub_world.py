@@ -1,14 +1,14 @@
 """A hub and nodes on the loopback, with certificates of their own authority."""
 
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date
 from typing import Final, TypeVarTuple
 
+from tests.integration.wire import Wire
 from veilscore.coordinator.access import Access
 from veilscore.coordinator.directory import KeyDirectory
 from veilscore.coordinator.errors import AppendError
@@ -25,58 +25,6 @@ from veilscore.v1 import hub_pb2
 PARTIES: Final[tuple[str, str, str]] = ("bank-a", "bank-b", "farm-office")
 COORDINATOR: Final[str] = "coordinator"
 AUDITOR: Final[str] = "auditor"
-
-
-class Wire:
-    """A TCP forwarder to the port ``target`` that can be cut and stalled."""
-
-    def __init__(self, target: int, port: int = 0) -> None:
-        self._target = target
-        self._open: list[socket.socket] = []
-        self._flowing = threading.Event()
-        self._flowing.set()
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """Break every connection; new ones are accepted."""
-        for end in self._open:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        self._open.clear()
-
-    def stall(self) -> None:
-        """Deliver nothing any more, and tell nobody."""
-        self._flowing.clear()
-
-    def close(self) -> None:
-        """Stop accepting, and cut."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
-        self._listener.close()
-        self._flowing.set()
-        self.cut()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                for end in (near, far):
-                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._open += [near, far]
-                for ends in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=ends, daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                self._flowing.wait()
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
 
 _Ts = TypeVarTuple("_Ts")
 
