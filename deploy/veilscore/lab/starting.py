@@ -4,7 +4,7 @@ The coordinator comes first, as in production: nodes dial out to it.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,21 +28,33 @@ def start_all(
 
     Raises LabError if a party ends or is not ready in time.
     """
-
-    def start(party: str, *words: str | Path) -> None:
-        processes[party] = PartyProcess(party, state / f"{party}.log", *words)
-
-    start(COORDINATOR, "coordinator", "run", "--config", federation.config)
-    _wait({COORDINATOR: federation.web}, processes)
-    members = federation.members
-    for name, member in members.items():
-        start(name, "node", "run", "--config", member.config)
-    _wait({name: member.web for name, member in members.items()}, processes)
+    for parties in ([COORDINATOR], list(federation.members)):
+        for party in parties:
+            processes[party] = start(federation, state, party)
+        wait_until_ready(federation, parties, processes)
 
 
-def _wait(webs: Mapping[str, str], processes: Mapping[str, PartyProcess]) -> None:
-    """Wait until the parties at these addresses say that they are ready."""
-    began, waiting = time.monotonic(), dict(webs)
+def start(federation: Federation, state: Path, party: str) -> PartyProcess:
+    """Start one party; what it writes is appended to its log file in ``state``."""
+    if party == COORDINATOR:
+        words = ("coordinator", "run", "--config", federation.config)
+    else:
+        words = ("node", "run", "--config", federation.members[party].config)
+    return PartyProcess(party, state / f"{party}.log", *words)
+
+
+def wait_until_ready(
+    federation: Federation,
+    parties: Iterable[str],
+    processes: Mapping[str, PartyProcess],
+) -> None:
+    """Wait until these parties say that they are ready.
+
+    Raises LabError if any of the ``processes`` ends, or one is not ready in time.
+    """
+    webs = {name: member.web for name, member in federation.members.items()}
+    webs[COORDINATOR] = federation.web
+    waiting, began = {party: webs[party] for party in parties}, time.monotonic()
     with httpx.Client(timeout=_ANSWER_S, trust_env=False) as client:
         while True:
             for process in processes.values():
