@@ -256,6 +256,17 @@ def test_a_killed_worker_fails_its_job_and_is_replaced(
     assert children() <= others
 
 
+def test_a_worker_killed_while_idle_takes_no_job_along(
+    private: PrivateKey, others: set[psutil.Process]
+) -> None:
+    with PaillierWorkers(1) as workers:
+        ciphertexts = workers.encrypt_own(private, [5])
+        [process] = children() - others
+        process.kill()
+        process.wait(20)
+        assert workers.decrypt(private, ciphertexts) == [5]
+
+
 def test_closing_ends_busy_workers_and_their_callers(
     private: PrivateKey, others: set[psutil.Process]
 ) -> None:

@@ -112,9 +112,7 @@ class WorkerPool:
 
     def _run(self, index: int, job: _Job) -> None:
         try:
-            if self._processes[index].stopped:
-                self._processes[index] = _Process()
-            succeeded, outcome = self._processes[index].call(job.work)
+            succeeded, outcome = self._running(index).call(job.work)
         except Exception as error:  # noqa: BLE001 - a thread that ends strands its jobs
             self._processes[index].stop()
             lost = WorkerError(
@@ -129,12 +127,21 @@ class WorkerPool:
             else:
                 job.future.set_exception(outcome)
 
+    def _running(self, index: int) -> "_Process":
+        """Return a process that runs: one that ended while idle took no job along."""
+        with self._changed:
+            if self._closed:
+                raise _closed()
+            if self._processes[index].has_ended():
+                self._processes[index].stop()
+                self._processes[index] = _Process()
+            return self._processes[index]
+
 
 class _Process:
     """One worker and the pipe to it; nobody else holds our end."""
 
     def __init__(self) -> None:
-        self.stopped = False
         self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
@@ -158,13 +165,16 @@ class _Process:
         outcome: tuple[bool, Any] = self._connection.recv()
         return outcome
 
+    def has_ended(self) -> bool:
+        """Say whether the process is gone, stopped here or killed by somebody else."""
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """End the process; whoever waits in ``call`` gets an exception."""
         self._process.kill()
 
     def stop(self) -> None:
         """End the process, wait for it and close the pipe."""
-        self.stopped = True
         self._process.kill()
         self._process.wait()
         self._connection.close()
