@@ -160,6 +160,20 @@ def test_a_run_that_others_ended_does_not_stay_under_way(scene: Scene) -> None:
     assert scene.is_finished()
 
 
+def test_a_hub_that_forgot_the_run_ends_it(scene: Scene) -> None:
+    """A step that waits for what was under way would keep the next run waiting."""
+    scene.open("automatic")
+    scene.join()
+    scene.desk.on_lost("bureau", "it has left")
+    assert not scene.is_finished()  # the coordinator ends such a run
+    scene.desk.on_lost("hub", "its hub started a new session")
+    stopped = scene.stopped()
+    assert (stopped.fault.party, stopped.step) == ("hub", "join")
+    assert "new session" in stopped.fault.what
+    assert scene.is_finished()
+    scene.join(OTHER)
+
+
 def test_a_refused_run_does_not_end_the_one_under_way(scene: Scene) -> None:
     scene.open("automatic")
     scene.join()

@@ -33,6 +33,7 @@ from veilscore.node.training import policy
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import RunSession, Surroundings
+from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.audit_pb2 import (
     KeyPublished,
     ModelRegistered,
@@ -258,10 +259,18 @@ class TrainingDesk:
             LOG.warning("dropped an envelope of run %s: %s", run, fault)
 
     def on_lost(self, party: str, reason: str) -> None:
-        """Stop waiting for a party that is gone."""
+        """Stop waiting for a party that is gone, or for all: its hub forgot the run."""
         session = self._session
-        if session is not None and party in session.parties:
-            session.mailbox.lose(party, reason)
+        if session is None or party not in session.parties:
+            return
+        session.mailbox.lose(party, reason)
+        if party == session.around.coordinator:
+            fault = PeerLostError(
+                f"was lost during the run: {reason}",
+                party=party,
+                remedy="Start the run again.",
+            )
+            self._end(session, "the coordinator was lost", fault)
 
     def on_run_ended(self, run: str) -> None:
         """Stop waiting: the coordinator has ended the run."""
@@ -269,14 +278,17 @@ class TrainingDesk:
         session = self._session
         if session is None or session.contract.run != run:
             return
-        session.mailbox.end("the coordinator ended it")
+        fault = TrainingError(
+            "the coordinator ended the run",
+            party=session.around.coordinator,
+            remedy="Look the run up in the audit log; its last event says why.",
+        )
+        self._end(session, "the coordinator ended it", fault)
+
+    def _end(self, session: RunSession, reason: str, fault: Fault) -> None:
+        session.mailbox.end(reason)
         if not self._is_over(session):
-            fault = TrainingError(
-                "the coordinator ended the run",
-                party=session.around.coordinator,
-                remedy="Look the run up in the audit log; its last event says why.",
-            )
-            self._stop(run, session.step, fault)
+            self._stop(session.contract.run, session.step, fault)
         # A step under way forgets at its end; a callback must not wait for it.
         if self._turn.acquire(blocking=False):
             try:
