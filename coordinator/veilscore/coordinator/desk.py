@@ -107,6 +107,12 @@ class TrainingDesk:
         if director := self._director:
             director.lose(party, reason)
 
+    def on_step_lost(self, party: str, run: str, step: str) -> None:
+        """End the run under way if a party's message or reply is lost."""
+        director = self._director
+        if director is not None and director.contract.run == run:
+            director.lose_step(party, step)
+
     # -- leading -----------------------------------------------------------------
 
     def _work(self) -> None:

@@ -133,6 +133,23 @@ class Director:
                 )
             )
 
+    def lose_step(self, party: str, step: str) -> None:
+        """End the run if the message or the reply of a party in this step is gone.
+
+        Flower brings neither a second time.
+        """
+        if party in self._parties and step == self.step:
+            self.stop(
+                PartyStoppedError(
+                    "its SuperNode lost a message of Flower",
+                    reason="supernode",
+                    party=party,
+                    place=f"step {step}",
+                    remedy="Start the run again; if it recurs, read that node's log "
+                    "and its flower/supernode.log.",
+                )
+            )
+
     def stop(self, reason: Fault) -> None:
         """End the run; the first reason counts."""
         with self._lock:

@@ -230,9 +230,10 @@ class CoordinatorService:
         self._desk.on_envelope(sender, data)
 
     def _on_notice(self, party: str, notice: Notice) -> None:
-        del party  # a wake-up too many does no harm
         if notice.kind == NoticeKind.NOTICE_KIND_STEP_DONE:
-            self._step_done.set()
+            self._step_done.set()  # a wake-up too many does no harm
+        elif notice.kind == NoticeKind.NOTICE_KIND_STEP_LOST:
+            self._desk.on_step_lost(party, notice.run, notice.step)
 
     def _on_lost(self, party: str, reason: str) -> None:
         self._front.note(party, attached=False)

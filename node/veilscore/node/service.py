@@ -39,6 +39,7 @@ from veilscore.node.supernode import SuperNode, SuperNodeConfig
 from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.session import Surroundings
+from veilscore.node.training.summons import Summons
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.flower.client_task import TaskRecord
 from veilscore.v1.audit_pb2 import Started
@@ -82,6 +83,7 @@ class NodeService:
         self._runs = RunLedger(settings.state / "runs.db", settings.training.runs_a_day)
         self._parts.callback(self._runs.close)
         self._keystore = keystore
+        self._summons = Summons()
         self._stopping, self._started = threading.Event(), threading.Event()
         self.link_state: tuple[bool, str, float] = (False, "not started", time.time())
 
@@ -143,11 +145,9 @@ class NodeService:
             ),
             flower_key=self._flower_key,
             ca_certificates=self.kit.authority,
-            on_death=lambda status: LOG.warning("the SuperNode ended (%s)", status),
+            on_death=self._on_supernode_death,
         )
-        self._executor = Executor(
-            self.supernode.api, self.training.handle, self._note_task
-        )
+        self._executor = Executor(self.supernode.api, self._handle, self._note_task)
         stopping(self.supernode.stop)  # which deletes its secrets, too
         self.supernode.start()
         self._link.start()
@@ -192,9 +192,11 @@ class NodeService:
 
     def _on_notice(self, notice: Notice) -> None:
         if notice.kind == NoticeKind.NOTICE_KIND_MESSAGE_WAITING:
+            self._summons.waits(notice.run, notice.step, time.monotonic())
             self.supernode.poke()
             self._executor.poke()
         elif notice.kind == NoticeKind.NOTICE_KIND_RUN_ENDED:
+            self._summons.ended(notice.run)
             self.training.on_run_ended(notice.run)
 
     def _on_lost(self, party: str, reason: str) -> None:
@@ -207,6 +209,24 @@ class NodeService:
         LOG.info("coordinator: %s", detail)
         if again:  # a restarted hub has no keys of ours
             self._attempt(self.scoring.publish_keys, "publish our receiving keys")
+
+    # -- Flower ----------------------------------------------------------------
+
+    def _handle(self, run: str, step: str, payload: bytes, message_id: str) -> bytes:
+        self._summons.came(run, step)
+        return self.training.handle(run, step, payload, message_id)
+
+    def _on_supernode_death(self, status: int) -> None:
+        LOG.warning("the SuperNode ended (%s) and is started again", status)
+        if lost := self._summons.under_way():
+            # Not on this thread, which has the next SuperNode to start.
+            threading.Thread(target=self._report_lost, args=lost, daemon=True).start()
+
+    def _report_lost(self, run: str, step: str) -> None:
+        """Let the coordinator end a run that would wait for what will not come."""
+        LOG.warning("run %s, step %s: a message of Flower may be lost", run, step)
+        kind = NoticeKind.NOTICE_KIND_STEP_LOST
+        self._attempt(lambda: self._link.notify(kind, run, step), "say so")
 
     def _note_task(self, record: TaskRecord) -> None:
         LOG.info(
@@ -277,6 +297,8 @@ class NodeService:
     def _keep_current(self) -> None:
         while not self._stopping.wait(REFRESH_S):
             self._attempt(self.refresh_registry, "look at the registry")
+            if lost := self._summons.overdue(time.monotonic()):
+                self._report_lost(*lost)
 
     def _attempt(self, work: Callable[[], None], what: str) -> None:
         """Do what may fail while the coordinator is away; it is tried again later."""

@@ -58,6 +58,8 @@ class _NoticeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeKind
     """Node to hub: my reply of this step is on its way through Flower."""
     NOTICE_KIND_RUN_ENDED: _NoticeKind.ValueType  # 3
     """Hub to node: the run has ended; stop waiting for its envelopes."""
+    NOTICE_KIND_STEP_LOST: _NoticeKind.ValueType  # 4
+    """Node to hub: Flower's message of this step, or my reply, may be lost."""
 
 class NoticeKind(_NoticeKind, metaclass=_NoticeKindEnumTypeWrapper):
     """Kinds of notices."""
@@ -70,6 +72,8 @@ NOTICE_KIND_STEP_DONE: NoticeKind.ValueType  # 2
 """Node to hub: my reply of this step is on its way through Flower."""
 NOTICE_KIND_RUN_ENDED: NoticeKind.ValueType  # 3
 """Hub to node: the run has ended; stop waiting for its envelopes."""
+NOTICE_KIND_STEP_LOST: NoticeKind.ValueType  # 4
+"""Node to hub: Flower's message of this step, or my reply, may be lost."""
 Global___NoticeKind: _TypeAlias = NoticeKind  # noqa: Y015
 
 @_typing.final

@@ -161,6 +161,24 @@ def test_a_loss_ends_the_run_and_the_next_one_begins(scene: Scene) -> None:
     eventually(lambda: RUNS[1] in scene.flower.started)
 
 
+def test_a_message_that_flower_lost_ends_the_run_that_waits_for_it(
+    scene: Scene, log: SampleLog
+) -> None:
+    scene.stage.hang("bureau", "join")
+    scene.propose()
+    eventually(lambda: scene.book.view(RUNS[0]).step == "join")
+    scene.desk.on_step_lost("bureau", RUNS[1], "join")  # of another run
+    scene.desk.on_step_lost("bureau", RUNS[0], "rows")  # not under way
+    scene.desk.on_step_lost("stranger", RUNS[0], "join")
+    scene.desk.on_step_lost("bureau", RUNS[0], "join")
+    assert scene.ended() == RunPhase.STOPPED
+    view = scene.book.view(RUNS[0])
+    assert view.stopped_by == "bureau"
+    assert view.reason == "step join: its SuperNode lost a message of Flower"
+    closed = log.service.events(kind="run_closed")[0].opened.event.run_closed
+    assert (closed.party, closed.reason) == ("bureau", "supernode in step join")
+
+
 def test_a_waiting_run_can_be_withdrawn(scene: Scene, log: SampleLog) -> None:
     scene.stage.hang("bank", "join")
     scene.propose(RUNS[0])
