@@ -46,7 +46,7 @@ from veilscore.node.scoring import desk as desk_module
 from veilscore.node.scoring.ledger import commitment
 from veilscore.node.scoring.post import MAX_BYTES
 from veilscore.node.scoring.requester import EntityScore
-from veilscore.runtime.errors import UnreachableError
+from veilscore.runtime.errors import PeerLostError, UnreachableError
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.score_pb2 import ScoreMessage
 
@@ -301,6 +301,25 @@ def test_a_closing_node_lets_go_of_who_waits(hub: World) -> None:
     hub.wiretap = swallow
     with ThreadPoolExecutor(1) as pool, pytest.raises(StoppingError):
         ask(hub, NAMES[:3])
+
+
+@pytest.mark.parametrize("lost", ["market", "hub"])
+def test_a_lost_holder_is_waited_for_no_longer(hub: World, lost: str) -> None:
+    """One hears of it at once, not when the answers are due."""
+    desk = hub.nodes["bank"].desk
+
+    def swallow(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del sender
+        if recipient != "market":
+            return [data]
+        desk.on_lost("nobody who is asked", "it has left")
+        desk.on_lost(lost, "it has left")
+        return []
+
+    hub.wiretap = swallow
+    with pytest.raises(PeerLostError, match="it has left") as caught:
+        ask(hub, NAMES[:3])
+    assert caught.value.party == lost
 
 
 def test_a_bank_with_plain_python_paillier_gets_the_same_scores(

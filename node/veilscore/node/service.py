@@ -202,6 +202,7 @@ class NodeService:
     def _on_lost(self, party: str, reason: str) -> None:
         LOG.warning("%s is lost: %s", party, reason)
         self.training.on_lost(party, reason)
+        self.scoring.on_lost(party, reason)
 
     def _on_state(self, connected: bool, detail: str) -> None:  # noqa: FBT001 - the link's signature
         again = connected and not self.link_state[0] and self._started.is_set()

@@ -34,6 +34,7 @@ from veilscore.node.scoring.query import MAX_AHEAD_S, NONCE_BYTES, Query
 from veilscore.node.scoring.requester import EntityScore, JointRequest, write_query
 from veilscore.node.scoring.table import Table
 from veilscore.node.shelf import Shelf, ShelvedModel
+from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.audit_pb2 import ScoreRequested
 from veilscore.v1.score_pb2 import ScoreMessage, ScoreQuery
 
@@ -42,8 +43,8 @@ LONGEST_WAIT_S: Final = MAX_AHEAD_S - 60
 
 _LOG = logging.getLogger(__name__)
 
-# Sender and message; None: the node is stopping.
-_Arrived = SimpleQueue[tuple[str, ScoreMessage] | None]
+# Sender and message, or why to wait no longer.
+_Arrived = SimpleQueue[tuple[str, ScoreMessage] | StoppingError | PeerLostError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,24 @@ class Asking:
 
     def stop(self) -> None:
         """Let every waiting ``ask`` fail now."""
+        stopping = StoppingError(
+            "this node is stopping", remedy="Ask again once it runs."
+        )
         for waiting in list(self._waiting.values()):
-            waiting.put(None)
+            waiting.put(stopping)
+
+    def lose(self, party: str, reason: str) -> None:
+        """Let every ``ask`` fail that waits for a party that is gone.
+
+        The coordinator's hub counts as one: it forgot what was under way.
+        """
+        lost = PeerLostError(
+            f"was lost before it answered: {reason}",
+            party=party,
+            remedy="Ask again when its node is back.",
+        )
+        for waiting in list(self._waiting.values()):
+            waiting.put(lost)
 
     def _check(self, entities: Sequence[str], timeout_s: float) -> PrivateKey:
         if self.private is None:
@@ -186,12 +203,17 @@ class Asking:
             del self._waiting[query.digest]
 
     def _take(
-        self, request: JointRequest, item: tuple[str, ScoreMessage] | None
+        self,
+        request: JointRequest,
+        item: tuple[str, ScoreMessage] | StoppingError | PeerLostError,
     ) -> None:
-        if item is None:
-            raise StoppingError(
-                "this node is stopping", remedy="Ask again once it runs."
-            )
+        if isinstance(item, PeerLostError):
+            needed = {*request.missing, self.post.registry.coordinator.name}
+            if item.party in needed:
+                raise item
+            return
+        if isinstance(item, StoppingError):
+            raise item
         sender, message = item
         if message.HasField("refusal"):
             request.refused(sender, message.refusal)

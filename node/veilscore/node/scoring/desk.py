@@ -136,6 +136,10 @@ class ScoringDesk:
             return
         self._opening.submit(self._receive, data)
 
+    def on_lost(self, party: str, reason: str) -> None:
+        """Let requests fail that wait for a party that is gone."""
+        self._asking.lose(party, reason)
+
     def ask(
         self,
         entities: Sequence[str],
