@@ -1,0 +1,180 @@
+"""What must hold of a federation after something went wrong, looked up from outside.
+
+Files are read by their own readers, the log by its auditor, processes in /proc. Each
+function fails with what it found; what counts as a failure is listed in
+``test_chaos``.
+"""
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.integration.chaos_lab import ChaosLab, is_alive
+from tests.integration.chaos_schedule import COORDINATOR, Part
+from veilscore.coordinator import config as coordinator_config
+from veilscore.coordinator import folder
+from veilscore.keys.keystore import Keystore, read_passphrase
+from veilscore.keys.registry import Registry
+from veilscore.keys.tlog.archive import open_export, write_tar
+from veilscore.keys.tlog.audit import audit_export
+from veilscore.keys.tlog.export import local_files, plan_export
+from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.reader import LogReader
+from veilscore.node import config as node_config
+from veilscore.node import setup as node_setup
+from veilscore.node.shelf import Shelf
+from veilscore.v1.audit_pb2 import Event
+
+_GONE_S: Final = 5.0  # for orphans to end
+_BACK_S: Final = 15.0  # for a supervisor to start again what it owns
+
+
+def marks(lab: ChaosLab) -> dict[str, int]:
+    """Return how much each party has written by now."""
+    return {party: lab.log(party).stat().st_size for party in lab.parties}
+
+
+def since(lab: ChaosLab, party: str, mark: int) -> str:
+    """Return what a party wrote after a mark."""
+    return lab.log(party).read_bytes()[mark:].decode(errors="replace")
+
+
+def has_named(lab: ChaosLab, party: str, lost: str, mark: int) -> bool:
+    """Say whether a party's log names the one that is lost."""
+    said = since(lab, party, mark)
+    if lost == COORDINATOR:
+        # The line's state: anything but that it is there.
+        states = [line for line in said.splitlines() if ": coordinator: " in line]
+        return any(not line.endswith(("attached", "resumed")) for line in states)
+    if party == COORDINATOR:
+        return f" lost {lost}: " in said
+    return f": {lost} is lost: " in said
+
+
+def check_said(lab: ChaosLab, begun: Mapping[str, int]) -> None:
+    """Find no traceback in what the parties wrote: neither ours nor a library's."""
+    for party, mark in begun.items():
+        said = since(lab, party, mark)
+        assert "Traceback" not in said, f"{party} wrote:\n{said[-6000:]}"
+
+
+def check_gone(processes: Iterable[psutil.Process]) -> None:
+    """Wait until these processes are gone."""
+    _soon(
+        lambda: [each for each in processes if is_alive(each)], _GONE_S, "left behind"
+    )
+
+
+def check_processes(lab: ChaosLab) -> None:
+    """Find everybody's children at work, and nobody without a parent."""
+
+    def missing() -> list[str]:
+        wanted = dict.fromkeys(lab.federation.members, Part.SUPERNODE)
+        wanted[COORDINATOR] = Part.SUPERLINK
+        return [
+            f"{party}'s {part}"
+            for party, part in wanted.items()
+            if lab.part(party, part) is None
+        ]
+
+    _soon(missing, _BACK_S, "not started again")
+    owned = {process for party in lab.parties for process in lab.family(party)}
+    check_gone(lab.seen - owned)
+    lab.seen = owned
+
+
+def check_files(lab: ChaosLab) -> None:
+    """Read every file of every party by its own reader."""
+    for party in lab.parties:
+        for path in lab.folder(party).rglob("*"):
+            temporary = path.name.startswith("tmp") or path.suffix == ".part"
+            assert not temporary, f"a temporary file was left: {path}"
+            if path.suffix == ".db":
+                assert _integrity(path) == "ok", f"{path}: {_integrity(path)}"
+    coordinator = coordinator_config.read(lab.federation.config)
+    pinned = bytes.fromhex(lab.federation.fingerprint)
+    folder.open_keystore(coordinator)
+    Registry.load(coordinator.registry.read_bytes(), pinned)
+    for member in lab.federation.members.values():
+        settings = node_config.read(member.config)
+        keystore = Keystore.open(
+            settings.keystore, read_passphrase(settings.passphrase_file)
+        )
+        node_setup.load_kit(settings)
+        Shelf(settings.state / "models", keystore)
+        for registry in settings.state.glob("registry.json"):  # none newer than the kit
+            Registry.load(registry.read_bytes(), pinned)
+
+
+def audited_events(lab: ChaosLab) -> list[Event]:
+    """Verify the log as ``veilscore audit verify`` does and return its events."""
+    settings = coordinator_config.read(lab.federation.config)
+    key = folder.open_signer(settings).verify_key
+    with closing(LogReader(settings.state / folder.LOG)) as log:
+        get = local_files(
+            log, NoteKey(folder.origin(key), key), settings.registry.read_bytes()
+        )
+        plan = plan_export(get)
+        export = lab.state / "audit.tar"
+        write_tar(export, plan.files(get))
+        with open_export(export) as files:
+            audit_export(files, fingerprint=key.fingerprint)
+        return [log.entry(index).opened.event for index in range(plan.size)]
+
+
+def check_log(events: Iterable[Event]) -> None:
+    """Find no mask that can have been used twice.
+
+    Masks follow from the receiving keys of a run, the step and, of scores, the query.
+    """
+    joined: Counter[tuple[str, ...]] = Counter()
+    for event in events:
+        match event.WhichOneof("detail"):
+            case "run_decided" if event.run_decided.approved:
+                joined["joined", event.actor, event.correlation] += 1
+            case "step_done":
+                joined[
+                    "step", event.actor, event.correlation, event.step_done.step
+                ] += 1
+            case "key_published":
+                joined["key", event.key_published.digest.hex()] += 1
+            case "score_decided" if event.score_decided.allowed:
+                joined["query", event.actor, event.correlation] += 1
+            case "score_answered":
+                joined["answer", event.actor, event.correlation] += 1
+            case "run_closed":
+                joined["closed", event.correlation] += 1
+            case _:
+                pass
+    twice = [key for key, times in joined.items() if times > 1]
+    assert not twice, f"done twice: {twice}"
+
+
+def closing_of(events: Iterable[Event], run: str) -> Event:
+    """Return the one event that closes a run."""
+    found = [
+        event
+        for event in events
+        if event.correlation == run and event.WhichOneof("detail") == "run_closed"
+    ]
+    assert len(found) == 1, f"run {run} was closed {len(found)} times"
+    return found[0]
+
+
+def _integrity(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as database:
+        found: str = database.execute("PRAGMA integrity_check").fetchone()[0]
+        return found
+
+
+def _soon(wrong: Callable[[], Sequence[object]], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while found := wrong():
+        assert time.monotonic() < deadline, f"{what}: {found}"
+        time.sleep(0.1)

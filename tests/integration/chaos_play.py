@@ -1,0 +1,240 @@
+"""Plays one schedule on a running federation and judges what came of it.
+
+Every wait ends at a promise: a party that is lost must be named, a run must end, a
+federation must train again. What counts as a failure is listed in ``test_chaos``.
+"""
+
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from tests.integration import chaos_judge as judge
+from tests.integration.chaos_lab import ChaosLab
+from tests.integration.chaos_schedule import (
+    COORDINATOR,
+    REQUESTER,
+    SCORES,
+    Fault,
+    Kind,
+    Part,
+    Schedule,
+)
+from veilscore.coordinator.web.face import RunPhase, RunView
+from veilscore.fault import Fault as Error
+
+NAMED_S: Final = 5.0  # for the others to name a party that is lost
+ENDED_S: Final = 60.0  # for a run to end after what struck it is over
+COMPLETED_S: Final = 300.0  # for a run that nothing strikes
+_LOOK_S: Final = 0.1
+_CERTIFICATE_S: Final = 12.0  # how long one that will expire lives
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a schedule, in seconds after the fault.
+
+    ``named_s`` is None where nobody had to be named; ``resumed_s`` is when a run was
+    complete, the struck one or a new one.
+    """
+
+    named_s: float | None
+    ended: str
+    resumed_s: float
+
+
+@dataclass
+class Question:
+    """The borrowers asked about again and again, and their scores."""
+
+    request: dict[str, object]
+    scores: list[int]
+
+
+def play(lab: ChaosLab, schedule: Schedule, question: Question) -> Outcome:
+    """Let a run or a request for scores be struck; raises AssertionError."""
+    with ExitStack() as asking:
+        return _Play(lab, schedule, judge.marks(lab)).through(asking, question)
+
+
+def complete_run(lab: ChaosLab) -> str:
+    """Train to the end and return the run's id."""
+    with lab.operator() as operator:
+        run = operator.propose(lab.contract)
+    view = _ended(lab, run, time.monotonic() + COMPLETED_S)
+    assert view.phase == RunPhase.COMPLETED, _told(view)
+    return run
+
+
+@dataclass
+class _Play:
+    lab: ChaosLab
+    schedule: Schedule
+    begun: dict[str, int]
+    run: str = ""
+
+    @property
+    def fault(self) -> Fault:
+        return self.schedule.fault
+
+    def through(self, asking: ExitStack, question: Question) -> Outcome:
+        """Prepare, strike, watch, lift, and judge."""
+        expires_at = self._prepare()
+        asker: _Asker | None = None
+        if self.schedule.step == SCORES:
+            asker = asking.enter_context(_Asker(self.lab, question))
+            asker.wait_for_answer()
+        else:
+            self._begin_run()
+        time.sleep(max(self.schedule.delay_s, expires_at - time.time()))
+        marks = judge.marks(self.lab)
+        stricken = self.lab.family(self.fault.party)
+        child = (
+            self.lab.part(self.fault.party, self.fault.part) if self._kills else None
+        )
+        self.lab.strike(self.fault)
+        struck = time.monotonic()
+        named_s = self._await_named(marks, struck) if self.fault.loses else None
+        if self._kills and self.fault.part is Part.PROCESS:
+            judge.check_gone(stricken)
+        elif child is not None:
+            judge.check_gone([child])
+        time.sleep(max(0.0, struck + self.fault.lasts_s - time.monotonic()))
+        self.lab.lift(self.fault)
+        ended = self._judge_run(struck) if self.run else "scores"
+        if asker is not None:
+            asker.wait_for_answer()
+        self._restart_if_log_waits()
+        self.lab.wait_until_ready(self.lab.parties)
+        if ended != RunPhase.COMPLETED:
+            complete_run(self.lab)
+        resumed_s = time.monotonic() - struck
+        self._judge_rest()
+        return Outcome(named_s, ended, resumed_s)
+
+    @property
+    def _kills(self) -> bool:
+        return self.fault.kind in {Kind.KILL, Kind.STOP}
+
+    def _prepare(self) -> float:
+        """Return when the certificate expires that will, in seconds since 1970."""
+        if not self.fault.expired:
+            return 0.0
+        self.lab.certify(self.fault.expired, _CERTIFICATE_S)
+        expires_at = time.time() + _CERTIFICATE_S
+        self.lab.restart(self.fault.expired)
+        self.lab.wait_until_ready(self.lab.parties)
+        return expires_at
+
+    def _begin_run(self) -> None:
+        """Propose a run and wait for the step in which it will be struck."""
+        with self.lab.operator() as operator:
+            self.run = operator.propose(self.lab.contract)
+            deadline = time.monotonic() + COMPLETED_S
+            while (view := operator.run(self.run)).step != self.schedule.step:
+                assert view.ended_ms is None, _told(view)
+                assert time.monotonic() < deadline, f"still in step {view.step!r}"
+                time.sleep(_LOOK_S)
+
+    def _await_named(self, marks: dict[str, int], struck: float) -> float:
+        """Return after how many seconds all others have named the lost party."""
+        lost = self.fault.party
+        waiting = [party for party in self.lab.parties if party != lost]
+        while waiting := [
+            party
+            for party in waiting
+            if not judge.has_named(self.lab, party, lost, marks[party])
+        ]:
+            waited = time.monotonic() - struck
+            assert waited < NAMED_S, f"{waiting} did not name {lost} in {waited:.1f} s"
+            time.sleep(_LOOK_S)
+        return time.monotonic() - struck
+
+    def _judge_run(self, struck: float) -> str:
+        """Wait for the run's end and see that operator and log say the same of it."""
+        deadline = struck + self.fault.lasts_s + ENDED_S
+        view = _ended(self.lab, self.run, deadline)
+        if view.phase == RunPhase.STOPPED:
+            assert view.reason, "the run was stopped for no reason"
+            assert view.stopped_by in self._to_blame(), _told(view)
+        return view.phase
+
+    def _to_blame(self) -> set[str]:
+        """Return whom the end of the run may name; "" is the coordinator itself."""
+        if self.fault.party == COORDINATOR:
+            return {"", COORDINATOR}
+        return {self.fault.party}
+
+    def _restart_if_log_waits(self) -> None:
+        """Start a coordinator again that could not log the end of a run."""
+        if self.fault.kind is Kind.FILL and self.fault.party == COORDINATOR:
+            self.lab.restart(COORDINATOR)
+
+    def _judge_rest(self) -> None:
+        judge.check_processes(self.lab)
+        judge.check_files(self.lab)
+        judge.check_said(self.lab, self.begun)
+        events = judge.audited_events(self.lab)
+        judge.check_log(events)
+        if self.run:
+            closed = judge.closing_of(events, self.run).run_closed
+            with self.lab.operator() as operator:
+                view = operator.run(self.run)
+            assert closed.completed == (view.phase == RunPhase.COMPLETED)
+            assert closed.party == view.stopped_by
+
+
+@dataclass
+class _Asker:
+    """Asks for the same scores without end, on a thread of its own."""
+
+    lab: ChaosLab
+    question: Question
+    refusals: list[Error] = field(default_factory=list[Error])
+    wrong: list[list[int]] = field(default_factory=list[list[int]])
+    _answered: threading.Event = field(default_factory=threading.Event)
+    _leaving: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.set()
+        self._thread.join()
+        assert not self.wrong, "scores differ from those of before"
+
+    def wait_for_answer(self) -> None:
+        """Wait until another request is answered."""
+        self._answered.clear()
+        answered = self._answered.wait(ENDED_S)
+        assert answered, f"no scores any more: {self.refusals[-3:]}"
+
+    def _ask(self) -> None:
+        while not self._leaving.is_set():
+            try:
+                with self.lab.node(REQUESTER) as node:
+                    answer = node.scores(self.question.request)
+            except Error as error:
+                self.refusals.append(error)
+                time.sleep(_LOOK_S)
+                continue
+            scores = [each.score for each in answer.scores]
+            if scores != self.question.scores:
+                self.wrong.append(scores)
+            self._answered.set()
+
+
+def _ended(lab: ChaosLab, run: str, deadline: float) -> RunView:
+    """Wait for a run's end."""
+    with lab.operator() as operator:
+        while (view := operator.run(run)).ended_ms is None:
+            assert time.monotonic() < deadline, f"no end of the run: {_told(view)}"
+            time.sleep(_LOOK_S)
+    return view
+
+
+def _told(view: RunView) -> str:
+    return f"{view.phase} in step {view.step!r} by {view.stopped_by!r}: {view.reason}"

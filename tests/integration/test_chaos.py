@@ -1,0 +1,148 @@
+"""Crashes and cuts: a federation of real processes, struck in every place at any time.
+
+A schedule follows from its seed (``chaos_schedule``): one fault, in one place, so long
+after a step of a run began, or while scores are asked for. A killed or stopped party is
+started again as systemd would, a full disk is emptied, a clock set right, an expired
+certificate renewed. It counts as a failure
+
+1.  if a party is killed, stopped, paused, cut off or cannot come back with an expired
+    certificate, and every other party's log does not name it within 5 s (the nodes: if
+    the coordinator is lost, that they have no connection to it);
+2.  if the run has not ended, completed or stopped, 60 s after the fault is over;
+3.  if a stopped run gives no reason, or names another party than the one it happened
+    to; "" stands for the coordinator;
+4.  if a new run, with everybody back, does not complete within 90 s, or scores are not
+    answered again within 60 s; if an answer differs from the one of before;
+5.  if a process of a killed party lives on for 5 s, or one without a parent is left;
+6.  if a SuperNode, SuperLink or Paillier worker is missing afterwards: whoever owns it
+    must have started it again within 15 s;
+7.  if a keystore, kit, registry, model or database cannot be read by its own reader
+    (SQLite: ``integrity_check``), or a temporary file is left;
+8.  if the log does not verify offline, if it closes the run twice or not at all, or not
+    as the coordinator's operator saw it end;
+9.  if a mask can have been used twice: a node that joined a run, did a step, published
+    a receiving key, decided on a query or answered one twice;
+10. if a party wrote a traceback to its log.
+
+A line between a SuperNode and the SuperLink is no party: it need not be named within
+5 s, the run ends or goes on by rule 2. A run that goes on unharmed is as good as one
+that stops. ``--soak`` plays 200 schedules and pauses parties for 60 s.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.chaos_lab import ChaosLab, chaos_lab
+from tests.integration.chaos_play import Question, complete_run, play
+from tests.integration.chaos_schedule import (
+    FORMS,
+    REQUESTER,
+    SCORES,
+    STEPS,
+    Kind,
+    schedule,
+)
+from tests.integration.shifted_clock import can_shift
+from tests.integration.small_disk import mount_privately
+from veilscore.lab.plain import read_table
+
+QUICK, SOAK = range(20), range(200)
+SOAK_PAUSE_S = 60.0
+ASKED = 40
+
+
+class Stage:
+    """A federation that is made anew after a schedule that failed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.disks, self.clocks = mount_privately(), can_shift()
+        self._made = 0
+        self._open = ExitStack()
+        self._lab: tuple[ChaosLab, Question] | None = None
+
+    @contextmanager
+    def lab(self) -> Generator[tuple[ChaosLab, Question]]:
+        """Yield a federation that has a model, and a question about it."""
+        if self._lab is None:
+            self._lab = self._make()
+        try:
+            yield self._lab
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._lab = None
+        self._open.close()
+
+    def _make(self) -> tuple[ChaosLab, Question]:
+        self._made += 1
+        state = self._folder / str(self._made)
+        state.mkdir()
+        lab = self._open.enter_context(
+            chaos_lab(state, clocks=self.clocks, disks=self.disks)
+        )
+        complete_run(lab)
+        written = read_table(lab.federation.members[REQUESTER].holding).written
+        with lab.node(REQUESTER) as node:
+            request: dict[str, object] = {
+                "entities": [
+                    {"type": kind, "id": entity} for kind, entity in written[:ASKED]
+                ],
+                "purpose": "pre_loan",
+                "consent": "chaos",
+                "model": node.status()["models"][0]["hash"],
+            }
+            answer = node.scores(request)
+        return lab, Question(request, [each.score for each in answer.scores])
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("chaos"))
+    yield stage
+    stage.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        soak = metafunc.config.getoption("--soak")
+        metafunc.parametrize("seed", SOAK if soak else QUICK)
+
+
+@pytest.mark.timeout(600)
+def test_a_struck_federation_keeps_its_promises(
+    stage: Stage,
+    seed: int,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+) -> None:
+    soak = request.config.getoption("--soak")
+    planned = schedule(seed, SOAK_PAUSE_S if soak else None)
+    if planned.fault.kind is Kind.FILL and not stage.disks:
+        pytest.skip("filling a disk needs root: it mounts a small one")
+    if planned.fault.kind is Kind.SKEW and not stage.clocks:
+        pytest.skip("moving a party's clock needs a C compiler, cc")
+    with stage.lab() as (lab, question):
+        outcome = play(lab, planned, question)
+    named = "" if outcome.named_s is None else f"named after {outcome.named_s:.2f} s, "
+    record_property(
+        "chaos",
+        f"{planned}: {named}{outcome.ended}, resumed after {outcome.resumed_s:.1f} s",
+    )
+
+
+def test_a_schedule_follows_from_its_seed_and_twenty_meet_every_form() -> None:
+    drawn = [schedule(seed) for seed in range(2000)]
+    assert drawn == [schedule(seed) for seed in range(2000)]
+    assert len(set(drawn)) == len(drawn)
+    assert len(QUICK) == FORMS
+    forms = {(each.fault.kind, each.fault.part, each.fault.loses) for each in drawn}
+    quick = [drawn[seed] for seed in QUICK]
+    assert {(e.fault.kind, e.fault.part, e.fault.loses) for e in quick} == forms
+    assert {each.step for each in drawn} == {*STEPS, SCORES}
+    assert {each.fault.kind for each in drawn} == set(Kind)
