@@ -25,7 +25,7 @@ from veilscore.coordinator.web.face import RunPhase, RunView
 from veilscore.fault import Fault as Error
 
 NAMED_S: Final = 5.0  # for the others to name a party that is lost
-ENDED_S: Final = 60.0  # for a run to end after what struck it is over
+ENDED_S: Final = 90.0  # for a run to end after what struck it is over
 COMPLETED_S: Final = 300.0  # for a run that nothing strikes
 _LOOK_S: Final = 0.1
 _CERTIFICATE_S: Final = 12.0  # how long one that will expire lives

@@ -8,11 +8,11 @@ certificate renewed. It counts as a failure
 1.  if a party is killed, stopped, paused, cut off or cannot come back with an expired
     certificate, and every other party's log does not name it within 5 s (the nodes: if
     the coordinator is lost, that they have no connection to it);
-2.  if the run has not ended, completed or stopped, 60 s after the fault is over;
+2.  if the run has not ended, completed or stopped, 90 s after the fault is over;
 3.  if a stopped run gives no reason, or names another party than the one it happened
     to; "" stands for the coordinator;
-4.  if a new run, with everybody back, does not complete within 90 s, or scores are not
-    answered again within 60 s; if an answer differs from the one of before;
+4.  if a new run, with everybody back, does not complete within five minutes, or scores
+    are not answered again within 90 s; if an answer differs from the one of before;
 5.  if a process of a killed party lives on for 5 s, or one without a parent is left;
 6.  if a SuperNode, SuperLink or Paillier worker is missing afterwards: whoever owns it
     must have started it again within 15 s;

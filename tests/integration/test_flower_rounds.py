@@ -213,6 +213,26 @@ def test_abort_and_stop_end_a_call_at_once(lab: Lab) -> None:
     assert ended[0][1] < 2
 
 
+def test_a_run_that_was_left_unfinished_is_stopped_before_the_next(lab: Lab) -> None:
+    ended: list[str] = []
+    begun = threading.Event()
+
+    def director(fleet: Fleet) -> None:
+        begun.set()
+        try:
+            fleet.call("hang", {"bank": b""}, timeout_s=30)
+        except RunError as error:
+            ended.append(error.what)
+
+    server_app.DIRECTORS["left"] = director
+    left = lab.superlink.start_run("left")
+    assert begun.wait(10)
+    time.sleep(0.3)
+    assert lab.call("next", "counts", {"bank": b"x"})["bank"].payload == b"counts:x"
+    assert ended == ["the run was stopped"]
+    assert lab.superlink.run_status(left).sub_status == "stopped"
+
+
 def test_a_stopped_run_ends_its_director(lab: Lab) -> None:
     ended: list[str] = []
     begun, over = threading.Event(), threading.Event()

@@ -5,6 +5,7 @@ It can break (connections end, the next one is accepted), be away for a while
 """
 
 import socket
+import struct
 import threading
 from contextlib import suppress
 
@@ -68,6 +69,8 @@ class Wire:
 
     def _carry(self, listener: socket.socket, near: socket.socket) -> None:
         """Forward one connection until both of its directions have ended."""
+        # Ended with a reset where it must: nobody at the far end looks like that.
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with (
             near,
             suppress(OSError),

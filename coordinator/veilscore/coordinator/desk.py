@@ -113,6 +113,11 @@ class TrainingDesk:
         if director is not None and director.contract.run == run:
             director.lose_step(party, step)
 
+    def on_superlink_end(self) -> None:
+        """Note that the SuperLink ended; it comes back, and a run may survive that."""
+        if director := self._director:
+            director.note_superlink_end()
+
     # -- leading -----------------------------------------------------------------
 
     def _work(self) -> None:

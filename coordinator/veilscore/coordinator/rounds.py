@@ -111,6 +111,7 @@ class Director:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._end: Fault | None = None
+        self._superlink_ended = False
         self._fleet: Caller | None = None
 
     # -- told by the hub and by the operator -----------------------------------
@@ -138,7 +139,18 @@ class Director:
 
         Flower brings neither a second time.
         """
-        if party in self._parties and step == self.step:
+        if party not in self._parties or step != self.step:
+            return
+        if self._superlink_ended:
+            self.stop(
+                RunError(
+                    "the SuperLink ended during the run, and with it a message",
+                    place=f"step {step}",
+                    remedy="Start the run again; if it recurs, read the end of "
+                    "flower/superlink.log.",
+                )
+            )
+        else:
             self.stop(
                 PartyStoppedError(
                     "its SuperNode lost a message of Flower",
@@ -149,6 +161,10 @@ class Director:
                     "and its flower/supernode.log.",
                 )
             )
+
+    def note_superlink_end(self) -> None:
+        """Note that a message that is lost from now on need not be a node's fault."""
+        self._superlink_ended = True
 
     def stop(self, reason: Fault) -> None:
         """End the run; the first reason counts."""

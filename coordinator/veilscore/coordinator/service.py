@@ -241,6 +241,7 @@ class CoordinatorService:
 
     def _on_superlink_death(self, status: int) -> None:
         self._flower_up = False
+        self._desk.on_superlink_end()
         _log.warning("the SuperLink ended (%d) and is started again", status)
 
     # -- members -------------------------------------------------------------------

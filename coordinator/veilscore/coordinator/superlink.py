@@ -8,6 +8,7 @@ Who learns what: Flower's database holds the names and public keys of nodes and 
 payloads of steps.
 """
 
+import contextlib
 import functools
 import secrets
 import threading
@@ -154,8 +155,13 @@ class SuperLink:
     def start_run(self, run: str) -> int:
         """Submit a run, whose director waits in ``server_app.DIRECTORS``.
 
-        Returns Flower's id of it.
+        Returns Flower's id of it. There is one run at a time: what Flower takes for
+        unfinished was left by a SuperLink or a coordinator that was killed, and
+        SuperNodes might wait for the rest of its messages.
         """
+        for left in self._control.unfinished_runs():
+            with contextlib.suppress(FlowerError):  # it has finished meanwhile
+                self._control.stop_run(left)
         run_id = self._control.start_run(run, thin_app())
         self._worker.poke()
         return run_id

@@ -201,6 +201,8 @@ class NodeService:
 
     def _on_lost(self, party: str, reason: str) -> None:
         LOG.warning("%s is lost: %s", party, reason)
+        if party == self.kit.registry.coordinator.name:
+            self._summons.forget()
         self.training.on_lost(party, reason)
         self.scoring.on_lost(party, reason)
 

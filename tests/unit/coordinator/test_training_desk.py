@@ -179,6 +179,20 @@ def test_a_message_that_flower_lost_ends_the_run_that_waits_for_it(
     assert (closed.party, closed.reason) == ("bureau", "supernode in step join")
 
 
+def test_a_message_lost_with_the_superlink_is_no_node_s_fault(scene: Scene) -> None:
+    scene.desk.on_superlink_end()  # between runs it does no harm
+    scene.stage.hang("bureau", "join")
+    scene.propose()
+    eventually(lambda: scene.book.view(RUNS[0]).step == "join")
+    scene.desk.on_superlink_end()
+    assert scene.book.view(RUNS[0]).ended_ms is None
+    scene.desk.on_step_lost("bureau", RUNS[0], "join")
+    assert scene.ended() == RunPhase.STOPPED
+    view = scene.book.view(RUNS[0])
+    assert view.stopped_by == ""
+    assert "the SuperLink ended during the run" in view.reason
+
+
 def test_a_waiting_run_can_be_withdrawn(scene: Scene, log: SampleLog) -> None:
     scene.stage.hang("bank", "join")
     scene.propose(RUNS[0])

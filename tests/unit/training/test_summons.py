@@ -39,6 +39,14 @@ def test_a_supernode_may_take_along_the_message_or_its_answer() -> None:
     assert summons.under_way() is None
 
 
+def test_a_hub_that_started_anew_asks_for_nothing() -> None:
+    summons = Summons()
+    summons.waits(RUN, "counts", NOW)
+    summons.forget()
+    assert summons.under_way() is None
+    assert summons.overdue(NOW + OVERDUE_S) is None
+
+
 def test_a_message_may_come_before_the_notice_of_it() -> None:
     summons = Summons()
     summons.came(RUN, "join")

@@ -28,6 +28,9 @@ from veilscore.runtime.flower.endpoint import ControlClient, Endpoint
 from veilscore.runtime.flower.guard import TOKEN_HEADER
 
 
+_FINISHED = "finished"
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A registered SuperNode."""
@@ -113,6 +116,14 @@ class Control:
         """Stop a run that has not finished."""
         with self._errors(f"stop run {run_id}"):
             self._client.StopRun(StopRunRequest(run_id=run_id))
+
+    def unfinished_runs(self) -> list[int]:
+        """Return Flower's ids of the newest runs that have not finished."""
+        with self._errors("list the runs"):
+            runs = self._client.ListRuns(ListRunsRequest()).run_dict
+        return [
+            run_id for run_id, run in runs.items() if run.status.status != _FINISHED
+        ]
 
     def run_status(self, run_id: int) -> RunStatus:
         """Return how a run stands."""

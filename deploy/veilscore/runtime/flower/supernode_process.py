@@ -2,8 +2,9 @@
 
 ``python -m veilscore.runtime.flower.supernode_process PARENT ARGUMENTS...`` runs
 ``flower-supernode ARGUMENTS...`` with four changes: the sleeps of its main loop end
-at a poke, its waits for objects and for a lost SuperLink grow slowly, it takes over
-from a predecessor that was killed, and the process ends when its main loop does.
+at a poke, its waits for objects and for a lost SuperLink grow slowly and never end,
+it takes over from a predecessor that was killed, and the process ends when its main
+loop does.
 """
 
 import functools
@@ -35,6 +36,7 @@ def main(parent: str, *arguments: str) -> None:
     from flwr.supernode.cli import flower_supernode  # noqa: PLC0415
 
     from veilscore.runtime.flower.pace import Pace  # noqa: PLC0415
+    from veilscore.runtime.flower.patience import patient_invoker  # noqa: PLC0415
     from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
     from veilscore.runtime.flower.takeover import TakeoverClient  # noqa: PLC0415
 
@@ -55,6 +57,7 @@ def main(parent: str, *arguments: str) -> None:
     replace(start_client_internal, "pull_objects", pull)
     replace(http_retry, "MAX_RETRY_DELAY", _RECONNECT_S)
     replace(fleet_http_connection, "FleetHttpClient", TakeoverClient)
+    replace(fleet_http_connection, "make_simple_http_retry_invoker", patient_invoker)
 
     wait_for_go()
     follow_parent(pace.poked.set)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-# Longer than a killed SuperLink is away.
-OVERDUE_S: Final = 30.0
+# Longer than a SuperNode waits for the answer to a message that was given up, and than
+# a killed SuperLink is away: a minute.
+OVERDUE_S: Final = 70.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Summons:
         with self._lock:
             if self._newest is not None and self._newest.run == run:
                 self._newest = None
+
+    def forget(self) -> None:
+        """Note that whatever was under way is over: the hub forgot it."""
+        with self._lock:
+            self._newest = None
 
     def under_way(self) -> tuple[str, str] | None:
         """Return run and step of a message that a dying SuperNode may take along."""
