@@ -31,7 +31,8 @@ from veilscore.node import setup as node_setup
 from veilscore.node.shelf import Shelf
 from veilscore.v1.audit_pb2 import Event
 
-_GONE_S: Final = 5.0  # for orphans to end
+GONE_S: Final = 5.0  # for orphans to end
+STOPPED_S: Final = 20.0  # for a party that is asked to end, as in its systemd unit
 _BACK_S: Final = 15.0  # for a supervisor to start again what it owns
 
 
@@ -64,10 +65,10 @@ def check_said(lab: ChaosLab, begun: Mapping[str, int]) -> None:
         assert "Traceback" not in said, f"{party} wrote:\n{said[-6000:]}"
 
 
-def check_gone(processes: Iterable[psutil.Process]) -> None:
+def check_gone(processes: Iterable[psutil.Process], within_s: float = GONE_S) -> None:
     """Wait until these processes are gone."""
     _soon(
-        lambda: [each for each in processes if is_alive(each)], _GONE_S, "left behind"
+        lambda: [each for each in processes if is_alive(each)], within_s, "left behind"
     )
 
 

@@ -96,7 +96,9 @@ class _Play:
         self.lab.strike(self.fault)
         struck = time.monotonic()
         named_s = self._await_named(marks, struck) if self.fault.loses else None
-        if self._kills and self.fault.part is Part.PROCESS:
+        if self.fault.kind is Kind.STOP:
+            judge.check_gone(stricken, judge.STOPPED_S)
+        elif self._kills and self.fault.part is Part.PROCESS:
             judge.check_gone(stricken)
         elif child is not None:
             judge.check_gone([child])

@@ -13,7 +13,8 @@ certificate renewed. It counts as a failure
     to; "" stands for the coordinator;
 4.  if a new run, with everybody back, does not complete within five minutes, or scores
     are not answered again within 90 s; if an answer differs from the one of before;
-5.  if a process of a killed party lives on for 5 s, or one without a parent is left;
+5.  if a process of a killed party lives on for 5 s, of a stopped one for 20 s, or one
+    without a parent is left;
 6.  if a SuperNode, SuperLink or Paillier worker is missing afterwards: whoever owns it
     must have started it again within 15 s;
 7.  if a keystore, kit, registry, model or database cannot be read by its own reader

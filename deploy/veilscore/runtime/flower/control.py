@@ -27,7 +27,6 @@ from veilscore.runtime.errors import FlowerError, UnreachableError
 from veilscore.runtime.flower.endpoint import ControlClient, Endpoint
 from veilscore.runtime.flower.guard import TOKEN_HEADER
 
-
 _FINISHED = "finished"
 
 
