@@ -28,7 +28,8 @@ NAMED_S: Final = 5.0  # for the others to name a party that is lost
 ENDED_S: Final = 90.0  # for a run to end after what struck it is over
 COMPLETED_S: Final = 300.0  # for a run that nothing strikes
 _LOOK_S: Final = 0.1
-_CERTIFICATE_S: Final = 12.0  # how long one that will expire lives
+# A certificate that will expire lives so long, and twice as long as a start takes.
+_CERTIFICATE_S: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,12 @@ class _Play:
         """Return when the certificate expires that will, in seconds since 1970."""
         if not self.fault.expired:
             return 0.0
-        self.lab.certify(self.fault.expired, _CERTIFICATE_S)
-        expires_at = time.time() + _CERTIFICATE_S
+        began = time.time()
+        self.lab.restart(self.fault.expired)
+        self.lab.wait_until_ready(self.lab.parties)
+        lives_s = _CERTIFICATE_S + 2 * (time.time() - began)
+        self.lab.certify(self.fault.expired, lives_s)
+        expires_at = time.time() + lives_s
         self.lab.restart(self.fault.expired)
         self.lab.wait_until_ready(self.lab.parties)
         return expires_at

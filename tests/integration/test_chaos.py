@@ -33,11 +33,18 @@ that stops. ``--soak`` plays 200 schedules and pauses parties for 60 s.
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from tests.integration.chaos_lab import ChaosLab, chaos_lab
-from tests.integration.chaos_play import Question, complete_run, play
+from tests.integration.chaos_play import (
+    NAMED_S,
+    Outcome,
+    Question,
+    complete_run,
+    play,
+)
 from tests.integration.chaos_schedule import (
     FORMS,
     REQUESTER,
@@ -64,6 +71,7 @@ class Stage:
         self._made = 0
         self._open = ExitStack()
         self._lab: tuple[ChaosLab, Question] | None = None
+        self.outcomes: list[Outcome] = []
 
     @contextmanager
     def lab(self) -> Generator[tuple[ChaosLab, Question]]:
@@ -130,11 +138,28 @@ def test_a_struck_federation_keeps_its_promises(
         pytest.skip("moving a party's clock needs a C compiler, cc")
     with stage.lab() as (lab, question):
         outcome = play(lab, planned, question)
+    stage.outcomes.append(outcome)
     named = "" if outcome.named_s is None else f"named after {outcome.named_s:.2f} s, "
     record_property(
         "chaos",
         f"{planned}: {named}{outcome.ended}, resumed after {outcome.resumed_s:.1f} s",
     )
+
+
+def test_every_lost_party_was_named_in_time(
+    stage: Stage, record_property: Callable[[str, object], None]
+) -> None:
+    named = [each.named_s for each in stage.outcomes if each.named_s is not None]
+    resumed = [each.resumed_s for each in stage.outcomes]
+    if not named:
+        pytest.skip("no party was lost in the schedules played before")
+    for what, figures in (("named", named), ("resumed", resumed)):
+        record_property(
+            "chaos",
+            f"{len(figures)} times {what}, after {min(figures):.1f} s at least, "
+            f"{median(figures):.1f} in the middle, {max(figures):.1f} at most",
+        )
+    assert max(named) < NAMED_S
 
 
 def test_a_schedule_follows_from_its_seed_and_twenty_meet_every_form() -> None:

@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _DIGEST_BYTES: Final = 32
 _CODE = re.compile(r"[a-z0-9-]{1,40}")
 _AWAITING: Final = "awaiting-approval"
+# What this hub refuses because of itself, not of who asks; codes of ``refusals``.
+_OWN_FAILURES: Final = frozenset({"log-store", "internal", "overload"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,10 +343,20 @@ class Director:
 
 
 def check_reply(reply: StepReply, step: str) -> None:
-    """Raise PartyStoppedError if the party refused or failed; trust no text of it."""
+    """Raise PartyStoppedError if the party refused or failed; trust no text of it.
+
+    What this coordinator could not do for the party is a RunError.
+    """
     if reply.ok:
         return
     code = reply.code if _CODE.fullmatch(reply.code) else "malformed"
+    if code == "coordinator-refused" and reply.reason in _OWN_FAILURES:
+        raise RunError(
+            f"this coordinator could not take what {reply.party} handed in "
+            f"({reply.reason})",
+            place=f"step {step}",
+            remedy="Read the coordinator's log, and check its disk.",
+        )
     said = reply.reason if code == "refused" and reply.reason else code
     raise PartyStoppedError(said, reason=code, party=reply.party, place=f"step {step}")
 

@@ -4,7 +4,8 @@ It is what a training run reaches whatever app the run names. A message carries 
 run, a step and bytes; the handler that the node gave its executor decides.
 
 Who learns what: the coordinator gets the handler's bytes, or a refusal: the stable
-code of a ``Fault`` and, for what the operator has not allowed, its fixed sentence.
+code of a ``Fault`` and, for what the operator has not allowed, its fixed sentence;
+for what the coordinator itself refused, the code that it gave.
 Of everything else it gets a name, never a text: texts may hold paths, columns, ids.
 """
 
@@ -15,7 +16,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from veilscore.fault import Fault
-from veilscore.node.errors import RefusedError
+from veilscore.node.errors import CoordinatorRefusedError, RefusedError
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_NAME = 64
@@ -36,14 +37,19 @@ def make_app(handler: Handler) -> ClientApp:
             answer = handler(run, name, payload, message.metadata.message_id)
         except Fault as fault:
             _LOG.warning("step refused: %s", fault)
-            sentence = fault.what if isinstance(fault, RefusedError) else ""
-            return _reply(message, code=fault.code, reason=sentence)
+            return _reply(message, code=fault.code, reason=_told(fault))
         except Exception as error:  # noqa: BLE001 - a border: only the type leaves
             _LOG.warning("step failed", exc_info=True)
             return _reply(message, code="internal", reason=type(error).__name__)
         return _reply(message, payload=answer)
 
     return made
+
+
+def _told(fault: Fault) -> str:
+    if isinstance(fault, CoordinatorRefusedError):
+        return fault.reason
+    return fault.what if isinstance(fault, RefusedError) else ""
 
 
 def _parse(content: RecordDict) -> tuple[str, str, bytes]:

@@ -313,6 +313,20 @@ def test_who_published_no_key_is_named(stage: Stage) -> None:
     assert caught.value.party == "bureau"
 
 
+@pytest.mark.parametrize(
+    ("reason", "blamed"),
+    [("log-store", ""), ("internal", ""), ("append", "bank"), ("anything", "bank")],
+)
+def test_what_the_coordinator_could_not_do_is_no_party_s_fault(
+    reason: str, blamed: str
+) -> None:
+    with pytest.raises(RunError) as caught:
+        check_reply(failed("bank", "coordinator-refused", reason), "counts")
+    assert caught.value.party == blamed
+    assert caught.value.place == "step counts"
+    assert ("bank handed in (" in caught.value.what) == (blamed == "")
+
+
 @given(code=st.text(max_size=60), reason=st.text(max_size=60))
 def test_whatever_a_party_answers_the_code_is_a_word(code: str, reason: str) -> None:
     with pytest.raises(PartyStoppedError) as caught:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from veilscore.fault import Fault
 from veilscore.node import client_app
-from veilscore.node.errors import RefusedError, SourceError
+from veilscore.node.errors import CoordinatorRefusedError, RefusedError, SourceError
 
 MESSAGE_ID = "ab" * 32
 
@@ -77,6 +77,12 @@ def test_a_refusal_is_answered_with_its_fixed_sentence_only() -> None:
 @pytest.mark.parametrize("error", [SourceError("row 7 of /srv/x: 5001"), Fault("x")])
 def test_of_another_fault_only_the_code_leaves(error: Fault) -> None:
     assert ask(message(step()), raising(error)) == refusal(error.code, "")
+
+
+def test_what_the_coordinator_refused_is_answered_with_its_own_code() -> None:
+    error = CoordinatorRefusedError("its sentence", reason="log-store", place="/srv")
+    answer = ask(message(step()), raising(error))
+    assert answer == refusal("coordinator-refused", "log-store")
 
 
 def test_of_a_bug_only_the_type_leaves() -> None:
