@@ -8,6 +8,7 @@ import csv
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -71,10 +72,7 @@ def score_and_compare(
 def ask(member: Member, model: str, entities: Sequence[Entity]) -> dict[str, Answer]:
     """Return the joint scores by id, as ``veilscore score`` writes them."""
     borrowers, scores = member.folder / "borrowers.csv", member.folder / "scores.csv"
-    with borrowers.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("id", "id_type"))
-        writer.writerows((entity, kind) for kind, entity in entities)
+    write_borrowers(borrowers, entities)
     veilscore(
         *("score", "--config", member.config, "--csv", borrowers, "--out", scores),
         *("--type-column", "id_type", "--model", model),
@@ -82,7 +80,20 @@ def ask(member: Member, model: str, entities: Sequence[Entity]) -> dict[str, Ans
         party=member.name,
         timeout_s=_SCORING_S,
     )
-    with scores.open(encoding="utf-8", newline="") as file:
+    return read_answers(scores)
+
+
+def write_borrowers(path: Path, entities: Sequence[Entity]) -> None:
+    """Write the file that a bank asks about."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "id_type"))
+        writer.writerows((entity, kind) for kind, entity in entities)
+
+
+def read_answers(path: Path) -> dict[str, Answer]:
+    """Return the joint scores in a file that ``veilscore score`` wrote, by id."""
+    with path.open(encoding="utf-8", newline="") as file:
         return {
             line["id"]: Answer(
                 int(line["score"]), float(line["probability_of_default"])

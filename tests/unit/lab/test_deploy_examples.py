@@ -1,7 +1,6 @@
 """The example files and typed commands, read by the programs they are for."""
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -10,6 +9,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
+from tests.deploy_documents import DEPLOY, ROOT, blocks_of, commands_of, text_of
 from tests.unit.lab.test_lab_files import registry_of
 from veilscore.coordinator import config as coordinator_config
 from veilscore.coordinator.config import CoordinatorSettings
@@ -19,9 +19,7 @@ from veilscore.lab.lab_file import read_lab
 from veilscore.node import config as node_config
 from veilscore.node.config import NodeSettings
 from veilscore.node.setup import NewNode, create
-from veilscore.runtime.cli import Commands
 
-DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 EXAMPLES = DEPLOY / "examples"
 TYPED = (
     "README.md",
@@ -32,7 +30,6 @@ TYPED = (
     "../node/README.md",
     "../coordinator/README.md",
 )
-ROOT = Commands("veilscore")
 
 
 def keys_of(annotation: object) -> Iterator[str]:
@@ -92,25 +89,6 @@ def test_the_contract_example_says_the_defaults() -> None:
     assert found.base_odds == shortest.scale.base_odds
 
 
-def blocks_of(name: str) -> list[str]:
-    """Return the code blocks of a document of ``deploy``."""
-    return (DEPLOY / name).read_text(encoding="utf-8").split("```")[1::2]
-
-
-def commands_of(text: str) -> list[list[str]]:
-    """Return the arguments of every ``veilscore`` command in documents or comments.
-
-    ``v SERVICE ...`` is how compose.yaml shortens ``docker compose run``.
-    """
-    lines = re.sub(r"\\\n#? *", "", text).splitlines()
-    found = [
-        re.search(r"(?:^|[ /])(?:veilscore|v \w+) ([a-z][^─]*)$", at) for at in lines
-    ]
-    words = [shlex.split(each[1], comments=True) for each in found if each]
-    known = ROOT.list_commands(click.Context(ROOT))
-    return [each for each in words if each[0] in known]
-
-
 def parse(arguments: list[str]) -> None:
     """Let the program parse a command without running it; raises UsageError."""
     name, *rest = ["00" * 32 if each == "HEX" else each for each in arguments]
@@ -124,9 +102,9 @@ def parse(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("name", TYPED)
 def test_every_command_that_is_typed_exists(name: str) -> None:
-    text = (DEPLOY / name).read_text(encoding="utf-8")
+    text = text_of(name)
     if name.endswith(".md"):
-        text = "\n".join(blocks_of(name))
+        text = "\n".join(blocks_of(text))
     commands = commands_of(re.sub(r"\[[^]\n]*\]", "", text))
     assert commands
     for arguments in commands:
@@ -141,7 +119,9 @@ def test_a_command_with_a_wrong_word_is_noticed() -> None:
 
 
 def test_both_languages_type_the_same() -> None:
-    english, chinese = blocks_of("README.md"), blocks_of("README.zh-CN.md")
+    english, chinese = (
+        blocks_of(text_of(name)) for name in ("README.md", "README.zh-CN.md")
+    )
     typed = [block for block in english if "veilscore " in block]
     assert len(english) == len(chinese)
     assert len(typed) > 8
@@ -150,7 +130,7 @@ def test_both_languages_type_the_same() -> None:
 
 
 def test_the_walk_through_declares_a_table_that_a_node_reads(tmp_path: Path) -> None:
-    (declared,) = [each for each in blocks_of("README.md") if "[source]" in each]
+    (declared,) = [each for each in blocks_of(text_of("README.md")) if "[source]" in each]
     folder = tmp_path / "bank"
     create(
         NewNode(folder, "bank", [Role.DATA_HOLDER], 2048, declared, 8081, 9101, None)
@@ -162,6 +142,6 @@ def test_the_walk_through_declares_a_table_that_a_node_reads(tmp_path: Path) -> 
 
 def test_containers_can_map_code_from_their_temporary_folder() -> None:
     # Docker mounts a tmpfs noexec unless told otherwise; rbcl maps its code from there.
-    text = (DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8")
+    text = text_of("compose/compose.yaml")
     (line,) = [line for line in text.splitlines() if line.startswith("  tmpfs:")]
     assert line == '  tmpfs: ["/tmp:exec"]'
