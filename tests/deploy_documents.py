@@ -44,8 +44,8 @@ class WalkThrough:
             r"\*\*1\. .*?(?=\*\*Later)", text_of("README.md"), re.DOTALL
         )
         commands = commands_of("\n".join(blocks_of(self.text)))
-        self.unplayed = [" ".join(words) for words in commands]
         self._commands = {" ".join(words): words for words in commands}
+        self.unplayed = set(self._commands)
 
     def typed(self, start: str, **instead: str) -> list[str]:
         """Return the one command that starts so, with words or parts of them replaced.
@@ -53,8 +53,7 @@ class WalkThrough:
         ``typed("node join", bank="regulator")`` is what the regulator types.
         """
         (line,) = [line for line in self._commands if line.startswith(start)]
-        if line in self.unplayed:
-            self.unplayed.remove(line)
+        self.unplayed.discard(line)
         words = self._commands[line]
         for name, value in instead.items():
             words = [word.replace(name, value) for word in words]

@@ -10,9 +10,9 @@ when a test ends, in whatever way, the kernel closes the pipe and removes proces
 cables and mounts.
 
 The router passes what is addressed to the two ports that the coordinator offers and
-what is sent from these, and says "prohibited" to all else, so nobody can dial a node
-while it is guarded. It is a list of addresses and ports without memory: the coordinator
-could dial a node from port 9443, if its own hub did not hold that.
+what is sent from these, and drops all else, so nobody can dial a node. It is a list of
+addresses and ports without memory: the coordinator could dial a node from port 9443, if
+its own hub did not hold that.
 
 Shared are the kernel, the user and all files but the folders of the hosts.
 """
@@ -127,13 +127,19 @@ class Host:
 
     def sockets(self) -> set[tuple[str, str, int]]:
         """Return protocol, address and port of all that can be dialled here."""
-        lines = self.run("ss", "-Hltun").splitlines()
-        found = [(line.split()[0], *line.split()[4].rsplit(":", 1)) for line in lines]
-        return {(kind, address, int(port)) for kind, address, port in found}
+        found: set[tuple[str, str, int]] = set()
+        for line in self.run("ss", "-Hltun").splitlines():
+            kind, _, _, _, local, *_ = line.split()
+            address, _, port = local.rpartition(":")
+            # A dual-stack socket may be bound to an IPv4 address.
+            plain = address.strip("[]").removeprefix("::ffff:")
+            found.add((kind, plain, int(port)))
+        return found
 
-    def scan(self, target: "Host") -> port_scan.Answers:
-        """Dial all TCP ports of another host."""
-        told = self.run(sys.executable, port_scan.__file__, target.address)
+    def scan(self, target: "Host", first: int, last: int) -> port_scan.Answers:
+        """Dial the TCP ports of another host."""
+        ports = (str(first), str(last))
+        told = self.run("python", port_scan.__file__, target.address, *ports)
         return port_scan.read(told)
 
     def _entering(self, words: Iterable[str]) -> list[str]:
@@ -158,7 +164,7 @@ class Network:
         answers = ("ipproto", "tcp", "sport", self.offered, "lookup", "main")
         self.router.run(*rule, "10", "to", coordinator, *offered)
         self.router.run(*rule, "11", "from", coordinator, *answers)
-        self.router.run(*rule, "12", "prohibit")
+        self.router.run(*rule, "12", "blackhole")
 
     @contextmanager
     def unguarded(self) -> Generator[None]:
@@ -182,10 +188,7 @@ def network(
     place = root / "hosts"
     with ExitStack() as stack:
         router = stack.enter_context(_host("router", "", place))
-        # No limit on what the router says of packets that it does not pass.
-        settings = ("ip_forward=1", "icmp_ratemask=0")
-        for name, _, value in (setting.partition("=") for setting in settings):
-            router.run("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{name}")
+        router.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         hosts: dict[str, Host] = {}
         for number, name in enumerate(wired, 1):
             link = f"10.0.{number}"
@@ -195,7 +198,10 @@ def network(
         for name in unwired:
             hosts[name] = stack.enter_context(_host(name, "", place))
         known = root / "etc-hosts"
-        names = {"127.0.0.1": "localhost", hosts["coordinator"].address: COORDINATOR_HOST}
+        names = {
+            "127.0.0.1": "localhost",
+            hosts["coordinator"].address: COORDINATOR_HOST,
+        }
         known.write_text("".join(f"{at} {name}\n" for at, name in names.items()))
         for host in hosts.values():
             host.run("mount", "--bind", str(known), "/etc/hosts")

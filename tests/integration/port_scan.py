@@ -1,18 +1,19 @@
-"""``python port_scan.py ADDRESS``: dial every TCP port of an address.
+"""``python port_scan.py ADDRESS FIRST LAST``: dial TCP ports, one after the other.
 
-Prints what each port answered. Imports nothing of this tree, because it runs by its
-path on a host where it is not known where the tree is.
+Prints what they answered. Imports nothing of this tree, because it runs by its path on
+a host where it is not known where the tree is.
 """
 
 import errno
 import json
 import socket
+import struct
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
 
-_PORTS = range(1, 65_536)
-_PATIENCE_S = 5.0  # a port that says nothing for so long is told as EAGAIN
+# A port that says nothing for so many seconds is told as EINPROGRESS.
+_PATIENCE = struct.pack("ll", 2, 0)
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,22 @@ class Answers:
     errors: dict[str, int]
 
 
-def scan(address: str) -> Answers:
-    """Dial all ports one after the other."""
+def scan(address: str, first: int, last: int) -> Answers:
+    """Dial the ports from the first to the last."""
     taken: list[int] = []
     errors = Counter[str]()
-    for port in _PORTS:
-        with socket.socket() as probe:
-            probe.settimeout(_PATIENCE_S)
-            status = probe.connect_ex((address, port))
+    probe = _probe()
+    for port in range(first, last + 1):
+        status = probe.connect_ex((address, port))
         if status:
             errors[errno.errorcode[status]] += 1
         else:
             taken.append(port)
+        # Linux lets a socket that was refused dial again, which halves the time.
+        if status != errno.ECONNREFUSED:
+            probe.close()
+            probe = _probe()
+    probe.close()
     return Answers(taken, dict(errors))
 
 
@@ -43,5 +48,11 @@ def read(told: str) -> Answers:
     return Answers(**json.loads(told))
 
 
+def _probe() -> socket.socket:
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE)
+    return probe
+
+
 if __name__ == "__main__":
-    json.dump(asdict(scan(sys.argv[1])), sys.stdout)
+    json.dump(asdict(scan(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))), sys.stdout)

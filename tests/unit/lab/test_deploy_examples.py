@@ -130,7 +130,9 @@ def test_both_languages_type_the_same() -> None:
 
 
 def test_the_walk_through_declares_a_table_that_a_node_reads(tmp_path: Path) -> None:
-    (declared,) = [each for each in blocks_of(text_of("README.md")) if "[source]" in each]
+    (declared,) = [
+        each for each in blocks_of(text_of("README.md")) if "[source]" in each
+    ]
     folder = tmp_path / "bank"
     create(
         NewNode(folder, "bank", [Role.DATA_HOLDER], 2048, declared, 8081, 9101, None)

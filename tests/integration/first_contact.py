@@ -1,0 +1,124 @@
+"""Steps 1 to 4 of deploy/README.md, typed by the operators of several hosts.
+
+Every command is typed as it stands there, for the names of the parties and what stands
+there in capitals. Files pass between hosts by a courier, fingerprints by telephone; the
+institutions act at the same time.
+"""
+
+import re
+import shutil
+import tomllib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.deploy_documents import WalkThrough, blocks_of
+from tests.integration.namespaces import Host, Network
+from veilscore.lab.holdings import Holding
+from veilscore.lab.plain import PlainTable, read_table
+
+COORDINATOR, BANK = "coordinator", "bank"
+NODES = (BANK, "regulator", "agriculture")
+PARTIES = (COORDINATOR, *NODES)
+
+
+def carry(file: Path, to: Path) -> None:
+    """Bring a file from one host to another."""
+    shutil.copyfile(file, to)
+
+
+def told(said: str) -> str:
+    """Return the fingerprint or hash that an operator reads in what a command said."""
+    (found,) = re.findall(r"\b[0-9a-f]{64}\b", said)
+    return str(found)
+
+
+@dataclass
+class FirstContact:
+    """The parties on their way to a running federation."""
+
+    walk: WalkThrough
+    net: Network
+    holdings: Mapping[str, Holding]
+    tables: dict[str, PlainTable] = field(default_factory=dict[str, PlainTable])
+    fingerprints: dict[str, str] = field(default_factory=dict[str, str])
+
+    def host(self, name: str) -> Host:
+        """Return a party's host."""
+        return self.net.hosts[name]
+
+    def play(self) -> None:
+        """Bring all parties to where they run, with pins of all the others."""
+        with ThreadPoolExecutor() as at_once:
+            self.start_coordinator()
+            # list: what fails at one of them fails here.
+            list(at_once.map(self.make_node, NODES))
+            for name in NODES:
+                self.admit(name)
+            list(at_once.map(self.join, NODES))
+            list(at_once.map(self.run_once, NODES))
+            list(at_once.map(self.run_pinned, NODES))
+
+    def start_coordinator(self) -> None:
+        """Play step 1."""
+        host = self.host(COORDINATOR)
+        said = host.run(*self.walk.typed("coordinator init"))
+        self.fingerprints[COORDINATOR] = told(said)
+        host.start(*self.walk.typed("coordinator run")).wait_for("pages ")
+
+    def make_node(self, name: str) -> None:
+        """Play step 2 at an institution."""
+        host, holding = self.host(name), self.holdings[name]
+        (host.folder / f"{name}.source.toml").write_text(holding.source)
+        init = "node init bank" if name == BANK else "node init regulator"
+        said = host.run(*self.walk.typed(init, regulator=name))
+        self.fingerprints[name] = told(said)
+        self.tables[name] = read_table(holding.moved(host.folder / name))
+
+    def admit(self, name: str) -> None:
+        """Play step 3 for an institution."""
+        host, coordinator = self.host(name), self.host(COORDINATOR)
+        card, kit = f"{name}.card.json", f"{name}.kit.json"
+        carry(host.folder / name / "card.json", coordinator.folder / card)
+        replaced = {BANK: name, "HEX": self.fingerprints[name]}
+        coordinator.run(*self.walk.typed("coordinator admit", **replaced))
+        carry(coordinator.folder / kit, host.folder / kit)
+
+    def join(self, name: str) -> None:
+        """Play the first part of step 4 at an institution."""
+        host, replaced = self.host(name), {BANK: name}
+        pinned = {"HEX": self.fingerprints[COORDINATOR]}
+        host.run(*self.walk.typed("node join", **replaced, **pinned))
+        if name != BANK:
+            self._allow_the_bank(name)
+        host.run(*self.walk.typed("node doctor", **replaced))
+
+    def run_once(self, name: str) -> None:
+        """Let a node learn of all parties, and pin them as the end of step 4 shows."""
+        node = self.host(name).start(*self.walk.typed("node run", bank=name))
+        node.wait_for("ready: ")
+        node.stop()
+        (shown,) = [each for each in blocks_of(self.walk.text) if "[pins]" in each]
+        assert tomllib.loads(shown)["pins"].keys() == {*NODES} - {BANK}
+        others = [other for other in NODES if other != name]
+        pins = [f'{other} = "{self.fingerprints[other]}"\n' for other in others]
+        with self._config(name).open("a") as file:
+            file.writelines(["\n[pins]\n", *pins])
+
+    def run_pinned(self, name: str) -> None:
+        """Start a node for good."""
+        node = self.host(name).start(*self.walk.typed("node run", bank=name))
+        node.wait_for("ready: ")
+
+    def _config(self, name: str) -> Path:
+        return self.host(name).folder / name / "node.toml"
+
+    def _allow_the_bank(self, name: str) -> None:
+        """Write what step 4 tells a feature holder to write."""
+        text = self._config(name).read_text()
+        for key in ("requesters", "purposes"):
+            (said,) = re.findall(rf"`({key} = [^`]+)`", self.walk.text)
+            assert f"{key} = []" in text
+            text = text.replace(f"{key} = []", said)
+        self._config(name).write_text(text)
