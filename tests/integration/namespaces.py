@@ -68,7 +68,7 @@ class Program:
         """Return what it has said since it was started."""
         return self._log.read_bytes()[self._from :].decode()
 
-    def wait_for(self, words: str, seconds: float = 60.0) -> None:
+    def wait_for(self, words: str, seconds: float = 180.0) -> None:
         """Wait until it has said this; fails if it ends."""
 
         def has_said() -> bool:

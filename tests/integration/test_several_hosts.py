@@ -131,7 +131,7 @@ def waiting_run(federation: FirstContact, name: str) -> str:
         found[:] = re.findall(r"pending\W+([0-9a-f]{32})\b", host.run(*status))
         return bool(found)
 
-    eventually(waits)
+    eventually(waits, 180)
     return found[0]
 
 
