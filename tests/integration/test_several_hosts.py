@@ -35,7 +35,7 @@ from veilscore.lab.lab_file import LabFile, read_lab
 from veilscore.models import card_file
 from veilscore.models.scorecard import Card
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 AUDITOR = "auditor"
 PORTS = [9443, 9444]  # as the walk-through says
