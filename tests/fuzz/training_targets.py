@@ -6,6 +6,7 @@ The messages between the roles are played into a run on plain integers
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -30,13 +31,11 @@ from veilscore.coordinator.post import RunPost
 from veilscore.coordinator.rounds import (
     _read_report,  # pyright: ignore[reportPrivateUsage] - its callers need a whole run
 )
-from veilscore.keys import linkage
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
 from veilscore.models import card_file
-from veilscore.models.vertical.marks import CANARIES, RowMark
-from veilscore.models.vertical.script import Arrived, Send
+from veilscore.models.vertical.script import Script, Send
 from veilscore.node.errors import RefusedError
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
@@ -44,12 +43,12 @@ from veilscore.node.training import policy
 from veilscore.node.training.alignment import align
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier
 from veilscore.node.training.desk import TrainingDesk
+from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import (
-    BlindedSet,
     Block,
     Positions,
     RunContract,
@@ -115,6 +114,7 @@ def step_request(stock: Stock) -> Target:
             _PERMISSIVE,
             lambda: _surroundings(stock, node.workers),
             node.shelf,
+            RunLedger(Path(":memory:"), runs_a_day=1),
             receipts,
             _nothing,
             lambda: NOW,
@@ -237,72 +237,73 @@ def message_to_the_coordinator(stock: Stock) -> Target:
     return Target(decode, [sample.SerializeToString()], [b"\xff"], share=0.2)
 
 
-def _final_sets() -> tuple[dict[str, TrainingMessage], dict[str, TrainingMessage]]:
-    """Return what three holders send the coordinator, and their marks."""
-    shared = [bytes((at, 1)) + bytes(14) for at in range(CANARIES + 20)]
-    marks = bytes([RowMark.CANARY] * CANARIES + [RowMark.LABELLED] * 10 + [0] * 10)
-    bucket = linkage.size_bucket(len(shared))
-    finals: dict[str, TrainingMessage] = {}
-    for at, sender in enumerate(_HOLDERS):
-        padding = [bytes((dummy, 2 + at)) + bytes(14) for dummy in range(bucket)]
-        points = b"".join((shared + padding)[:bucket])
-        owner = _HOLDERS[(at + 1) % len(_HOLDERS)]
-        last = BlindedSet(owner=owner, hops=len(_HOLDERS), points=points)
-        finals[sender] = TrainingMessage(blinded_set=last)
-    padded = marks + bytes([RowMark.DUMMY] * (bucket - len(marks)))
-    told = TrainingMessage(set_marks=SetMarks(marks=padded))
-    return finals, dict.fromkeys(_HOLDERS, told)
+_IDS: Final = [f"X:firm {at}" for at in range(4)]
 
 
-def sets_at_the_coordinator(_: Stock) -> Target:
-    finals, marks = _final_sets()
+def _alignment() -> dict[str, Script]:
+    """Return what everybody does to align four entities that all of them know."""
+    labelled = np.ones(len(_IDS), dtype=np.bool_)
 
-    def decode(data: bytes) -> None:
-        lie = by_grpc(TrainingMessage, data)
-        played = place_rows(sample_contract(_HOLDERS), _HOLDERS)
-        next(played)
-        marked = lie.WhichOneof("body") == "set_marks"
-        played.send(finals if marked else {**finals, "bank": lie})
-        played.send({**marks, "bank": lie} if marked else marks)
-        for action in played:
-            assert isinstance(action, Send)
+    def aligned(name: str) -> Script:
+        yield from align(name, _HOLDERS, "hub", _RUN, _IDS, labelled)
 
-    samples = [finals["bank"], marks["bank"]]
-    return Target(decode, [each.SerializeToString() for each in samples], share=0.5)
+    scripts = {name: aligned(name) for name in _HOLDERS}
+    return scripts | {"hub": place_rows(sample_contract(_HOLDERS), _HOLDERS)}
 
 
-def alignment_at_a_holder(_: Stock) -> Target:
-    """Hand a holder another's set, and the places of its own rows."""
-    ids = [f"X:firm {at}" for at in range(4)]
-    entries = linkage.size_bucket(len(ids) + CANARIES)
-    points = linkage.dummies(5)
-    sets = [
-        TrainingMessage(blinded_set=BlindedSet(owner=owner, hops=hops, points=points))
-        for hops, owner in enumerate(("bank", "market"), start=1)
-    ]
-    nowhere = Positions(positions=[-1] * entries, rows=10)
-    told = {"blinded_set": sets, "positions": [TrainingMessage(positions=nowhere)]}
-
-    def decode(data: bytes) -> None:
-        lie = by_grpc(TrainingMessage, data)
-        due = {kind: list(messages) for kind, messages in told.items()}
-        due.setdefault(lie.WhichOneof("body") or "", [lie])[0] = lie
-        labelled = np.zeros(len(ids), dtype=np.bool_)
-        played = align("bureau", _HOLDERS, "hub", _RUN, ids, labelled)
-        arrived: Arrived = {}
-        action = next(played)
+def _lying(honest: Script, lie: TrainingMessage) -> Script:
+    """Send the lie in the place of the first message of its kind."""
+    action, told = next(honest), False
+    while True:
+        if isinstance(action, Send) and not told:
+            told = action.message.WhichOneof("body") == lie.WhichOneof("body")
+            action = Send(action.to, lie) if told else action
+        arrived = yield action
         try:
-            while True:
-                arrived = {}
-                if not isinstance(action, Send):
-                    (sender,) = action.senders
-                    arrived = {sender: due[action.kind].pop(0)}
-                action = played.send(arrived)
+            action = honest.send(arrived)
         except StopIteration:
             return
 
-    samples = [sets[0], told["positions"][0]]
-    return Target(decode, [each.SerializeToString() for each in samples], share=0.05)
+
+def sets_at_the_coordinator(_: Stock) -> Target:
+    """Tell the coordinator what three holders told it once, but for one message."""
+    told: dict[str, dict[str, TrainingMessage]] = {}
+    for sender, to, message in conduct(_alignment()):
+        if to == "hub":
+            told.setdefault(message.WhichOneof("body") or "", {})[sender] = message
+
+    def decode(data: bytes) -> None:
+        lie = by_grpc(TrainingMessage, data)
+        kind = lie.WhichOneof("body")
+        played = place_rows(sample_contract(_HOLDERS), _HOLDERS)
+        action = next(played)
+        while not isinstance(action, Send):
+            due = told[action.kind]
+            action = played.send({**due, "bank": lie} if action.kind == kind else due)
+        for action in played:
+            assert isinstance(action, Send)
+
+    samples = [messages["bank"] for messages in told.values()]
+    return Target(decode, [each.SerializeToString() for each in samples], share=0.1)
+
+
+def alignment_at_a_holder(_: Stock) -> Target:
+    """Align with a holder and a coordinator of whose messages one is a lie."""
+    samples = {
+        message.WhichOneof("body"): message.SerializeToString()
+        for sender, _, message in conduct(_alignment())
+        if sender in {"market", "hub"}
+    }
+
+    def decode(data: bytes) -> None:
+        lie = by_grpc(TrainingMessage, data)
+        scripts = _alignment()
+        conduct(
+            scripts | {name: _lying(scripts[name], lie) for name in ("market", "hub")}
+        )
+
+    # Of another alignment with other keys and orders, so all of them are refused.
+    return Target(decode, [], refused=list(samples.values()), share=0.02)
 
 
 def own_ciphertexts(stock: Stock) -> Target:

@@ -38,7 +38,7 @@ class RunLedger:
 
         A clock that was set back does not give runs back.
         """
-        if self._db.row("SELECT 1 FROM runs WHERE run = ?", contract.run):
+        if self._db.row((int,), "SELECT 1 FROM runs WHERE run = ?", contract.run):
             raise RefusedError("this node has joined the run before")
         self._check_day(contract, now)
 
@@ -56,12 +56,13 @@ class RunLedger:
 
     def _check_day(self, contract: RunContract, now: float) -> float:
         """Return when rows were last placed, 0 if never."""
-        row = self._db.row("SELECT max(placed) FROM runs")
-        last: float = row[0] if row and row[0] is not None else 0.0
-        query = "SELECT count(*) FROM runs WHERE label_holder = ? AND placed > ?"
+        query = "SELECT placed FROM runs WHERE placed IS NOT NULL ORDER BY placed DESC"
+        newest = self._db.row((float,), f"{query} LIMIT 1")
+        last: float = newest[0] if newest else 0.0
+        query = "SELECT run FROM runs WHERE label_holder = ? AND placed > ?"
         since = max(now, last) - _DAY_S
-        row = self._db.row(query, contract.label_holder, since)
-        if row and row[0] >= self._runs_a_day:
+        placed = self._db.rows((str,), query, contract.label_holder, since)
+        if len(placed) >= self._runs_a_day:
             raise RefusedError(
                 f"no more than {self._runs_a_day} runs a day with one label holder "
                 "are allowed here"
