@@ -4,6 +4,7 @@ Events and checkpoints are signed; so whoever may sign makes some of them up.
 """
 
 import io
+import sqlite3
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -233,9 +234,25 @@ def _written(path: Path, data: bytes) -> Path:
     return path
 
 
+def _damaged(whole: bytes, path: Path, statement: str) -> bytes:
+    """Return a log whose table of checkpoints has lost its types."""
+    connection = sqlite3.connect(_written(path, whole), isolation_level=None)
+    for each in (
+        "CREATE TABLE other AS SELECT size, note FROM checkpoint",
+        "DROP TABLE checkpoint",
+        "ALTER TABLE other RENAME TO checkpoint",
+        statement,
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+    ):
+        connection.execute(each).close()
+    connection.close()
+    return path.read_bytes()
+
+
 def log_file(stock: Stock) -> Target:
     path, log = stock.file("fuzzed.db"), _small_log(stock)
     log.store.close()
+    whole = log.path.read_bytes()
 
     def decode(data: bytes) -> None:
         _written(path, data)
@@ -247,7 +264,15 @@ def log_file(stock: Stock) -> Target:
         finally:
             store.close()
 
-    return Target(decode, [log.path.read_bytes()], share=0.1)
+    damaged = [
+        _damaged(whole, path, statement)
+        for statement in (
+            "UPDATE checkpoint SET note = NULL",
+            "UPDATE checkpoint SET note = x'00'",
+            "UPDATE checkpoint SET size = 'many'",
+        )
+    ]
+    return Target(decode, [whole], damaged, share=0.1)
 
 
 def node_databases(stock: Stock) -> Target:
