@@ -19,8 +19,8 @@ from veilscore.lab.holdings import Holding
 from veilscore.lab.plain import PlainTable, read_table
 
 COORDINATOR, BANK = "coordinator", "bank"
-NODES = (BANK, "regulator", "agriculture")
-PARTIES = (COORDINATOR, *NODES)
+NODES: tuple[str, ...] = (BANK, "regulator", "agriculture")
+PARTIES: tuple[str, ...] = (COORDINATOR, *NODES)
 
 
 def carry(file: Path, to: Path) -> None:
