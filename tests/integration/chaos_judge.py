@@ -76,11 +76,12 @@ def check_processes(lab: ChaosLab) -> None:
     """Find everybody's children at work, and nobody without a parent."""
 
     def missing() -> list[str]:
-        wanted = dict.fromkeys(lab.federation.members, Part.SUPERNODE)
-        wanted[COORDINATOR] = Part.SUPERLINK
+        owned = [(COORDINATOR, Part.SUPERLINK)]
+        for party in lab.federation.members:
+            owned += [(party, Part.SUPERNODE), (party, Part.WORKER)]
         return [
             f"{party}'s {part}"
-            for party, part in wanted.items()
+            for party, part in owned
             if lab.part(party, part) is None
         ]
 

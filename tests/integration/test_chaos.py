@@ -10,13 +10,14 @@ certificate renewed. It counts as a failure
     the coordinator is lost, that they have no connection to it);
 2.  if the run has not ended, completed or stopped, 90 s after the fault is over;
 3.  if a stopped run gives no reason, or names another party than the one it happened
-    to; "" stands for the coordinator;
+    to; "" stands for the coordinator. Whose own clock is wrong may name any node: to it
+    all are late;
 4.  if a new run, with everybody back, does not complete within five minutes, or scores
     are not answered again within 90 s; if an answer differs from the one of before;
 5.  if a process of a killed party lives on for 5 s, of a stopped one for 20 s, or one
     without a parent is left;
-6.  if a SuperNode, SuperLink or Paillier worker is missing afterwards: whoever owns it
-    must have started it again within 15 s;
+6.  if a SuperNode or the SuperLink, or all Paillier workers of a node, are missing
+    afterwards: whoever owns them must have started them again within 15 s;
 7.  if a keystore, kit, registry, model or database cannot be read by its own reader
     (SQLite: ``integrity_check``), or a temporary file is left;
 8.  if the log does not verify offline, if it closes the run twice or not at all, or not
