@@ -134,12 +134,12 @@ class Registry:
         return {record.name: record.key.fingerprint for record in self.records}
 
     def check_pins(self, pins: Mapping[str, bytes]) -> None:
-        """Raise RegistryError if a pinned party has another key here, or is gone."""
+        """Raise RegistryError if one of these parties has another key, or is gone."""
         for name, fingerprint in pins.items():
             found = self.party(name).key.fingerprint
             if found != fingerprint:
                 raise RegistryError(
-                    f"registered under key {found.hex()}, not under the pinned one",
+                    f"registered under key {found.hex()}, not as pinned or known",
                     party=name,
                     remedy="Ask the party itself, not the coordinator, for its "
                     "fingerprint before you pin a new one.",

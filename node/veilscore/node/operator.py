@@ -79,6 +79,7 @@ class OperatorView:
             Unready.NOT_CONNECTED: not service.link_state[0],
             Unready.CERTIFICATE_EXPIRED: service.certificate.not_after <= time.time(),
             Unready.LOG_WAITS: service.events_waiting > 0,
+            Unready.REGISTRY_REFUSED: service.registry.alarm is not None,
         }
         return [reason for reason, holds in reasons.items() if holds]
 

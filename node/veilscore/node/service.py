@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from veilscore.fault import Fault
-from veilscore.keys import files
 from veilscore.keys.certificates import Certificate, TlsKey
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
@@ -40,6 +38,7 @@ from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.session import Surroundings
 from veilscore.node.training.summons import Summons
+from veilscore.node.trusted_registry import TrustedRegistry
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.flower.client_task import TaskRecord
 from veilscore.v1.audit_pb2 import Started
@@ -71,7 +70,7 @@ class NodeService:
         )
         self._signer = signer
         self._flower_key = keystore.get(setup.FLOWER)
-        self._registry = self._newest_registry()
+        self.registry = self._trusted_registry()
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.snapshot = load_snapshot(settings)
         self._parts = ExitStack()
@@ -263,39 +262,21 @@ class NodeService:
 
     # -- the registry of parties -------------------------------------------------
 
+    def _trusted_registry(self) -> TrustedRegistry:
+        settings = self.settings
+        pins = {name: bytes.fromhex(pin) for name, pin in settings.pins.items()}
+        pins[settings.party] = self._signer.verify_key.fingerprint
+        path = settings.state / "registry.json"
+        return TrustedRegistry(self.kit.registry, path, pins)
+
     @property
-    def _registry_file(self) -> Path:
-        return self.settings.state / "registry.json"
-
-    def _newest_registry(self) -> Registry:
-        """Return the stored registry or the kit's, whichever is newer, pins checked."""
-        registry = self.kit.registry
-        if self._registry_file.exists():
-            pinned = registry.coordinator.key.fingerprint
-            stored = Registry.load(self._registry_file.read_bytes(), pinned)
-            if stored.version > registry.version:
-                registry = stored
-        self._check_pins(registry)
-        return registry
-
-    def _check_pins(self, registry: Registry) -> None:
-        pins = {name: bytes.fromhex(pin) for name, pin in self.settings.pins.items()}
-        own = self._signer.verify_key.fingerprint
-        registry.check_pins({**pins, self.settings.party: own})
+    def _registry(self) -> Registry:
+        return self.registry.current
 
     def refresh_registry(self) -> None:
         """Take over a newer registry from the coordinator, if it is in order."""
-        data = self._link.health().registry
-        registry = Registry.load(
-            data,
-            self.kit.registry.coordinator.key.fingerprint,
-            at_least=self._registry.version,
-        )
-        if registry.version > self._registry.version:
-            self._check_pins(registry)
-            files.replace(self._registry_file, data)
-            self._registry = registry
-            self.scoring.renew_registry(registry)
+        if self.registry.take(self._link.health().registry):
+            self.scoring.renew_registry(self._registry)
 
     def _keep_current(self) -> None:
         while not self._stopping.wait(REFRESH_S):

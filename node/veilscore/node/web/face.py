@@ -30,6 +30,9 @@ class Unready(StrEnum):
     NOT_CONNECTED = gettext_noop("The node is not connected to the coordinator")
     CERTIFICATE_EXPIRED = gettext_noop("The certificate of the node has expired")
     LOG_WAITS = gettext_noop("Events of this node could not be logged yet")
+    REGISTRY_REFUSED = gettext_noop(
+        "The coordinator's registry is refused; the node's log file says why"
+    )
 
 
 @dataclass(frozen=True, slots=True)
