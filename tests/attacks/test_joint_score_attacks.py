@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from tests.attacks.conftest import Tell
 from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,
@@ -178,6 +179,36 @@ def test_c4_without_the_binding_it_is_isolated_exactly(bank: RawRequester) -> No
     assert difference == plain_partial(
         CARDS["bureau"], ROWS["bureau"].get(NAMES[0])
     ) - plain_partial(CARDS["bureau"], None)
+
+
+def test_c4_an_entity_that_one_holder_knows_shows_that_holders_part(
+    hub: World, bank: RawRequester, tell: Tell
+) -> None:
+    """A property, stated in SECURITY.md: farmers whom one bureau knows are scored.
+
+    What other cards give to unknown entities is a constant, learnt from an id that
+    nobody has. An entity that two holders know stays hidden behind both.
+    """
+    alone = [name for name in ROWS["bureau"] if name not in ROWS["market"]][:40]
+    both = [name for name in ROWS["bureau"] if name in ROWS["market"]][:40]
+    nobody = "X:nobody"
+    query = bank.body(sorted({*alone, *both, nobody}))
+    vectors = [bank.vector(name, query) for name in ("bureau", "market")]
+    scores = {each.entity: each.score for each in read(hub, bank, query, vectors)}
+
+    def shown(names: list[str]) -> int:
+        return sum(
+            scores[name] - scores[nobody]
+            == plain_partial(CARDS["bureau"], ROWS["bureau"][name])
+            - plain_partial(CARDS["bureau"], None)
+            for name in names
+        )
+
+    market = [plain_partial(CARDS["market"], ROWS["market"][name]) for name in both]
+    by_chance = market.count(plain_partial(CARDS["market"], None))
+    tell("C4 parts read of entities that one holder knows", shown(alone), len(alone))
+    tell("C4 parts read of entities that two holders know", shown(both), by_chance)
+    assert shown(both) == by_chance
 
 
 def test_one_holders_vector_is_uniform_to_the_requester(bank: RawRequester) -> None:

@@ -23,16 +23,16 @@ dirty_holder = "agriculture"
 name = "bank"
 holder = "bank"
 roles = ["data_holder", "requester"]
-training = { approve = "automatic", min_count = 3 }
+training = { approve = "automatic", min_count = 3, runs_a_day = 1000 }
 [[party]]
 name = "regulator"
 holder = "regulator"
-training = { approve = "automatic", min_count = 3 }
+training = { approve = "automatic", min_count = 3, runs_a_day = 1000 }
 scoring = { requesters = ["bank"], purposes = ["pre_loan"] }
 [[party]]
 name = "agriculture"
 holder = "agriculture"
-training = { approve = "automatic", min_count = 3 }
+training = { approve = "automatic", min_count = 3, runs_a_day = 1000 }
 scoring = { requesters = ["bank"], purposes = ["pre_loan"] }
 [[run]]
 name = "default"
