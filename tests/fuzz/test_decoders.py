@@ -19,8 +19,10 @@ from tests.fuzz import (
     file_targets,
     key_targets,
     log_targets,
+    role_targets,
     score_targets,
     training_targets,
+    web_targets,
     wire_targets,
 )
 from tests.fuzz.mutations import mutate
@@ -31,9 +33,11 @@ from veilscore.fault import Fault
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     **key_targets.TARGETS,
     **log_targets.TARGETS,
+    **role_targets.TARGETS,
     **training_targets.TARGETS,
     **score_targets.TARGETS,
     **wire_targets.TARGETS,
+    **web_targets.TARGETS,
     **file_targets.TARGETS,
 }
 # Inputs of a target with a share of 1.

@@ -1,28 +1,14 @@
-"""What parties of a run and its coordinator are told, envelopes opened.
+"""What nodes and the coordinator are told in a run, before their roles believe it."""
 
-The messages between the roles are played into a run on plain integers
-(``rehearsal``); what ciphertexts must be is a target of ``key_targets``.
-"""
-
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from tests.fuzz.rehearsal import (
-    PARTIES,
-    make_card,
-    make_roles,
-    rehearsed_contract,
-    script,
-    trained_steps,
-)
+from tests.fuzz.role_targets import PERMISSIVE
 from tests.fuzz.stock import NOW, Stock
 from tests.fuzz.target import Target, by_grpc
-from tests.protocol.conduct import conduct
-from tests.protocol.plain_ring import PlainRing
 from tests.protocol.score_cards import CARDS, ROWS, columns, manifest
 from tests.sample_contract import sample_contract
 from veilscore.coordinator.alignment import place_rows
@@ -36,20 +22,16 @@ from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
 from veilscore.models import card_file
 from veilscore.models.vertical.script import Script, Send
-from veilscore.node.errors import RefusedError
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
-from veilscore.node.training import policy
 from veilscore.node.training.alignment import align
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier
 from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.mailbox import Mailbox
-from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import (
-    Block,
     Positions,
     RunContract,
     SetMarks,
@@ -59,16 +41,6 @@ from veilscore.v1.training_pb2 import (
 )
 
 _HOLDERS: Final = ("bank", "bureau", "market")
-_PERMISSIVE: Final = TrainingSettings(
-    approve="automatic",
-    allow_polish=True,
-    min_polish_noise=0.0,
-    allow_exact=True,
-    allow_two_party=True,
-    min_count=0,
-    min_rows=1,
-    min_cover=0.0,
-)
 _RUN: Final = "5f" * 16
 
 
@@ -111,7 +83,7 @@ def step_request(stock: Stock) -> Target:
 
     def decode(data: bytes) -> None:
         desk = TrainingDesk(
-            _PERMISSIVE,
+            PERMISSIVE,
             lambda: _surroundings(stock, node.workers),
             node.shelf,
             RunLedger(Path(":memory:"), runs_a_day=1),
@@ -123,84 +95,6 @@ def step_request(stock: Stock) -> Target:
 
     body = _contract(stock).SerializeToString()
     return Target(decode, [StepRequest(contract=body).SerializeToString()], share=0.02)
-
-
-def contract(_: Stock) -> Target:
-    """Hold a whole run under any contract that a node's policy lets pass."""
-
-    def decode(data: bytes) -> None:
-        asked = by_grpc(RunContract, data)
-        policy.check(asked, "bank", _PERMISSIVE)
-        names = [entry.party for entry in asked.roster]
-        if names != list(PARTIES) or asked.label_holder != "bank":
-            raise RefusedError("the registry knows others")
-        roles = make_roles(asked)
-        for step in trained_steps(asked):
-            conduct({name: script(role, step) for name, role in roles.items()})
-        for role in roles.values():
-            make_card(role)
-
-    samples = [rehearsed_contract(), rehearsed_contract(polish=1, exact=True)]
-    odd = [
-        sample_contract(PARTIES, {}, min_count=3, max_columns=4, **clause)
-        for clause in (
-            {"count_epsilon": 1e-300},
-            {"ridge": math.inf},
-            {"polish_steps": 1, "polish_noise": math.inf},
-            {"base_odds": math.inf},
-        )
-    ]
-    return Target(
-        decode,
-        [each.SerializeToString() for each in samples],
-        [each.SerializeToString() for each in odd],
-        share=0.05,
-    )
-
-
-def _huge_counts(message: TrainingMessage) -> None:
-    for column in message.counts.columns:
-        column.good[:] = [2**62, 2**62, *[0] * (len(column.good) - 2)]
-        column.pool[:] = [0] * len(column.pool)
-
-
-def _huge_gradient(message: TrainingMessage) -> None:
-    size = PlainRing().size
-    columns = len(message.gradient.ciphertexts) // size
-    message.gradient.ciphertexts = (b"\0" + b"\xff" * (size - 1)) * columns
-
-
-# Lies that were believed once, and raised something else than a Fault later.
-_LIES: Final[Mapping[str, Callable[[TrainingMessage], None]]] = {
-    "block": lambda message: message.CopyFrom(
-        TrainingMessage(block=Block(weights=[1e308, -1e308]))
-    ),
-    "counts": _huge_counts,
-    "gradient": _huge_gradient,
-}
-
-
-def _told(mode: str, step: str, kind: str) -> Callable[[Stock], Target]:
-    """Tell one party of a rehearsed run a lie, in the place of one message."""
-
-    def make(stock: Stock) -> Target:
-        rehearsal = stock.rehearsal(mode)
-        cue = rehearsal.cue(step, kind)
-
-        def decode(data: bytes) -> None:
-            message = by_grpc(TrainingMessage, data)
-            if message.WhichOneof("body") != cue.kind:
-                raise RefusedError("nobody waits for this kind")
-            rehearsal.play(cue, message)
-
-        lies: list[bytes] = []
-        if kind in _LIES:
-            lie = TrainingMessage.FromString(cue.message)
-            _LIES[kind](lie)
-            lies.append(lie.SerializeToString())
-        return Target(decode, [cue.message], lies, share=0.1)
-
-    return make
 
 
 def message_to_a_node(stock: Stock) -> Target:
@@ -362,31 +256,8 @@ def card_with_checksum(_: Stock) -> Target:
     return Target(decode, [_card_bytes()[:-32]])
 
 
-_CUES: Final = (
-    ("default", "counts", "encrypted_rows"),
-    ("default", "counts", "count_answer"),
-    ("default", "counts", "counts"),
-    ("default", "moments", "moments"),
-    ("default", "cross", "encrypted_rows"),
-    ("default", "cross", "cross_answer"),
-    ("default", "cross", "cross_shares"),
-    ("default", "solve", "block"),
-    ("default", "calibrate", "score_share"),
-    ("default", "calibrate", "slope"),
-    ("default", "evaluate", "score_share"),
-    ("polish", "polish-1", "predictor"),
-    ("polish", "polish-1", "encrypted_rows"),
-    ("polish", "polish-1", "gradient"),
-    ("polish", "polish-1", "block"),
-    ("exact", "polish-1", "predictor"),
-    ("exact", "polish-1", "gradient"),
-    ("exact", "polish-2", "predictor"),
-)
-
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "step request": step_request,
-    "contract of a run": contract,
-    **{f"{mode} {step}: {kind}": _told(mode, step, kind) for mode, step, kind in _CUES},
     "message to a node": message_to_a_node,
     "message to the coordinator": message_to_the_coordinator,
     "sets at the coordinator": sets_at_the_coordinator,
