@@ -9,6 +9,7 @@ import numpy as np
 from tests.fuzz.role_targets import PERMISSIVE
 from tests.fuzz.stock import NOW, Stock
 from tests.fuzz.target import Target, by_grpc
+from tests.protocol.conduct import conduct
 from tests.protocol.score_cards import CARDS, ROWS, columns, manifest
 from tests.sample_contract import sample_contract
 from veilscore.coordinator.alignment import place_rows

@@ -12,6 +12,8 @@ def text_of(cell: object) -> str:
     """Return the cell as text without surrounding blanks; missing is empty."""
     if cell is None:
         return ""
+    if isinstance(cell, Decimal) and cell.is_nan():
+        return ""  # one that signals must not be compared
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))  # a code column with NULLs arrives as 3.0
     if type(cell) is int:
