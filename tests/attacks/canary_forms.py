@@ -1,0 +1,101 @@
+"""Planted secrets, and every form in which one could leave its institution.
+
+A canary is 16 random letters and digits that stand for an id, a level, a column's name
+or a consent reference; a planted number is a feature with a random mantissa. Each form
+has at least 8 bytes, so that in a whole run none appears by chance. Two numbers of 32
+bits are sought side by side for the same reason (``leak_scanner``).
+"""
+
+import hashlib
+import secrets
+import string
+import struct
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from veilscore.keys.entity_ids import EntityKind, normalise
+from veilscore.keys.linkage import hash_to_group
+
+_LETTERS = string.ascii_letters + string.digits
+_SHORTEST = 8  # bytes: the product shortens digests to 8, 16 or not at all
+_DIGITS = 14  # characters of a number in decimal
+
+Form = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A text that must stay at home; ``what`` says whose and which."""
+
+    what: str
+    text: str
+
+    def forms(self) -> Iterator[Form]:
+        """Yield the text in every spelling."""
+        yield from _spelt("text", self.text.encode())
+        for encoding in ("utf-16-le", "utf-16-be"):
+            yield encoding, self.text.encode(encoding)
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryId(Canary):
+    """An id, which must not leave as a plain hash or as a point without a key either.
+
+    A typed id holds the id, so only what is made of it is another form.
+    """
+
+    def forms(self) -> Iterator[Form]:
+        """Yield the id and its digests in every spelling."""
+        yield from Canary.forms(self)
+        typed = normalise(EntityKind.OPAQUE, self.text)
+        for what, digest in (
+            ("sha256", hashlib.sha256(self.text.encode()).digest()),
+            ("sha256 of the typed id", hashlib.sha256(typed.encode()).digest()),
+            ("unblinded point", hash_to_group(typed)),
+        ):
+            yield from _spelt(what, digest[:_SHORTEST])
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryNumber:
+    """A feature of one row."""
+
+    what: str
+    value: float
+
+    def forms(self) -> Iterator[Form]:
+        """Yield the number as its file has it and as its 64 bits in every spelling."""
+        yield "decimal", repr(self.value)[:_DIGITS].encode()
+        for name, order in (("little", "<"), ("big", ">")):
+            octets = struct.pack(f"{order}d", self.value)
+            yield from _spelt(f"float64 {name}-endian", octets)
+
+    def short_forms(self) -> Iterator[Form]:
+        """Yield the number as 32 bits in both orders."""
+        for name, order in (("little", "<"), ("big", ">")):
+            yield f"float32 {name}-endian", struct.pack(f"{order}f", self.value)
+
+
+def fresh_text() -> str:
+    """Return the text of a new canary."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(16))
+
+
+def fresh_number(middle: float = 0.0) -> float:
+    """Return a number within 1 of ``middle`` whose mantissa is random."""
+    return middle + secrets.SystemRandom().uniform(-1, 1)
+
+
+def _spelt(what: str, octets: bytes) -> Iterator[Form]:
+    yield what, octets
+    yield f"{what}, hex", octets.hex().encode()
+    yield f"{what}, HEX", octets.hex().upper().encode()
+    for name, encode in (("base64", b64encode), ("base64url", urlsafe_b64encode)):
+        for before in range(3):
+            # The characters that depend on these octets alone, however many stand
+            # before them in what was encoded.
+            first = -(-8 * before // 6)
+            last = 8 * (before + len(octets)) // 6
+            encoded = encode(bytes(before) + octets)[first:last]
+            yield f"{what}, {name} at {before} modulo 3", encoded
