@@ -44,9 +44,13 @@ class SmallDisk:
         self._ballast.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unmount; what was on the disk is gone."""
-        # Lazily: a process that was just killed may not have closed its files yet.
-        subprocess.run(["umount", "--lazy", self._folder], check=True)
+        """Unmount, and keep what was on the disk: logs say why something failed."""
+        self.free()
+        with tempfile.TemporaryDirectory() as aside:
+            shutil.copytree(self._folder, aside, dirs_exist_ok=True)
+            # Lazily: a process that was just killed may still have files open.
+            subprocess.run(["umount", "--lazy", self._folder], check=True)
+            shutil.copytree(aside, self._folder, dirs_exist_ok=True)
 
 
 def mount_privately() -> bool:

@@ -107,6 +107,12 @@ class TrainingDesk:
         if director := self._director:
             director.lose(party, reason)
 
+    def on_step_done(self, party: str, run: str, step: str) -> None:
+        """Expect the reply of a party that says that it has done a step."""
+        director = self._director
+        if director is not None and director.contract.run == run:
+            director.note_done(party, step)
+
     def on_step_lost(self, party: str, run: str, step: str) -> None:
         """End the run under way if a party's message or reply is lost."""
         director = self._director

@@ -23,6 +23,9 @@ from veilscore.runtime.flower.pace import Pace
 from veilscore.runtime.flower.server_task import error_name
 
 _LONGEST_TEXT = 300
+# A node says over the hub that it is done before its SuperNode sends the reply. What is
+# not here so long afterwards is lost: Flower hands out a reply, too, only once.
+REPLY_S = 60.0
 # A reply's lifetime ends with its message's but is counted on the node's clock.
 # Flower lets clocks differ by 300 s.
 _CLOCK_SKEW_S = 600.0
@@ -70,10 +73,16 @@ class Fleet:
         self._wake = wake
         self._pace = Pace(poked=step_done)
         self._aborted = ""
+        self._done: dict[str, float] = {}  # since when a party says so of this step
 
     def parties(self) -> tuple[str, ...]:
         """Return the names of the nodes, sorted."""
         return tuple(sorted(self._node_ids))
+
+    def note_done(self, party: str) -> None:
+        """Note that a party says that its reply is on its way."""
+        self._done.setdefault(party, time.monotonic())
+        self._pace.poked.set()
 
     def abort(self, reason: str) -> None:
         """Make this call and all later ones raise RunError."""
@@ -96,6 +105,7 @@ class Fleet:
         """
         deadline = time.monotonic() + timeout_s
         self._check()
+        self._done.clear()
         waiting = self._push(step, payloads, timeout_s)
         self._wake(tuple(payloads), step)
         replies: dict[str, StepReply] = {}
@@ -107,6 +117,7 @@ class Fleet:
                     party=", ".join(sorted(waiting.values())),
                     remedy="See whether the node runs and what its log says.",
                 )
+            self._check_lost(step, waiting.values())
             for message in self._pull(waiting):
                 message_id = message.metadata.reply_to_message_id
                 party = waiting.pop(message_id, None)
@@ -121,6 +132,17 @@ class Fleet:
     def _check(self) -> None:
         if self._aborted:
             raise RunError(self._aborted)
+
+    def _check_lost(self, step: str, parties: Iterable[str]) -> None:
+        now = time.monotonic()
+        lost = [name for name in parties if now > self._done.get(name, now) + REPLY_S]
+        if lost:
+            raise RunError(
+                f"the reply to step {step} is done and did not arrive",
+                party=", ".join(sorted(lost)),
+                remedy="Start the run again; if it recurs, read flower/supernode.log "
+                "at that node and flower/superlink.log here.",
+            )
 
     def _push(
         self, step: str, payloads: Mapping[str, bytes], timeout_s: float

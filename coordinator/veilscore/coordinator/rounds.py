@@ -78,6 +78,10 @@ class Caller(Protocol):
         """Ask each named party for a step and wait for all replies."""
         ...
 
+    def note_done(self, party: str) -> None:
+        """Note that a party says that its reply is on its way."""
+        ...
+
     def abort(self, reason: str) -> None:
         """Make this call and all later ones raise."""
         ...
@@ -163,6 +167,11 @@ class Director:
                     "and its flower/supernode.log.",
                 )
             )
+
+    def note_done(self, party: str, step: str) -> None:
+        """Note that a party says that it has done a step."""
+        if step == self.step and self._fleet is not None:
+            self._fleet.note_done(party)
 
     def note_superlink_end(self) -> None:
         """Note that a message that is lost from now on need not be a node's fault."""

@@ -232,6 +232,7 @@ class CoordinatorService:
     def _on_notice(self, party: str, notice: Notice) -> None:
         if notice.kind == NoticeKind.NOTICE_KIND_STEP_DONE:
             self._step_done.set()  # a wake-up too many does no harm
+            self._desk.on_step_done(party, notice.run, notice.step)
         elif notice.kind == NoticeKind.NOTICE_KIND_STEP_LOST:
             self._desk.on_step_lost(party, notice.run, notice.step)
 

@@ -183,6 +183,7 @@ class StagedFleet:
 
     def __init__(self, nodes: Mapping[str, SimulatedNode]) -> None:
         self.calls: list[tuple[str, dict[str, bytes]]] = []
+        self.done: list[str] = []
         self._nodes = nodes
         self._aborted = ""
 
@@ -211,6 +212,9 @@ class StagedFleet:
                 if judge is not None:
                     judge(reply)
         return replies
+
+    def note_done(self, party: str) -> None:
+        self.done.append(party)
 
     def abort(self, reason: str) -> None:
         self._aborted = reason

@@ -179,6 +179,16 @@ def test_a_message_that_flower_lost_ends_the_run_that_waits_for_it(
     assert (closed.party, closed.reason) == ("bureau", "supernode in step join")
 
 
+def test_what_a_party_says_it_has_done_is_expected(scene: Scene) -> None:
+    scene.stage.hang("bureau", "join")
+    scene.propose()
+    eventually(lambda: scene.book.view(RUNS[0]).step == "join")
+    scene.desk.on_step_done("bureau", RUNS[1], "join")  # of another run
+    scene.desk.on_step_done("bank", RUNS[0], "rows")  # not under way
+    scene.desk.on_step_done("market", RUNS[0], "join")
+    assert scene.stage.fleet.done == ["market"]
+
+
 def test_a_message_lost_with_the_superlink_is_no_node_s_fault(scene: Scene) -> None:
     scene.desk.on_superlink_end()  # between runs it does no harm
     scene.stage.hang("bureau", "join")

@@ -115,6 +115,22 @@ def test_a_stranger_gets_nothing(fleet: Fleet, grid: "ScriptedGrid") -> None:
     assert grid.pushed == []
 
 
+def test_a_reply_that_is_done_and_does_not_come_is_lost(
+    fleet: Fleet, grid: "ScriptedGrid", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the SuperLink handed it out and the line broke: there is no second."""
+    monkeypatch.setattr("veilscore.coordinator.fleet.REPLY_S", 0.3)
+    grid.answer = lambda request: (
+        echo(request) if request.metadata.dst_node_id == 11 else None
+    )
+    threading.Timer(0.1, fleet.note_done, ["bureau"]).start()
+    with pytest.raises(RunError, match="done and did not arrive") as caught:
+        fleet.call("counts", PAYLOADS, timeout_s=20)
+    assert caught.value.party == "bureau"
+    grid.answer = echo
+    assert fleet.call("moments", PAYLOADS, timeout_s=5).keys() == PAYLOADS.keys()
+
+
 def test_abort_ends_a_waiting_call_at_once_and_every_later_one(fleet: Fleet) -> None:
     threading.Timer(0.1, fleet.abort, ["bureau is gone"]).start()
     started = time.monotonic()
