@@ -124,7 +124,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", SOAK if soak else QUICK)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_struck_federation_keeps_its_promises(
     stage: Stage,
     seed: int,
