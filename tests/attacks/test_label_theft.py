@@ -55,8 +55,10 @@ def made_up(
     total = sum(vectors)
     answer = CountAnswer()
     for rows in chosen:
-        powers = enumerate(rows.tolist(), start=lowest)
-        form = sum(vectors[row] << power for power, row in powers)
+        powers = range(lowest, lowest + len(rows))
+        form = sum(
+            vectors[int(row)] << power for power, row in zip(powers, rows, strict=True)
+        )
         bins = [
             value + LAYOUT.count_mask(secrets.randbits(LAYOUT.mask_bits))
             for value in (form, total - form)
