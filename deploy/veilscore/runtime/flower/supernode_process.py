@@ -1,10 +1,10 @@
 """A node's SuperNode process: Flower's own program, woken by pokes.
 
 ``python -m veilscore.runtime.flower.supernode_process PARENT ARGUMENTS...`` runs
-``flower-supernode ARGUMENTS...`` with four changes: the sleeps of its main loop end
+``flower-supernode ARGUMENTS...`` with five changes: the sleeps of its main loop end
 at a poke, its waits for objects and for a lost SuperLink grow slowly and never end,
-it takes over from a predecessor that was killed, and the process ends when its main
-loop does.
+it sends replies that came late, it takes over from a predecessor that was killed, and
+the process ends when its main loop does.
 """
 
 import functools
@@ -35,6 +35,9 @@ def main(parent: str, *arguments: str) -> None:
     )
     from flwr.supernode.cli import flower_supernode  # noqa: PLC0415
 
+    from veilscore.runtime.flower.late_replies import (  # noqa: PLC0415
+        sending_late_replies,
+    )
     from veilscore.runtime.flower.pace import Pace  # noqa: PLC0415
     from veilscore.runtime.flower.patience import patient_invoker  # noqa: PLC0415
     from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
@@ -55,6 +58,10 @@ def main(parent: str, *arguments: str) -> None:
     pull = functools.partial(pull_objects, initial_backoff=_OBJECT_BACKOFF_S)
     replace(start_client_internal, "time", types.SimpleNamespace(sleep=sleep))
     replace(start_client_internal, "pull_objects", pull)
+    take = start_client_internal._pull_and_store_message  # noqa: SLF001
+    replace(
+        start_client_internal, "_pull_and_store_message", sending_late_replies(take)
+    )
     replace(http_retry, "MAX_RETRY_DELAY", _RECONNECT_S)
     replace(fleet_http_connection, "FleetHttpClient", TakeoverClient)
     replace(fleet_http_connection, "make_simple_http_retry_invoker", patient_invoker)
