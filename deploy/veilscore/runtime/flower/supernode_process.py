@@ -58,7 +58,7 @@ def main(parent: str, *arguments: str) -> None:
     pull = functools.partial(pull_objects, initial_backoff=_OBJECT_BACKOFF_S)
     replace(start_client_internal, "time", types.SimpleNamespace(sleep=sleep))
     replace(start_client_internal, "pull_objects", pull)
-    take = start_client_internal._pull_and_store_message  # noqa: SLF001
+    take = start_client_internal._pull_and_store_message  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - a part of its main loop
     replace(
         start_client_internal, "_pull_and_store_message", sending_late_replies(take)
     )
