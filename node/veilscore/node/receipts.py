@@ -2,7 +2,8 @@
 
 An event is signed and on disk before it is sent, and counts as recorded only once the
 log has proved that it holds it. What could not be sent stays pending and goes first
-the next time, so the log gets a party's events complete and in order.
+the next time, or by ``catch_up``, so the log gets a party's events complete and in
+order.
 """
 
 from collections import deque
@@ -55,13 +56,21 @@ class Receipts:
         """
         with self._turn:
             self._chain.next_leaf(detail, correlation, int(self._clock() * 1000))
-            for leaf in self._chain.pending():
-                response = self._append(leaf)
-                path = tuple(response.proof)
-                proof = TlogProof(response.index, path, response.checkpoint)
-                proof.verify(leaf, self._log)
-                self._chain.confirm(leaf)
-                self._last.append(Recorded(response.index, leaf))
+            self._send_pending()
+
+    def catch_up(self) -> None:
+        """Send the events that the log could not take; raises what ``record`` does."""
+        with self._turn:
+            self._send_pending()
+
+    def _send_pending(self) -> None:
+        for leaf in self._chain.pending():
+            response = self._append(leaf)
+            path = tuple(response.proof)
+            proof = TlogProof(response.index, path, response.checkpoint)
+            proof.verify(leaf, self._log)
+            self._chain.confirm(leaf)
+            self._last.append(Recorded(response.index, leaf))
 
     def last(self) -> list[Recorded]:
         """Return the newest recorded events, the newest first."""

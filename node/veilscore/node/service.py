@@ -281,6 +281,7 @@ class NodeService:
     def _keep_current(self) -> None:
         while not self._stopping.wait(REFRESH_S):
             self._attempt(self.refresh_registry, "look at the registry")
+            self._attempt(self.receipts.catch_up, "send the events that wait")
             if lost := self._summons.overdue(time.monotonic()):
                 self._report_lost(*lost)
 

@@ -70,6 +70,19 @@ def test_what_the_log_missed_goes_first(desk: Desk) -> None:
     assert desk.chain.pending() == []
 
 
+def test_what_the_log_missed_is_caught_up_without_another_event(desk: Desk) -> None:
+    desk.receipts.catch_up()
+    desk.away = True
+    with pytest.raises(UnreachableError):
+        desk.receipts.record(Started(version="1"), "")
+    with pytest.raises(UnreachableError):
+        desk.receipts.catch_up()
+    desk.away = False
+    desk.receipts.catch_up()
+    assert desk.versions() == ["1"]
+    assert desk.chain.pending() == []
+
+
 def test_a_proof_that_does_not_hold_is_none(desk: Desk) -> None:
     desk.lie = 1
     with pytest.raises(ProofError):
