@@ -1,7 +1,8 @@
 """Options of the whole suite.
 
 ``--soak`` gives every property test that sets no number of its own a hundred times as
-many examples and lifts the time limit of a test; ``make soak`` passes it.
+many examples, lifts the time limit of a test and runs those with the marker ``soak``;
+``make soak`` passes it.
 """
 
 import pytest
@@ -19,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "data: trains on real data; make test runs two at once",
         "alone: watches processes or connections; nothing may run beside it",
+        "soak: takes hours; only make soak runs it",
     ):
         config.addinivalue_line("markers", marker)
     soak = config.getoption("--soak")
@@ -27,19 +29,31 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = 0
 
 
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what takes hours, unless ``--soak`` asks for it."""
+    if config.getoption("--soak"):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List what the attacks got, each beside the most that it may get."""
+    """List the figures that tests tell, each beside the most that it may be."""
     reports = [
         report
         for kind in ("passed", "failed")
         for report in terminalreporter.getreports(kind)
     ]
-    figures = [
-        str(told)
-        for report in reports
-        for name, told in report.user_properties
-        if name == "attack"
-    ]
-    if figures:
-        terminalreporter.section("attacks")
-        terminalreporter.write_line("\n".join(figures))
+    for property_name, title in (("attack", "attacks"), ("chaos", "crashes and cuts")):
+        figures = [
+            str(told)
+            for report in reports
+            for name, told in report.user_properties
+            if name == property_name
+        ]
+        if figures:
+            terminalreporter.section(title)
+            terminalreporter.write_line("\n".join(figures))

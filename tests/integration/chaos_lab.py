@@ -37,6 +37,7 @@ from veilscore.node.local import LocalNode
 from veilscore.runtime.settings import load
 
 CERTIFICATE_S: Final = 730 * 86_400
+_REAPED_S: Final = 5.0  # for a party that has ended to be taken note of
 _CHILDREN: Final = {
     Part.SUPERLINK: "superlink_process",
     Part.SUPERNODE: "supernode_process",
@@ -104,6 +105,8 @@ class ChaosLab:
     def start(self, *parties: str) -> None:
         """Start parties that are not running and wait until they are ready."""
         for party in parties:
+            if before := self.processes.get(party):
+                before.wait(time.monotonic() + _REAPED_S)
             clock = self.clocks.get(party)
             with clock.worn() if clock else nullcontext():
                 self.processes[party] = start(self.federation, self.state, party)

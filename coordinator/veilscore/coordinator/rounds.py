@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _DIGEST_BYTES: Final = 32
 _CODE = re.compile(r"[a-z0-9-]{1,40}")
 _AWAITING: Final = "awaiting-approval"
+_UNAVAILABLE: Final = "node-unavailable"
 # What this hub refuses because of itself, not of who asks; codes of ``refusals``.
 _OWN_FAILURES: Final = frozenset({"log-store", "internal", "overload"})
 
@@ -275,7 +276,14 @@ class Director:
         patience, began = self._around.patience, self._around.clock()
         payload = StepRequest(contract=self._body).SerializeToString()
 
+        def still_starting() -> bool:
+            # Flower takes a SuperNode that was just started again for gone until its
+            # next heartbeat.
+            return self._around.clock() - began <= patience.online_s
+
         def judge(reply: StepReply) -> None:
+            if reply.code == _UNAVAILABLE and still_starting():
+                return
             if reply.code != _AWAITING:
                 if reply.ok or reply.code == "refused":
                     self._watcher.on_decision(reply.party, approved=reply.ok)

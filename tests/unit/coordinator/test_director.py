@@ -119,6 +119,22 @@ def test_only_who_has_not_decided_is_asked_again(stage: Stage) -> None:
     assert [step for step, _ in stage.fleet.calls][3:] == STEPS[1:]
 
 
+def test_a_node_that_flower_takes_for_gone_is_asked_again(stage: Stage) -> None:
+    """As it does until the next heartbeat of a SuperNode that was started again."""
+    gone = functools.partial(failed, "market", "node-unavailable")
+    stage.nodes["market"].scripted["join"] = [gone] * 2
+    assert stage.lead()
+
+
+def test_a_node_that_stays_away_ends_the_run(parties: Parties) -> None:
+    stage = Stage(parties, Patience(online_s=0.05, again_s=0.01))
+    gone = functools.partial(failed, "market", "node-unavailable")
+    stage.nodes["market"].scripted["join"] = [gone] * 100
+    with pytest.raises(PartyStoppedError, match="node-unavailable") as caught:
+        stage.lead()
+    assert caught.value.party == "market"
+
+
 def test_waiting_for_approval_has_an_end(parties: Parties) -> None:
     stage = Stage(parties, Patience(approval_s=0.05, again_s=0.01))
     for name in ("bank", "market"):
