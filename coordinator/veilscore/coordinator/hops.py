@@ -61,21 +61,16 @@ class HopProofs:
                 claim = self._claims.get((raiser, (owner, hops)))
                 if claim is None:
                     raise RunError(f"proves no hop of the set of {owner}", party=raiser)
-                self._check_before(raiser, claim)
+                before, after = self.ring.before(raiser), self.ring.after(raiser)
+                self._compare(raiser, before, claim, claim.composite_before)
                 if hops < self.ring.size:
-                    self._check_after(raiser, claim)
+                    self._compare(raiser, after, claim, claim.composite_after)
                 else:
                     _check_final(raiser, claim, finals[owner])
                 linkage.check_claim(claim, raiser)
                 keys.add(claim.key)
             if len(keys) > 1:
                 raise RunError("raised two sets by two keys", party=raiser)
-
-    def _check_before(self, raiser: str, claim: HopClaim) -> None:
-        self._compare(raiser, self.ring.before(raiser), claim, claim.composite_before)
-
-    def _check_after(self, raiser: str, claim: HopClaim) -> None:
-        self._compare(raiser, self.ring.after(raiser), claim, claim.composite_after)
 
     def _compare(
         self, raiser: str, neighbour: str, claim: HopClaim, claimed: bytes

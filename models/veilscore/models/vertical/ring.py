@@ -25,12 +25,8 @@ class Ring:
         """Return the holder that passes sets on to ``name``."""
         return self._step(name, -1)
 
-    def raiser(self, owner: str, hops: int) -> str:
-        """Return who raises ``owner``'s set as the ``hops``-th; it is the first."""
-        return self._step(owner, hops - 1)
-
     def owner(self, raiser: str, hops: int) -> str:
-        """Return whose set ``raiser`` raises as the ``hops``-th."""
+        """Return whose set ``raiser`` raises as the ``hops``-th; owners are first."""
         return self._step(raiser, 1 - hops)
 
     def _step(self, name: str, places: int) -> str:
