@@ -27,6 +27,7 @@ from tests.attacks.field_rules import (
 )
 from veilscore.keys.dleq import PROOF
 from veilscore.keys.ristretto import POINT
+from veilscore.keys.small_exponents import SUMS
 from veilscore.models.vertical.marks import RowMark
 from veilscore.runtime.chunks import CHUNK_BYTES, MAX_ENVELOPE_BYTES
 from veilscore.v1.audit_pb2 import Event, SignedEvent
@@ -204,21 +205,14 @@ def _run(known: PublicKnowledge) -> Mapping[str, Allowed]:
         ),
         v1 + "TrainingMessage.set_marks": message(),
         v1 + "SetMarks.marks": Allowed(lambda marks: set(marks) <= set(RowMark)),
-        v1 + "TrainingMessage.hop_claims": message(),
-        v1 + "HopClaims.claims": message(holders - 1),
-        v1 + "HopClaim.owner": one_of(*known.parties),
-        v1 + "HopClaim.hops": between(2, holders),
-        v1 + "HopClaim.key": octets(POINT),
-        v1 + "HopClaim.before": _DIGEST,
-        v1 + "HopClaim.after": _DIGEST,
-        v1 + "HopClaim.composite_before": octets(POINT),
-        v1 + "HopClaim.composite_after": octets(POINT),
-        v1 + "HopClaim.proof": octets(PROOF),
-        v1 + "TrainingMessage.hop_checks": message(),
-        v1 + "HopChecks.checks": message(2 * holders - 3),
-        v1 + "HopCheck.owner": one_of(*known.parties),
-        v1 + "HopCheck.hops": between(2, holders),
-        v1 + "HopCheck.composite": octets(POINT),
+        v1 + "TrainingMessage.hop_key": message(),
+        v1 + "HopKey.key": octets(POINT),
+        v1 + "TrainingMessage.hop_proof": message(),
+        v1 + "HopProof.sums": message(holders),
+        v1 + "HopProof.proof": octets(PROOF),
+        v1 + "HopSums.owner": one_of(*known.parties),
+        v1 + "HopSums.taken": octets(POINT, SUMS),
+        v1 + "HopSums.passed": octets(POINT, SUMS),
     }
     clauses = {field.full_name for field in RunContract.DESCRIPTOR.fields}
     return dict.fromkeys(clauses, _CLAUSE) | fields

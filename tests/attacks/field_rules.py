@@ -81,9 +81,9 @@ def between(least: float, most: float) -> Allowed:
     return Allowed(lambda value: least <= value <= most)
 
 
-def octets(size: int) -> Allowed:
+def octets(size: int, most: int = 1) -> Allowed:
     """Allow so many bytes: a digest, a key, a signature, a random id."""
-    return Allowed(lambda value: len(value) == size)
+    return Allowed(lambda value: len(value) == size, most=most)
 
 
 def text(pattern: str) -> Allowed:

@@ -5,7 +5,8 @@ attack succeeds and two entities get each other's data. With them it is named.
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -22,14 +23,20 @@ from tests.protocol.test_alignment import (
 )
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.errors import RunError
-from veilscore.coordinator.hops import HopProofs
 from veilscore.fault import Fault
-from veilscore.keys import dleq, linkage, ristretto
+from veilscore.keys import dleq, ristretto, small_exponents
+from veilscore.keys.errors import LinkageError
 from veilscore.keys.linkage import BlindingKey
 from veilscore.keys.ristretto import POINT
-from veilscore.models.vertical.script import Script, Send
+from veilscore.models.vertical.ring import Ring
+from veilscore.models.vertical.script import Script, Send, receive
 from veilscore.node.training.alignment import Alignment, align
-from veilscore.v1.training_pb2 import HopClaim
+from veilscore.v1.training_pb2 import (
+    HopChallenge,
+    HopProof,
+    HopSums,
+    TrainingMessage,
+)
 
 CHEAT = "regulator"  # raises the bureau's set as the last, the bank's as the second
 Change = Callable[["Cheat", bytes], bytes]
@@ -39,30 +46,78 @@ class Cheat(BlindingKey):
     """The key of a hop that does not do what it says."""
 
     change: Change
+    holder: str
 
     @classmethod
-    def with_change(cls, change: Change) -> Self:
+    def with_change(cls, change: Change, holder: str = CHEAT) -> Self:
         cheat = cls(ristretto.random_scalar())
-        cheat.change = change
+        cheat.change, cheat.holder = change, holder
         return cheat
 
     def blind(self, points: bytes, party: str, *, threads: int = 1) -> bytes:
         raised = super().blind(points, party, threads=threads)
-        return raised if party == CHEAT else self.change(self, raised)
+        return raised if party == self.holder else self.change(self, raised)
+
+    def forge(self, before: Sequence[bytes], after: Sequence[bytes]) -> bytes:
+        """Return the proof that its key leads from one to the other, true or not."""
+        return dleq.prove(self._scalar, before, after)
 
 
-class Forger(Cheat):
-    """One that also claims the combination that its neighbours will find."""
+@dataclass
+class Overheard:
+    """What a cheat passed on, by owner, and what it is asked about it."""
 
-    def claim(
-        self, owner: str, hops: int, before: bytes, after: bytes, *, threads: int = 1
-    ) -> HopClaim:
-        claim = super().claim(owner, hops, before, after, threads=threads)
-        claim.composite_after = linkage.statement(claim).composite(after, owner)
-        claim.proof = dleq.prove(
-            self._scalar, claim.key, claim.composite_before, claim.composite_after
+    passed: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    challenge: bytes = b""
+
+
+def retelling(
+    script: Script, retell: Callable[[HopProof, Overheard], object]
+) -> Script:
+    """Run a holder's script, but change what it says of its hops."""
+    heard = Overheard()
+    action = next(script)
+    while True:
+        if isinstance(action, Send) and action.message.HasField("blinded_set"):
+            blinded = action.message.blinded_set
+            heard.passed[blinded.owner] = blinded.points
+        if isinstance(action, Send) and action.message.HasField("hop_proof"):
+            retell(action.message.hop_proof, heard)
+        arrived = yield action
+        for message in arrived.values() if arrived else ():
+            if message.HasField("hop_challenge"):
+                heard.challenge = message.hop_challenge.challenge
+        try:
+            action = script.send(arrived)
+        except StopIteration:
+            return
+
+
+def forging(cheat: Cheat) -> Callable[[HopProof, Overheard], None]:
+    """Claim the sums that those after it will find, and prove what it can."""
+
+    def retell(proof: HopProof, heard: Overheard) -> None:
+        own, *others = proof.sums
+        for sums in (own, *others):
+            points = heard.passed[sums.owner]
+            sums.passed[:] = small_exponents.sums(
+                points, heard.challenge, sums.owner, CHEAT
+            )
+        proof.proof = cheat.forge(
+            [point for sums in others for point in sums.taken],
+            [point for sums in others for point in sums.passed],
         )
-        return claim
+
+    return retell
+
+
+def sums_of(owner: str, proof: HopProof) -> HopSums:
+    return next(sums for sums in proof.sums if sums.owner == owner)
+
+
+def unchanged(cheat: Cheat, raised: bytes) -> bytes:
+    del cheat
+    return raised
 
 
 def swap(cheat: Cheat, raised: bytes) -> bytes:
@@ -117,38 +172,68 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def holder(name: str, found: dict[str, Alignment]) -> Script:
+    marks = np.full(len(SETS[name]), name == "bank")
+    found[name] = yield from align(name, HOLDERS, COORDINATOR, "r1", SETS[name], marks)
+
+
 def run(
-    keys: Iterator[BlindingKey], monkeypatch: pytest.MonkeyPatch
+    cheats: Mapping[str, BlindingKey],
+    monkeypatch: pytest.MonkeyPatch,
+    **retell: Callable[[HopProof, Overheard], object],
 ) -> dict[str, Alignment]:
-    """Align with these keys, in the order of the holders' names."""
+    """Align with these keys at some; ``retell`` says who lies about its hops."""
+    honest = {name: BlindingKey(ristretto.random_scalar()) for name in HOLDERS}
+    keys = iter([cheats.get(name, honest[name]) for name in HOLDERS])
     monkeypatch.setattr(BlindingKey, "fresh", lambda: next(keys))
     found: dict[str, Alignment] = {}
-
-    def keep(name: str) -> Script:
-        marks = np.full(len(SETS[name]), name == "bank")
-        found[name] = yield from align(
-            name, HOLDERS, COORDINATOR, "r1", SETS[name], marks
-        )
-
-    scripts = {name: keep(name) for name in HOLDERS}
+    scripts = {name: holder(name, found) for name in HOLDERS}
+    for name, lie in retell.items():
+        scripts[name] = retelling(scripts[name], lie)
     conduct(scripts | {COORDINATOR: place_rows(contract(), HOLDERS)})
     return found
 
 
-def keys_with(cheat: BlindingKey) -> Iterator[BlindingKey]:
-    made = {name: BlindingKey(ristretto.random_scalar()) for name in HOLDERS}
-    return iter((made | {CHEAT: cheat}).values())
-
-
-@pytest.mark.parametrize("kind", [Cheat, Forger])
+@pytest.mark.parametrize("claim", ["honest", "forged"])
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_hop_that_changes_a_set_is_named(
-    kind: type[Cheat], name: str, monkeypatch: pytest.MonkeyPatch
+    claim: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cheat = kind.with_change(CHANGES[name])
+    cheat = Cheat.with_change(CHANGES[name])
+    retell = {CHEAT: forging(cheat)} if claim == "forged" else {}
     with pytest.raises(Fault) as caught:
-        run(keys_with(cheat), monkeypatch)
+        run({CHEAT: cheat}, monkeypatch, **retell)
     assert CHEAT in caught.value.party
+
+
+def test_the_last_hop_cannot_cover_for_the_one_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bank swaps entries of agriculture's set; the regulator says what fits both.
+
+    Its word on what it took agrees with the bank's, on what it passed on with what the
+    coordinator finds: no key leads from one to the other.
+    """
+    swaps = iter([swap])
+
+    def swap_first(cheat: Cheat, raised: bytes) -> bytes:
+        return next(swaps, unchanged)(cheat, raised)
+
+    bank = Cheat.with_change(swap_first, "bank")
+    regulator = Cheat.with_change(unchanged)
+    claimed: list[bytes] = []
+
+    def listen(proof: HopProof, _: Overheard) -> None:
+        claimed[:] = sums_of("agriculture", proof).passed
+
+    def cover(proof: HopProof, heard: Overheard) -> None:
+        sums_of("agriculture", proof).taken[:] = claimed
+        forging(regulator)(proof, heard)
+
+    with pytest.raises(LinkageError, match="does not hold") as caught:
+        run({"bank": bank, CHEAT: regulator}, monkeypatch, bank=listen, regulator=cover)
+    assert caught.value.party == CHEAT
+    assert next(swaps, None) is None
 
 
 def wrong_attachments(found: dict[str, Alignment]) -> int:
@@ -164,14 +249,20 @@ def wrong_attachments(found: dict[str, Alignment]) -> int:
 def test_without_the_proofs_entities_get_each_others_data(
     monkeypatch: pytest.MonkeyPatch, tell: Tell
 ) -> None:
-    def believe(proofs: HopProofs, finals: Mapping[str, bytes]) -> None:
-        del proofs, finals
+    def believe(ring: Ring, finals: Mapping[str, bytes]) -> Script:
+        """Ask for the proofs, and do not look at them."""
+        del finals
+        yield from receive("hop_key", ring.holders)
+        for name in ring.holders:
+            drawn = HopChallenge(challenge=bytes(small_exponents.CHALLENGE))
+            yield Send(name, TrainingMessage(hop_challenge=drawn))
+        yield from receive("hop_proof", ring.holders)
 
-    monkeypatch.setattr(HopProofs, "verify", believe)
+    monkeypatch.setattr("veilscore.coordinator.alignment.check_hops", believe)
     # Canaries notice a swap that hits one of theirs: about every third, of such sets.
     for _ in range(20):
         try:
-            found = run(keys_with(Cheat.with_change(swap)), monkeypatch)
+            found = run({CHEAT: Cheat.with_change(swap)}, monkeypatch)
         except RunError:
             continue
         if wrong := wrong_attachments(found):
@@ -189,33 +280,41 @@ def test_a_holder_with_a_second_key_for_its_own_set_is_noticed(
             return BlindingKey.blind(key, points, party, threads=threads)
 
     with pytest.raises(RunError, match="not raised by the same keys"):
-        run(keys_with(Twofold(ristretto.random_scalar())), monkeypatch)
+        run({CHEAT: Twofold(ristretto.random_scalar())}, monkeypatch)
 
 
-def test_a_witness_that_lies_is_named_with_the_one_it_accuses() -> None:
+def test_a_witness_that_lies_is_named_with_the_one_it_accuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The regulator denies what it sent on: the next holder is not convicted alone."""
 
-    def lie(script: Script) -> Script:
-        action = next(script)
-        while True:
-            if isinstance(action, Send) and action.message.HasField("hop_checks"):
-                for check in action.message.hop_checks.checks:
-                    check.composite = ristretto.random_point()
-            try:
-                action = script.send((yield action))
-            except StopIteration:
-                return
+    def deny(proof: HopProof, _: Overheard) -> None:
+        sums = sums_of("bank", proof)
+        sums.passed[:] = [ristretto.random_point() for _ in sums.passed]
 
-    def honest(name: str) -> Script:
-        marks = np.full(len(SETS[name]), name == "bank")
-        yield from align(name, HOLDERS, COORDINATOR, "r1", SETS[name], marks)
-
-    scripts = {name: honest(name) for name in HOLDERS}
-    scripts[CHEAT] = lie(scripts[CHEAT])
-    scripts[COORDINATOR] = place_rows(contract(), HOLDERS)
     with pytest.raises(RunError, match="disagree") as caught:
-        conduct(scripts)
+        run({}, monkeypatch, regulator=deny)
     assert CHEAT in caught.value.party
+
+
+SILENCES: dict[str, Callable[[HopProof], object]] = {
+    "no set": lambda proof: proof.ClearField("sums"),
+    "its own left out": lambda proof: proof.sums.pop(0),
+    "one set for another": lambda proof: proof.sums.reverse(),
+    "one sum too few": lambda proof: proof.sums[-1].passed.pop(),
+    "sums of its own as taken": lambda proof: proof.sums[0].taken.extend(
+        proof.sums[0].passed
+    ),
+}
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+def test_every_set_is_accounted_for(
+    silence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RunError, match="does not account for every set") as caught:
+        run({}, monkeypatch, regulator=lambda proof, _: SILENCES[silence](proof))
+    assert caught.value.party == CHEAT
 
 
 def published(bank: list[str]) -> dict[str, object]:

@@ -21,7 +21,8 @@ from flwr.proto.node_pb2 import Node
 from tests.attacks.allowed_fields import PublicKnowledge, allowed_fields
 from tests.attacks.coordinator_messages import findings, pieces
 from tests.attacks.received import CALL, FLOWER, MESSAGE, OPENED, Received
-from veilscore.keys.linkage import BlindingKey, dummies, size_bucket
+from veilscore.keys.linkage import BlindingKey, size_bucket
+from veilscore.keys.ristretto import random_point
 from veilscore.runtime.chunks import split
 from veilscore.v1.audit_pb2 import (
     Event,
@@ -42,9 +43,9 @@ from veilscore.v1.hub_pb2 import (
 )
 from veilscore.v1.training_pb2 import (
     BlindedSet,
-    HopCheck,
-    HopChecks,
-    HopClaims,
+    HopKey,
+    HopProof,
+    HopSums,
     SetMarks,
     StepReport,
     TrainingMessage,
@@ -65,7 +66,6 @@ KNOWN = PublicKnowledge(
 ALLOWED = allowed_fields(KNOWN)
 DIGEST: Final = secrets.token_bytes(32)
 LABELS: Final = [1, 0, 0, 1] * 100
-POINTS: Final = dummies(5)
 # Field 19, 64 bits wide, which no message of the product has.
 UNKNOWN: Final = b"\x99\x01" + struct.pack("<d", 0.731)
 
@@ -157,10 +157,14 @@ def test_what_parties_say_in_a_run_is_on_the_list() -> None:
     assert appended(event) == []
     assert opened(TrainingMessage(blinded_set=blinded)) == []
     assert opened(TrainingMessage(set_marks=SetMarks(marks=bytes([0, 1, 2, 3])))) == []
-    claim = BlindingKey.fresh().claim("bank", 2, POINTS, POINTS)
-    check = HopCheck(owner="bank", hops=2, composite=claim.composite_before)
-    assert opened(TrainingMessage(hop_claims=HopClaims(claims=[claim]))) == []
-    assert opened(TrainingMessage(hop_checks=HopChecks(checks=[check]))) == []
+    signer, sums = BlindingKey.fresh(), [random_point(), random_point()]
+    passed, proof = signer.prove(sums)
+    said = [
+        HopSums(owner="bank", passed=sums),
+        HopSums(owner="bureau", taken=sums, passed=passed),
+    ]
+    assert opened(TrainingMessage(hop_key=HopKey(key=signer.public))) == []
+    assert opened(TrainingMessage(hop_proof=HopProof(sums=said, proof=proof))) == []
     assert pushed(reply(REPORT.SerializeToString())) == []
     assert pushed(RecordDict({"reply": ConfigRecord({"ok": True})}).deflate()) == []
     assert enveloped(HEADER, secrets.token_bytes(700_000)) == []
@@ -245,7 +249,7 @@ def test_an_event_says_no_more(event: Event, named: str) -> None:
 
 OTHERS = sorted(
     {field.name for field in TrainingMessage.DESCRIPTOR.fields}
-    - {"blinded_set", "set_marks", "hop_claims", "hop_checks"}
+    - {"blinded_set", "set_marks", "hop_key", "hop_proof"}
 )
 
 

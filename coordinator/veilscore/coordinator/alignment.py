@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilscore.coordinator.errors import RunError
-from veilscore.coordinator.hops import HopProofs
+from veilscore.coordinator.hops import check_hops
 from veilscore.keys.linkage import PSEUDONYM, check_set, size_bucket, truncate
 from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark
@@ -56,9 +56,7 @@ def place_rows(contract: RunContract, holders: Sequence[str]) -> Script:
             raise RunError("sent the wrong set to the coordinator", party=sender)
         check_set(message.blinded_set.points, sender)
         points[owner] = message.blinded_set.points
-    proofs = HopProofs(ring)
-    yield from proofs.collect()
-    proofs.verify(points)
+    yield from check_hops(ring, points)
     marks = yield from receive("set_marks", ring.holders)
     sets = {
         name: read_set(name, points[name], marks[name].set_marks.marks)

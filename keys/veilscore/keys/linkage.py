@@ -7,14 +7,14 @@ no bit of an id survives blinding (X25519 u-coordinates leak one). Who sees a se
 its padded size. Order is kept: the owner shuffles before and knows its rows after.
 
 A hop that swaps or replaces points, or uses a second key, cannot prove the contrary
-(``dleq``). That a holder raises its own set by the same key show the canary ids, known
-to all holders, which otherwise fail to meet.
+(``small_exponents``, ``dleq``). That a holder raises its own set by the same key show
+the canary ids, known to all holders, which otherwise fail to meet.
 
 Hash: ``hash_to_ristretto255`` of RFC 9380 appendix B, as in RFC 9497.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from typing import Final, Self
 
 import numpy as np
@@ -22,7 +22,6 @@ import numpy as np
 from veilscore.keys import dleq, ristretto
 from veilscore.keys.errors import LinkageError
 from veilscore.keys.ristretto import POINT
-from veilscore.v1.training_pb2 import HopClaim
 
 PSEUDONYM: Final = 16  # bytes the coordinator keeps of a point
 
@@ -53,26 +52,10 @@ class BlindingKey:
         """What the key is known by; it says nothing about the key."""
         return ristretto.base_multiple(self._scalar)
 
-    def claim(
-        self, owner: str, hops: int, before: bytes, after: bytes, *, threads: int = 1
-    ) -> HopClaim:
-        """Return the proof that this key leads from all of ``before`` to ``after``.
-
-        ``before`` is ``owner``'s set as it came here, ``after`` what ``blind`` made of
-        it; ``hops`` counts the keys in ``after``. About 75 microseconds a point.
-        """
-        claim = HopClaim(
-            owner=owner,
-            hops=hops,
-            key=ristretto.base_multiple(self._scalar),
-            before=sha256(before).digest(),
-            after=sha256(after).digest(),
-        )
-        first = statement(claim).composite(before, owner, threads=threads)
-        second = ristretto.multiple(self._scalar, first)
-        claim.composite_before, claim.composite_after = first, second
-        claim.proof = dleq.prove(self._scalar, claim.key, first, second)
-        return claim
+    def prove(self, before: Sequence[bytes]) -> tuple[list[bytes], bytes]:
+        """Raise a few points; return them, and the proof that this key raised them."""
+        after = [ristretto.multiple(self._scalar, point) for point in before]
+        return after, dleq.prove(self._scalar, before, after)
 
     def blind(self, points: bytes, party: str, *, threads: int = 1) -> bytes:
         """Raise every point of the set that ``party`` sent, keeping the order.
@@ -100,19 +83,6 @@ class BlindingKey:
             raise LinkageError(
                 "the blinded set holds something that is not a point", party=party
             ) from error
-
-
-def statement(claim: HopClaim) -> dleq.Statement:
-    """Return what a claim states; its composites and proof are to be checked."""
-    place = f"{claim.owner} {claim.hops}".encode()
-    return dleq.Statement(place, claim.key, claim.before, claim.after)
-
-
-def check_claim(claim: HopClaim, party: str) -> None:
-    """Raise LinkageError naming ``party`` unless the claim's proof holds."""
-    dleq.verify(
-        claim.key, claim.composite_before, claim.composite_after, claim.proof, party
-    )
 
 
 def check_set(blinded: bytes, party: str) -> None:

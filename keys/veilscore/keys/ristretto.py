@@ -14,6 +14,7 @@ from rbcl._sodium import lib_path
 
 POINT: Final = 32
 SCALAR: Final = 32
+IDENTITY: Final = bytes(POINT)
 
 _SHA512_BLOCK: Final = 128
 _SHA512_DIGEST: Final = 64
@@ -59,15 +60,28 @@ def multiple(scalar: bytes, point: bytes) -> bytes:
     return rbcl.crypto_scalarmult_ristretto255(scalar, point)
 
 
+def small_multiple(factor: int, point: bytes) -> bytes:
+    """Return a point raised by a small positive number, as ``multiple`` does."""
+    return multiple(factor.to_bytes(SCALAR, "little"), point)
+
+
 def total(first: bytes, second: bytes) -> bytes:
     """Return the sum of two points; raises ValueError on what is no point."""
-    return rbcl.crypto_core_ristretto255_add(first, second)
+    result = rbcl.crypto_core_ristretto255_add(first, second)
+    # rbcl does not say that libsodium refused a point; its result is then all zeros.
+    if result == IDENTITY and not (_is_point(first) and _is_point(second)):
+        raise ValueError("not a point of ristretto255")
+    return result
 
 
 def difference_of_product(minuend: bytes, first: bytes, second: bytes) -> bytes:
     """Return minuend - first * second, scalars all."""
     product = rbcl.crypto_core_ristretto255_scalar_mul(first, second)
     return rbcl.crypto_core_ristretto255_scalar_sub(minuend, product)
+
+
+def _is_point(point: bytes) -> bool:
+    return rbcl.crypto_core_ristretto255_is_valid_point(point)
 
 
 def expand_message(message: bytes, domain: bytes) -> bytes:

@@ -227,8 +227,9 @@ class TrainingMessage(_message.Message):
     GRADIENT_FIELD_NUMBER: _builtins.int
     SLOPE_FIELD_NUMBER: _builtins.int
     SCORE_SHARE_FIELD_NUMBER: _builtins.int
-    HOP_CLAIMS_FIELD_NUMBER: _builtins.int
-    HOP_CHECKS_FIELD_NUMBER: _builtins.int
+    HOP_KEY_FIELD_NUMBER: _builtins.int
+    HOP_CHALLENGE_FIELD_NUMBER: _builtins.int
+    HOP_PROOF_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def blinded_set(self) -> Global___BlindedSet:
         """Alignment, holder to the next holder or to the coordinator."""
@@ -286,11 +287,15 @@ class TrainingMessage(_message.Message):
         """Calibration and evaluation, feature holder to label holder."""
 
     @_builtins.property
-    def hop_claims(self) -> Global___HopClaims:
-        """Alignment, holder to its neighbours in the ring and to the coordinator."""
+    def hop_key(self) -> Global___HopKey:
+        """Alignment, holder to coordinator."""
 
     @_builtins.property
-    def hop_checks(self) -> Global___HopChecks:
+    def hop_challenge(self) -> Global___HopChallenge:
+        """Alignment, coordinator to holder."""
+
+    @_builtins.property
+    def hop_proof(self) -> Global___HopProof:
         """Alignment, holder to coordinator."""
 
     def __init__(
@@ -310,14 +315,15 @@ class TrainingMessage(_message.Message):
         gradient: Global___Gradient | None = ...,
         slope: Global___Slope | None = ...,
         score_share: Global___ScoreShare | None = ...,
-        hop_claims: Global___HopClaims | None = ...,
-        hop_checks: Global___HopChecks | None = ...,
+        hop_key: Global___HopKey | None = ...,
+        hop_challenge: Global___HopChallenge | None = ...,
+        hop_proof: Global___HopProof | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_checks", b"hop_checks", "hop_claims", b"hop_claims", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_checks", b"hop_checks", "hop_claims", b"hop_claims", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_claims", "hop_checks"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_key", "hop_challenge", "hop_proof"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -357,141 +363,119 @@ class BlindedSet(_message.Message):
 Global___BlindedSet: _TypeAlias = BlindedSet  # noqa: Y015
 
 @_typing.final
-class HopClaims(_message.Message):
-    """The sender's hops of all other holders' sets. The recipient learns nothing about
-    the points.
+class HopKey(_message.Message):
+    """What the sender raised every set by, sent when all have passed it. The coordinator
+    learns nothing about the key.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLAIMS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___HopClaim]:
-        """One entry a set."""
-
+    KEY_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    """The base point raised by the holder's key of this alignment."""
     def __init__(
         self,
         *,
-        claims: _abc.Iterable[Global___HopClaim] | None = ...,
+        key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___HopClaims: _TypeAlias = HopClaims  # noqa: Y015
+Global___HopKey: _TypeAlias = HopKey  # noqa: Y015
 
 @_typing.final
-class HopClaim(_message.Message):
-    """A holder says which set it was sent, which it passed on, and proves that its one
-    key leads from every point of the former to the same place of the latter
-    (RFC 9497, section 2.2).
+class HopChallenge(_message.Message):
+    """From it follow the coefficients by which the points of a set are added up. Drawn
+    when every holder has sent its HopKey; the same for all.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    OWNER_FIELD_NUMBER: _builtins.int
-    HOPS_FIELD_NUMBER: _builtins.int
-    KEY_FIELD_NUMBER: _builtins.int
-    BEFORE_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
-    COMPOSITE_BEFORE_FIELD_NUMBER: _builtins.int
-    COMPOSITE_AFTER_FIELD_NUMBER: _builtins.int
-    PROOF_FIELD_NUMBER: _builtins.int
-    owner: _builtins.str
-    """The holder whose set it is."""
-    hops: _builtins.int
-    """How many keys the set that was passed on has been raised by."""
-    key: _builtins.bytes
-    """The base point raised by the holder's key of this alignment."""
-    before: _builtins.bytes
-    """SHA-256 of the points it was sent."""
-    after: _builtins.bytes
-    """SHA-256 of the points it passed on."""
-    composite_before: _builtins.bytes
-    """Random combination of the points it was sent."""
-    composite_after: _builtins.bytes
-    """The same combination of the points it passed on."""
-    proof: _builtins.bytes
-    """Proof for the key and both combinations: challenge, response."""
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    challenge: _builtins.bytes
+    """32 random bytes."""
     def __init__(
         self,
         *,
-        owner: _builtins.str = ...,
-        hops: _builtins.int = ...,
-        key: _builtins.bytes = ...,
-        before: _builtins.bytes = ...,
-        after: _builtins.bytes = ...,
-        composite_before: _builtins.bytes = ...,
-        composite_after: _builtins.bytes = ...,
+        challenge: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HopChallenge: _TypeAlias = HopChallenge  # noqa: Y015
+
+@_typing.final
+class HopProof(_message.Message):
+    """That the sender's one key leads from every set it was sent to the set it passed on.
+    The coordinator learns random sums of blinded points, and compares those of
+    neighbours in the ring.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMS_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    proof: _builtins.bytes
+    """RFC 9497, section 2.2, from all sums of sets taken to those of sets passed on:
+    challenge, response.
+    """
+    @_builtins.property
+    def sums(self) -> _containers.RepeatedCompositeFieldContainer[Global___HopSums]:
+        """One entry a holder's set, its own included, in the order in which it passed them."""
+
+    def __init__(
+        self,
+        *,
+        sums: _abc.Iterable[Global___HopSums] | None = ...,
         proof: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "composite_after", b"composite_after", "composite_before", b"composite_before", "hops", b"hops", "key", b"key", "owner", b"owner", "proof", b"proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "sums", b"sums"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___HopClaim: _TypeAlias = HopClaim  # noqa: Y015
+Global___HopProof: _TypeAlias = HopProof  # noqa: Y015
 
 @_typing.final
-class HopChecks(_message.Message):
-    """What the sender knows of its neighbours' hops. The coordinator compares it with
-    their claims.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CHECKS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HopCheck]:
-        """One entry a hop."""
-
-    def __init__(
-        self,
-        *,
-        checks: _abc.Iterable[Global___HopCheck] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HopChecks: _TypeAlias = HopChecks  # noqa: Y015
-
-@_typing.final
-class HopCheck(_message.Message):
-    """The combination that a neighbour of a hop computes of the set it sent, or was
-    passed.
-    """
+class HopSums(_message.Message):
+    """Random sums of one set's points, 32 bytes each."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OWNER_FIELD_NUMBER: _builtins.int
-    HOPS_FIELD_NUMBER: _builtins.int
-    COMPOSITE_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """The holder whose set it is."""
-    hops: _builtins.int
-    """The hops of the claim it belongs to."""
-    composite: _builtins.bytes
-    """One point."""
+    @_builtins.property
+    def taken(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of the set as it was sent to the holder; none of its own."""
+
+    @_builtins.property
+    def passed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of the set as the holder passed it on."""
+
     def __init__(
         self,
         *,
         owner: _builtins.str = ...,
-        hops: _builtins.int = ...,
-        composite: _builtins.bytes = ...,
+        taken: _abc.Iterable[_builtins.bytes] | None = ...,
+        passed: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["composite", b"composite", "hops", b"hops", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "passed", b"passed", "taken", b"taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___HopCheck: _TypeAlias = HopCheck  # noqa: Y015
+Global___HopSums: _TypeAlias = HopSums  # noqa: Y015
 
 @_typing.final
 class SetMarks(_message.Message):

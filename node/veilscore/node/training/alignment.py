@@ -6,17 +6,17 @@ keys and which holder's set they came in; the holders on the way see padded,
 shuffled, blinded points. See ``veilscore.keys.linkage`` for the group.
 
 Every hop proves to the coordinator, with its neighbours as witnesses, that it raised
-the whole set in its order by one key (``veilscore.keys.dleq``).
+the whole set in its order by one key (``veilscore.keys.small_exponents``, ``dleq``).
 """
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veilscore.keys import linkage
+from veilscore.keys import linkage, small_exponents
 from veilscore.keys.ristretto import POINT
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical import noise
@@ -27,15 +27,13 @@ from veilscore.models.vertical.script import (
     Await,
     Script,
     Send,
-    receive,
     receive_one,
 )
 from veilscore.v1.training_pb2 import (
     BlindedSet,
-    HopCheck,
-    HopChecks,
-    HopClaim,
-    HopClaims,
+    HopKey,
+    HopProof,
+    HopSums,
     SetMarks,
     TrainingMessage,
 )
@@ -81,7 +79,6 @@ def align(
     passage = _Passage(name, Ring(tuple(holders)), coordinator, key)
     yield from passage.raise_all(b"".join(points[i] for i in order))
     yield from passage.prove()
-    yield from passage.witness()
     yield Send(
         coordinator,
         TrainingMessage(set_marks=SetMarks(marks=marks[order].tobytes())),
@@ -98,14 +95,13 @@ class _Passage:
     ring: Ring
     coordinator: str
     key: linkage.BlindingKey
-    # By how many keys they had been raised by: as they came, as they went on.
-    _taken: dict[int, bytes] = field(default_factory=dict[int, bytes])
-    _sent: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    _own: bytes = b""  # raised once
+    _taken: dict[str, bytes] = field(default_factory=dict[str, bytes])  # by owner
 
     def raise_all(self, own: bytes) -> Script:
         """Raise the own set, then everybody else's as it comes round."""
-        self._sent[1] = self.key.blind(own, self.name, threads=_THREADS)
-        yield self._pass_on(self.name, 1)
+        self._own = self.key.blind(own, self.name, threads=_THREADS)
+        yield self._pass_on(self.name, 1, self._own)
         before = self.ring.before(self.name)
         for hops in range(2, self.ring.size + 1):
             owner = self.ring.owner(self.name, hops)
@@ -113,65 +109,42 @@ class _Passage:
             found = message.blinded_set
             if found.owner != owner or found.hops != hops - 1:
                 raise ProtocolError("passed on the wrong set", party=before)
-            self._taken[hops - 1] = found.points
-            self._sent[hops] = self.key.blind(found.points, before, threads=_THREADS)
-            yield self._pass_on(owner, hops)
+            self._taken[owner] = found.points
+            raised = self.key.blind(found.points, before, threads=_THREADS)
+            yield self._pass_on(owner, hops, raised)
 
-    def _pass_on(self, owner: str, hops: int) -> Send:
+    def _pass_on(self, owner: str, hops: int, points: bytes) -> Send:
         last = hops == self.ring.size
-        blinded = BlindedSet(owner=owner, hops=hops, points=self._sent[hops])
+        blinded = BlindedSet(owner=owner, hops=hops, points=points)
         return Send(
             self.coordinator if last else self.ring.after(self.name),
             TrainingMessage(blinded_set=blinded),
         )
 
     def prove(self) -> Script:
-        """Claim every hop but the own set's first, which shows nothing."""
-        claims: list[HopClaim] = []
-        for hops in range(2, self.ring.size + 1):
-            owner = self.ring.owner(self.name, hops)
-            before, after = self._taken[hops - 1], self._sent[hops]
-            claims.append(self.key.claim(owner, hops, before, after, threads=_THREADS))
-        for witness in (*self._neighbours, self.coordinator):
-            yield Send(witness, TrainingMessage(hop_claims=HopClaims(claims=claims)))
+        """Add up every set as the coordinator says, now that none can be changed."""
+        key = HopKey(key=self.key.public)
+        yield Send(self.coordinator, TrainingMessage(hop_key=key))
+        reply = yield from receive_one("hop_challenge", self.coordinator)
+        challenge = reply.hop_challenge.challenge
+        before = self.ring.before(self.name)
 
-    def witness(self) -> Script:
-        """Tell the coordinator what the sets were that the neighbours speak of."""
-        arrived = yield from receive("hop_claims", self._neighbours)
-        after, before = self.ring.after(self.name), self.ring.before(self.name)
-        checks: list[HopCheck] = []
-        for hops in range(2, self.ring.size + 1):
-            claim = self._claim_of(after, hops, arrived)
-            if claim.before != sha256(self._sent[hops - 1]).digest():
-                raise ProtocolError("claims to have been sent another set", party=after)
-            checks.append(_check(claim, self._sent[hops - 1]))
-        for hops in range(2, self.ring.size):  # the last hops go to the coordinator
-            claim = self._claim_of(before, hops, arrived)
-            if claim.after != sha256(self._taken[hops]).digest():
-                raise ProtocolError("passed on another set than it says", party=before)
-            checks.append(_check(claim, self._taken[hops]))
+        own = small_exponents.sums(self._own, challenge, self.name, self.name)
+        taken = {
+            owner: small_exponents.sums(points, challenge, owner, before)
+            for owner, points in self._taken.items()
+        }
+        raised, proof = self.key.prove(list(chain.from_iterable(taken.values())))
+        passed = iter(raised)
+        told = [HopSums(owner=self.name, passed=own)]
+        told += [
+            HopSums(owner=owner, taken=sums, passed=islice(passed, len(sums)))
+            for owner, sums in taken.items()
+        ]
         yield Send(
-            self.coordinator, TrainingMessage(hop_checks=HopChecks(checks=checks))
+            self.coordinator,
+            TrainingMessage(hop_proof=HopProof(sums=told, proof=proof)),
         )
-
-    @property
-    def _neighbours(self) -> tuple[str, ...]:
-        """Those in the ring before and after; with two holders one is both."""
-        return tuple(sorted({self.ring.before(self.name), self.ring.after(self.name)}))
-
-    def _claim_of(self, raiser: str, hops: int, arrived: Arrived) -> HopClaim:
-        owner = self.ring.owner(raiser, hops)
-        for claim in arrived[raiser].hop_claims.claims:
-            if claim.owner == owner and claim.hops == hops:
-                return claim
-        raise ProtocolError(f"makes no claim about the set of {owner}", party=raiser)
-
-
-def _check(claim: HopClaim, points: bytes) -> HopCheck:
-    composite = linkage.statement(claim).composite(
-        points, claim.owner, threads=_THREADS
-    )
-    return HopCheck(owner=claim.owner, hops=claim.hops, composite=composite)
 
 
 def _own_positions(
