@@ -1,10 +1,11 @@
 """Start the parties of a lab and wait until all of them can work.
 
-The coordinator comes first, as in production: nodes dial out to it.
+The coordinator comes first, as in production: nodes dial out to it. Its SuperLink is
+still starting when they do.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,10 +29,11 @@ def start_all(
 
     Raises LabError if a party ends or is not ready in time.
     """
-    for parties in ([COORDINATOR], list(federation.members)):
-        for party in parties:
-            processes[party] = start(federation, state, party)
-        wait_until_ready(federation, parties, processes)
+    processes[COORDINATOR] = start(federation, state, COORDINATOR)
+    _wait(federation, [COORDINATOR], processes, _why_silent)
+    for party in federation.members:
+        processes[party] = start(federation, state, party)
+    wait_until_ready(federation, list(processes), processes)
 
 
 def start(federation: Federation, state: Path, party: str) -> PartyProcess:
@@ -52,6 +54,15 @@ def wait_until_ready(
 
     Raises LabError if any of the ``processes`` ends, or one is not ready in time.
     """
+    _wait(federation, parties, processes, _why_not_ready)
+
+
+def _wait(
+    federation: Federation,
+    parties: Iterable[str],
+    processes: Mapping[str, PartyProcess],
+    why_not: Callable[[httpx.Client, str], str],
+) -> None:
     webs = {name: member.web for name, member in federation.members.items()}
     webs[COORDINATOR] = federation.web
     waiting, began = {party: webs[party] for party in parties}, time.monotonic()
@@ -59,7 +70,7 @@ def wait_until_ready(
         while True:
             for process in processes.values():
                 process.check()
-            why = {party: _why_not_ready(client, web) for party, web in waiting.items()}
+            why = {party: why_not(client, web) for party, web in waiting.items()}
             waiting = {party: web for party, web in waiting.items() if why[party]}
             if not waiting:
                 return
@@ -71,6 +82,14 @@ def wait_until_ready(
                     remedy="Look into its log.",
                 )
             time.sleep(_LOOK_S)
+
+
+def _why_silent(client: httpx.Client, web: str) -> str:
+    try:
+        client.get(f"{web}/readyz")
+    except httpx.HTTPError as error:
+        return f"no answer ({type(error).__name__})"
+    return ""
 
 
 def _why_not_ready(client: httpx.Client, web: str) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 
 from veilscore.node.columns import Columns
 from veilscore.node.sources.csv_file import read_csv
-from veilscore.node.sources.database import masked, parse_url, read_table
 from veilscore.node.sources.features import Categories, Numbers
 from veilscore.node.sources.ids import Ids
 from veilscore.node.sources.labels import Labels
@@ -35,6 +34,13 @@ def _open(settings: SourceSettings, party: str) -> tuple[Origin, Iterator[Chunk]
     if settings.parquet is not None:
         origin = Origin(party, str(settings.parquet))
         return origin, read_parquet(settings.parquet, columns, origin)
+    # A long import, for nodes whose source is a database.
+    from veilscore.node.sources.database import (  # noqa: PLC0415
+        masked,
+        parse_url,
+        read_table,
+    )
+
     url = parse_url(str(settings.sql), party)
     table = str(settings.table)
     origin = Origin(party, f"{masked(url)}, table `{table}`")

@@ -7,8 +7,6 @@ slip in among the features.
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.runtime.settings import LocalPath, Settings, beside
@@ -54,6 +52,10 @@ class LabelSettings(Settings):
 
 
 def _sqlite_beside(url: str, info: ValidationInfo) -> str:
+    # A long import, for nodes whose source is a database.
+    from sqlalchemy import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
