@@ -8,10 +8,9 @@ Who learns what: the coordinator sees payloads of steps, which hold no id, featu
 label or score; those travel between the parties in sealed envelopes.
 """
 
-import functools
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +25,7 @@ _LONGEST_TEXT = 300
 # A node says over the hub that it is done before its SuperNode sends the reply. What is
 # not here so long afterwards is lost: Flower hands out a reply, too, only once.
 REPLY_S = 60.0
+UNAVAILABLE = "node-unavailable"  # code of a reply that Flower or the hub gave instead
 # A reply's lifetime ends with its message's but is counted on the node's clock.
 # Flower lets clocks differ by 300 s.
 _CLOCK_SKEW_S = 600.0
@@ -74,6 +74,7 @@ class Fleet:
         self._pace = Pace(poked=step_done)
         self._aborted = ""
         self._done: dict[str, float] = {}  # since when a party says so of this step
+        self._lost: set[str] = set()  # who will not answer this step
 
     def parties(self) -> tuple[str, ...]:
         """Return the names of the nodes, sorted."""
@@ -82,6 +83,11 @@ class Fleet:
     def note_done(self, party: str) -> None:
         """Note that a party says that its reply is on its way."""
         self._done.setdefault(party, time.monotonic())
+        self._pace.poked.set()
+
+    def note_lost(self, party: str) -> None:
+        """Note that a party's message or reply is gone: it counts as unavailable."""
+        self._lost.add(party)
         self._pace.poked.set()
 
     def abort(self, reason: str) -> None:
@@ -106,6 +112,7 @@ class Fleet:
         deadline = time.monotonic() + timeout_s
         self._check()
         self._done.clear()
+        self._lost.clear()
         waiting = self._push(step, payloads, timeout_s)
         self._wake(tuple(payloads), step)
         replies: dict[str, StepReply] = {}
@@ -117,14 +124,11 @@ class Fleet:
                     party=", ".join(sorted(waiting.values())),
                     remedy="See whether the node runs and what its log says.",
                 )
-            self._check_lost(step, waiting.values())
-            for message in self._pull(waiting):
-                message_id = message.metadata.reply_to_message_id
-                party = waiting.pop(message_id, None)
-                if party is not None:
-                    replies[party] = _read(party, message_id, message)
-                    if judge is not None:
-                        judge(replies[party])
+            self._check_arrived(step, waiting.values())
+            for reply in self._replies(waiting):
+                replies[reply.party] = reply
+                if judge is not None:
+                    judge(reply)
             if waiting:
                 self._pace.wait()
         return replies
@@ -133,7 +137,27 @@ class Fleet:
         if self._aborted:
             raise RunError(self._aborted)
 
-    def _check_lost(self, step: str, parties: Iterable[str]) -> None:
+    def _replies(self, waiting: dict[str, str]) -> Iterator[StepReply]:
+        """Yield what there is by now, taking it out of the parties by message."""
+        for message in self._pull(waiting):
+            message_id = message.metadata.reply_to_message_id
+            party = waiting.pop(message_id, None)
+            if party is not None:
+                yield _read(party, message_id, message)
+        for message_id, party in list(waiting.items()):
+            if party in self._lost:
+                del waiting[message_id]
+                why = f"{party}: its SuperNode lost a message of Flower"
+                yield StepReply(
+                    party,
+                    ok=False,
+                    payload=b"",
+                    code=UNAVAILABLE,
+                    reason=why,
+                    message_id=message_id,
+                )
+
+    def _check_arrived(self, step: str, parties: Iterable[str]) -> None:
         now = time.monotonic()
         lost = [name for name in parties if now > self._done.get(name, now) + REPLY_S]
         if lost:
@@ -195,15 +219,12 @@ def _superlink_error(error: httpx.HTTPError) -> RunError:
 
 def _read(party: str, message_id: str, message: Message) -> StepReply:
     """Return a node's reply; nothing in it is trusted."""
-    failure = functools.partial(
-        StepReply, party, ok=False, payload=b"", message_id=message_id
-    )
     if message.has_error():
         error = message.error
         name = error_name(error.code)
         # Flower's own sentence, or the type of an exception on the node.
         why = (error.reason or name)[:_LONGEST_TEXT]
-        return failure(code=name, reason=f"{party}: {why}")
+        return _failure(party, message_id, name, f"{party}: {why}")
     record = message.content.config_records.get("reply", ConfigRecord())
     ok, payload = record.get("ok"), record.get("payload")
     code, reason = record.get("code"), record.get("reason")
@@ -213,7 +234,12 @@ def _read(party: str, message_id: str, message: Message) -> StepReply:
         and isinstance(code, str)
         and isinstance(reason, str)
     ):
-        return failure(code="malformed", reason=f"{party}: the reply is malformed")
+        why = f"{party}: the reply is malformed"
+        return _failure(party, message_id, "malformed", why)
     if not ok:
-        return failure(code=code[:_LONGEST_TEXT], reason=reason[:_LONGEST_TEXT])
+        return _failure(party, message_id, code[:_LONGEST_TEXT], reason[:_LONGEST_TEXT])
     return StepReply(party, ok, payload, "", "", message_id)
+
+
+def _failure(party: str, message_id: str, code: str, reason: str) -> StepReply:
+    return StepReply(party, False, b"", code, reason, message_id)  # noqa: FBT003 - ok

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Final, Protocol
 from google.protobuf.message import DecodeError
 
 from veilscore.coordinator.errors import PartyStoppedError, RunError
-from veilscore.coordinator.fleet import StepReply
+from veilscore.coordinator.fleet import UNAVAILABLE, StepReply
 from veilscore.coordinator.post import RunPost
 from veilscore.fault import Fault
 from veilscore.keys.identity import Signer
@@ -35,7 +36,6 @@ _log = logging.getLogger(__name__)
 _DIGEST_BYTES: Final = 32
 _CODE = re.compile(r"[a-z0-9-]{1,40}")
 _AWAITING: Final = "awaiting-approval"
-_UNAVAILABLE: Final = "node-unavailable"
 # What this hub refuses because of itself, not of who asks; codes of ``refusals``.
 _OWN_FAILURES: Final = frozenset({"log-store", "internal", "overload"})
 
@@ -81,6 +81,10 @@ class Caller(Protocol):
 
     def note_done(self, party: str) -> None:
         """Note that a party says that its reply is on its way."""
+        ...
+
+    def note_lost(self, party: str) -> None:
+        """Note that a party will not answer this call."""
         ...
 
     def abort(self, reason: str) -> None:
@@ -144,9 +148,12 @@ class Director:
     def lose_step(self, party: str, step: str) -> None:
         """End the run if the message or the reply of a party in this step is gone.
 
-        Flower brings neither a second time.
+        Flower brings neither a second time. To join, a party is asked again.
         """
         if party not in self._parties or step != self.step:
+            return
+        if step == "join" and self._fleet is not None and not self._superlink_ended:
+            self._fleet.note_lost(party)
             return
         if self._superlink_ended:
             self.stop(
@@ -261,9 +268,9 @@ class Director:
 
         Flower takes no message at all for a node that never was there.
         """
-        patience, began = self._around.patience, self._around.clock()
+        patience, began = self._around.patience, time.monotonic()
         while missing := sorted(set(self._parties) - set(self._around.online())):
-            if self._around.clock() - began > patience.online_s:
+            if time.monotonic() - began > patience.online_s:
                 raise PartyStoppedError(
                     "its SuperNode is not connected",
                     reason="absent",
@@ -273,17 +280,19 @@ class Director:
 
     def _join(self, fleet: Caller) -> None:
         """Ask for approval until everybody has decided, or a deadline passes."""
-        patience, began = self._around.patience, self._around.clock()
+        patience, began = self._around.patience, time.monotonic()
         payload = StepRequest(contract=self._body).SerializeToString()
-
-        def still_starting() -> bool:
-            # Flower takes a SuperNode that was just started again for gone until its
-            # next heartbeat.
-            return self._around.clock() - began <= patience.online_s
+        away_since: dict[str, float] = {}
 
         def judge(reply: StepReply) -> None:
-            if reply.code == _UNAVAILABLE and still_starting():
-                return
+            # Flower takes a SuperNode that was just started again for gone until its
+            # next heartbeat.
+            now = time.monotonic()
+            if reply.code == UNAVAILABLE:
+                if now - away_since.setdefault(reply.party, now) <= patience.online_s:
+                    return
+            else:
+                away_since.pop(reply.party, None)
             if reply.code != _AWAITING:
                 if reply.ok or reply.code == "refused":
                     self._watcher.on_decision(reply.party, approved=reply.ok)
@@ -296,7 +305,7 @@ class Director:
             waiting = sorted(name for name, reply in replies.items() if not reply.ok)
             if not waiting:
                 return
-            if self._around.clock() - began > patience.approval_s:
+            if time.monotonic() - began > patience.approval_s:
                 raise PartyStoppedError(
                     f"did not decide within {patience.approval_s:g} s",
                     reason=_AWAITING,

@@ -184,6 +184,7 @@ class StagedFleet:
     def __init__(self, nodes: Mapping[str, SimulatedNode]) -> None:
         self.calls: list[tuple[str, dict[str, bytes]]] = []
         self.done: list[str] = []
+        self._lost: set[str] = set()
         self._nodes = nodes
         self._aborted = ""
 
@@ -199,22 +200,32 @@ class StagedFleet:
         self.calls.append((step, dict(payloads)))
         # Not waited for at the end: a node may hang, as in production.
         pool = ThreadPoolExecutor(len(payloads))
-        waiting: set[Future[StepReply]] = {
-            pool.submit(self._nodes[party].answer, step) for party in payloads
+        waiting: dict[str, Future[StepReply]] = {
+            party: pool.submit(self._nodes[party].answer, step) for party in payloads
         }
         pool.shutdown(wait=False)
         replies: dict[str, StepReply] = {}
         while waiting:
             self._check()
-            done, waiting = wait(waiting, 0.01, FIRST_COMPLETED)
-            for reply in (future.result() for future in done):
-                replies[reply.party] = reply
+            wait(waiting.values(), 0.01, FIRST_COMPLETED)
+            for party, future in list(waiting.items()):
+                if party in self._lost:
+                    self._lost.remove(party)
+                    replies[party] = failed(party, "node-unavailable")
+                elif future.done():
+                    replies[party] = future.result()
+                else:
+                    continue
+                del waiting[party]
                 if judge is not None:
-                    judge(reply)
+                    judge(replies[party])
         return replies
 
     def note_done(self, party: str) -> None:
         self.done.append(party)
+
+    def note_lost(self, party: str) -> None:
+        self._lost.add(party)
 
     def abort(self, reason: str) -> None:
         self._aborted = reason

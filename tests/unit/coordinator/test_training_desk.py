@@ -164,19 +164,29 @@ def test_a_loss_ends_the_run_and_the_next_one_begins(scene: Scene) -> None:
 def test_a_message_that_flower_lost_ends_the_run_that_waits_for_it(
     scene: Scene, log: SampleLog
 ) -> None:
-    scene.stage.hang("bureau", "join")
+    follow(scene)
+    scene.stage.hang("bureau", "counts")
     scene.propose()
-    eventually(lambda: scene.book.view(RUNS[0]).step == "join")
-    scene.desk.on_step_lost("bureau", RUNS[1], "join")  # of another run
+    eventually(lambda: scene.book.view(RUNS[0]).step == "counts")
+    scene.desk.on_step_lost("bureau", RUNS[1], "counts")  # of another run
     scene.desk.on_step_lost("bureau", RUNS[0], "rows")  # not under way
-    scene.desk.on_step_lost("stranger", RUNS[0], "join")
-    scene.desk.on_step_lost("bureau", RUNS[0], "join")
+    scene.desk.on_step_lost("stranger", RUNS[0], "counts")
+    scene.desk.on_step_lost("bureau", RUNS[0], "counts")
     assert scene.ended() == RunPhase.STOPPED
     view = scene.book.view(RUNS[0])
     assert view.stopped_by == "bureau"
-    assert view.reason == "step join: its SuperNode lost a message of Flower"
+    assert view.reason == "step counts: its SuperNode lost a message of Flower"
     closed = log.service.events(kind="run_closed")[0].opened.event.run_closed
-    assert (closed.party, closed.reason) == ("bureau", "supernode in step join")
+    assert (closed.party, closed.reason) == ("bureau", "supernode in step counts")
+
+
+def test_whose_message_is_lost_is_asked_to_join_again(scene: Scene) -> None:
+    follow(scene)
+    scene.stage.hang("bureau", "join")
+    scene.propose()
+    eventually(lambda: scene.book.view(RUNS[0]).step == "join")
+    scene.desk.on_step_lost("bureau", RUNS[0], "join")
+    assert scene.ended() == RunPhase.COMPLETED
 
 
 def test_what_a_party_says_it_has_done_is_expected(scene: Scene) -> None:

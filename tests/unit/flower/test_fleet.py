@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from veilscore.coordinator.errors import RunError
-from veilscore.coordinator.fleet import Fleet, StepReply
+from veilscore.coordinator.fleet import UNAVAILABLE, Fleet, StepReply
 
 if TYPE_CHECKING:
     from .conftest import ScriptedGrid, Woken
@@ -129,6 +129,19 @@ def test_a_reply_that_is_done_and_does_not_come_is_lost(
     assert caught.value.party == "bureau"
     grid.answer = echo
     assert fleet.call("moments", PAYLOADS, timeout_s=5).keys() == PAYLOADS.keys()
+
+
+def test_who_is_noted_as_lost_counts_as_unavailable_at_once(
+    fleet: Fleet, grid: "ScriptedGrid"
+) -> None:
+    grid.answer = lambda _: None
+    threading.Timer(0.05, fleet.note_lost, ["bureau"]).start()
+    began = time.monotonic()
+    answer = fleet.call("join", {"bureau": b""}, timeout_s=5)["bureau"]
+    assert time.monotonic() - began < 1
+    assert (answer.ok, answer.code) == (False, UNAVAILABLE)
+    grid.answer = echo  # the next call expects an answer again
+    assert fleet.call("join", PAYLOADS, timeout_s=5)["bureau"].ok
 
 
 def test_abort_ends_a_waiting_call_at_once_and_every_later_one(fleet: Fleet) -> None:

@@ -150,6 +150,8 @@ class TrainingDesk:
             LOG.info("could not announce step %s: %s", step, fault)
 
     def _join(self, run: str, contract_bytes: bytes) -> StepReport:
+        if self._has_joined(contract_bytes):
+            return StepReport()
         around = self.surroundings()
         digest = hashlib.sha256(contract_bytes).digest()
         try:
@@ -173,6 +175,16 @@ class TrainingDesk:
         )
         self.receipts.record(published, run)
         return StepReport()
+
+    def _has_joined(self, contract_bytes: bytes) -> bool:
+        """Say whether this is the run under way: its answer was lost, asked again."""
+        session = self._session
+        return (
+            session is not None
+            and session.contract_bytes == contract_bytes
+            and session.step == "join"
+            and not self._is_over(session)
+        )
 
     def _approved(
         self, run: str, contract_bytes: bytes, around: Surroundings
