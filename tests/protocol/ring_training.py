@@ -20,7 +20,7 @@ from veilscore.models.binning import fit_categorical, fit_numeric
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
-from veilscore.v1.training_pb2 import TrainingMessage
+from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
 CATEGORICAL = {
     *("SEX", "EDUCATION", "MARRIAGE"),
@@ -85,6 +85,7 @@ class RingRun:
     """What a run leaves: everybody's role, and what the label holder was sent."""
 
     data: DataSet
+    contract: RunContract
     bank: LabelHolder
     others: dict[str, FeatureHolder]
     shown: dict[str, list[TrainingMessage]]  # by step
@@ -93,9 +94,27 @@ class RingRun:
     def roles(self) -> dict[str, FeatureHolder | LabelHolder]:
         return {self.data.label_holder: self.bank, **self.others}
 
+    def play(self, step: str) -> None:
+        """Let everybody do a step; the steps go in their order."""
+        said = conduct(
+            {
+                party: role.polish(step)
+                if step.startswith("polish")
+                else getattr(role, step)()
+                for party, role in self.roles.items()
+            }
+        )
+        self.shown[step] = [m for _, to, m in said if to == self.data.label_holder]
 
-def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
-    """Train; ``exact`` if there are polish steps without noise."""
+
+def begin(
+    data: DataSet,
+    *,
+    polish: int = 0,
+    noise: float = 0.0,
+    holder: type[FeatureHolder] = FeatureHolder,
+) -> RingRun:
+    """Make a run in which nothing has happened yet."""
     contract = sample_contract(
         sorted(data.columns),
         label_holder=data.label_holder,
@@ -113,7 +132,7 @@ def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
         data.label_holder, terms, data.columns[data.label_holder], labels, ring
     )
     others = {
-        party: FeatureHolder(
+        party: holder(
             party,
             terms,
             data.columns[party],
@@ -123,16 +142,13 @@ def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
         )
         for party in terms.feature_holders
     }
-    run = RingRun(data, bank, others, {})
-    for step in steps(contract):
+    return RingRun(data, contract, bank, others, {})
+
+
+def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
+    """Train; ``exact`` if there are polish steps without noise."""
+    run = begin(data, polish=polish, noise=noise)
+    for step in steps(run.contract):
         if step not in {"join", "rows", "register"}:
-            said = conduct(
-                {
-                    party: role.polish(step)
-                    if step.startswith("polish")
-                    else getattr(role, step)()
-                    for party, role in run.roles.items()
-                }
-            )
-            run.shown[step] = [m for _, to, m in said if to == data.label_holder]
+            run.play(step)
     return run
