@@ -9,8 +9,8 @@ demo: setup
 
 test: setup-dev check
 	$(BIN)/pytest -m alone
-	$(BIN)/pytest -m "not alone and not data" --numprocesses 2
-	$(BIN)/pytest -m data --numprocesses 2 --maxschedchunk 1
+	$(BIN)/pytest -m "not alone and not long" --numprocesses 2
+	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup
 
 check: setup-dev
 	$(BIN)/ruff check

@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
-        "data: trains on real data; make test runs two at once",
+        "long: trains on real data, or with processes; make test runs two at once",
         "alone: watches processes or connections; nothing may run beside it",
         "soak: takes hours; only make soak runs it",
     ):

@@ -22,7 +22,7 @@ from veilscore.models.vertical import run as run_terms
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.models.vertical.ports import Floats
 
-pytestmark = pytest.mark.data
+pytestmark = pytest.mark.long
 
 # Ship no types.
 ensemble: Any = importlib.import_module("sklearn.ensemble")

@@ -19,7 +19,7 @@ from veilscore.models.metrics import auc
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.v1.training_pb2 import Counts
 
-pytestmark = pytest.mark.data
+pytestmark = pytest.mark.long
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tests.integration.chaos_schedule import (
     COORDINATOR,
     REQUESTER,
     SCORES,
+    STEPS,
     Fault,
     Kind,
     Part,
@@ -26,7 +27,9 @@ from veilscore.fault import Fault as Error
 
 NAMED_S: Final = 5.0  # for the others to name a party that is lost
 ENDED_S: Final = 90.0  # for a run to end after what struck it is over
+RESUMED_S: Final = 60.0  # for a new run to get under way when everybody is back
 COMPLETED_S: Final = 300.0  # for a run that nothing strikes
+COMPLETES_EVERY: Final = 4  # so often a new run is led to its end
 _LOOK_S: Final = 0.1
 # A certificate that will expire lives so long, and twice as long as a start takes.
 _CERTIFICATE_S: Final = 6.0
@@ -36,8 +39,8 @@ _CERTIFICATE_S: Final = 6.0
 class Outcome:
     """What came of a schedule, in seconds after the fault.
 
-    ``named_s`` is None where nobody had to be named; ``resumed_s`` is when a run was
-    complete, the struck one or a new one.
+    ``named_s`` is None where nobody had to be named; ``resumed_s`` is when the struck
+    run was complete, or a new one under way with all parties.
     """
 
     named_s: float | None
@@ -111,8 +114,10 @@ class _Play:
         self._restart_if_log_waits()
         self.lab.wait_until_ready(self.lab.parties)
         if ended != RunPhase.COMPLETED:
-            complete_run(self.lab)
+            self._resume()
         resumed_s = time.monotonic() - struck
+        if ended != RunPhase.COMPLETED and self.schedule.seed % COMPLETES_EVERY == 0:
+            complete_run(self.lab)
         self._judge_rest()
         return Outcome(named_s, ended, resumed_s)
 
@@ -174,6 +179,22 @@ class _Play:
             skewed = self.fault.kind is Kind.SKEW
             return {"", *self.lab.parties} if skewed else {""}
         return {self.fault.party}
+
+    def _resume(self) -> None:
+        """See that all parties join a new run; then stop it.
+
+        By then everybody has approved it and published new keys.
+        """
+        deadline = time.monotonic() + RESUMED_S
+        with self.lab.operator() as operator:
+            run = operator.propose(self.lab.contract)
+            while (view := operator.run(run)).step in {"", STEPS[0]}:
+                assert view.ended_ms is None, _told(view)
+                assert time.monotonic() < deadline, f"no new run: {_told(view)}"
+                time.sleep(_LOOK_S)
+            assert view.ended_ms is None, _told(view)
+            operator.stop(run)
+        _ended(self.lab, run, deadline)
 
     def _restart_if_log_waits(self) -> None:
         """Start a coordinator again that could not log the end of a run."""

@@ -9,5 +9,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder ``alone``, except those that time nothing."""
     for item in items:
         here = Path(__file__).parent in item.path.parents
-        if here and item.get_closest_marker("data") is None:
+        if here and item.get_closest_marker("long") is None:
             item.add_marker("alone")

@@ -12,8 +12,9 @@ certificate renewed. It counts as a failure
 3.  if a stopped run gives no reason, or names another party than the one it happened
     to; "" stands for the coordinator. Whose own clock is wrong may name any node: to it
     all are late;
-4.  if a new run, with everybody back, does not complete within five minutes, or scores
-    are not answered again within 90 s; if an answer differs from the one of before;
+4.  if a new run, with everybody back, has not been joined by all within a minute, or,
+    every fourth time, is not complete within five; if scores are not answered again
+    within 90 s, or an answer differs from the one of before;
 5.  if a process of a killed party lives on for 5 s, of a stopped one for 20 s, or one
     without a parent is left;
 6.  if a SuperNode or the SuperLink, or all Paillier workers of a node, are missing

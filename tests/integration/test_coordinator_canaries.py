@@ -24,7 +24,11 @@ from veilscore.v1.hub_pb2 import AppendRequest
 
 PUBLIC = "the run's id"
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("canaries"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+pytestmark = pytest.mark.long
 LAB = """\
 name = "small"
 key_bits = 2048

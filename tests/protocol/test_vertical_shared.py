@@ -15,7 +15,7 @@ from tests.protocol.ring_training import SCHEMES, RingRun, load, train
 from veilscore.models.metrics import auc, ks
 from veilscore.models.vertical.solution import lookup
 
-pytestmark = pytest.mark.data
+pytestmark = pytest.mark.long
 
 # Ships no types.
 linear: Any = importlib.import_module("sklearn.linear_model")

@@ -38,6 +38,10 @@ class OperatorClient(RestClient):
         """Propose a run and return its id."""
         return self.ask(Proposed, "POST", "/v1/runs", text=contract_toml).run
 
+    def stop(self, run: str) -> RunView:
+        """Stop a run for all of its parties and return what it is then."""
+        return self.ask(RunView, "DELETE", f"/v1/runs/{quote(run, safe='')}")
+
     def run(self, run: str) -> RunView:
         """Return one run."""
         return self.ask(RunView, "GET", f"/v1/runs/{quote(run, safe='')}")

@@ -175,6 +175,20 @@ def status(*, config_file: _Config, as_json: _Json = False) -> None:
 
 
 @app.command()
+def stop(
+    run_id: Annotated[str, typer.Argument(help="As `coordinator status` shows it.")],
+    *,
+    config_file: _Config,
+) -> None:
+    """Stop a training run for all of its parties; this is logged."""
+    from veilscore.coordinator.client import OperatorClient  # noqa: PLC0415 - long
+
+    with OperatorClient(config_file) as client:
+        client.stop(run_id)
+    _say(f"run {run_id} is being stopped")
+
+
+@app.command()
 def doctor(*, config_file: _Config) -> None:
     """Check everything the coordinator needs, and say what to do."""
     settings = config.read(config_file)

@@ -23,7 +23,7 @@ from veilscore.models.binning import (
 from veilscore.models.scorecard import Card, Feature, Scale
 from veilscore.models.woe import WOE_SCALE, WoeTable, woe_table
 
-pytestmark = pytest.mark.data
+pytestmark = pytest.mark.long
 
 # Loaded by name: scikit-learn carries no types.
 linear: Any = importlib.import_module("sklearn.linear_model")
