@@ -25,7 +25,8 @@ _LONGEST_TEXT = 300
 # A node says over the hub that it is done before its SuperNode sends the reply. What is
 # not here so long afterwards is lost: Flower hands out a reply, too, only once.
 REPLY_S = 60.0
-UNAVAILABLE = "node-unavailable"  # code of a reply that Flower or the hub gave instead
+# The code of a reply that a node did not give: Flower did, or this loop.
+UNAVAILABLE = "node-unavailable"
 # A reply's lifetime ends with its message's but is counted on the node's clock.
 # Flower lets clocks differ by 300 s.
 _CLOCK_SKEW_S = 600.0
@@ -148,14 +149,7 @@ class Fleet:
             if party in self._lost:
                 del waiting[message_id]
                 why = f"{party}: its SuperNode lost a message of Flower"
-                yield StepReply(
-                    party,
-                    ok=False,
-                    payload=b"",
-                    code=UNAVAILABLE,
-                    reason=why,
-                    message_id=message_id,
-                )
+                yield _failure(party, message_id, UNAVAILABLE, why)
 
     def _check_arrived(self, step: str, parties: Iterable[str]) -> None:
         now = time.monotonic()

@@ -11,6 +11,7 @@ Rules as described by GB 32100-2015 (unified social credit code), GB 11714-1997
 
 import unicodedata
 from enum import StrEnum
+from operator import mul
 from typing import Final
 
 from veilscore.keys.errors import EntityIdError
@@ -27,6 +28,7 @@ class EntityKind(StrEnum):
 _DIGITS: Final = "0123456789"
 _USCC_ALPHABET: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # no I, O, S, V, Z
 _USCC_VALUE: Final = {symbol: value for value, symbol in enumerate(_USCC_ALPHABET)}
+# One weight for each character that counts; what stands behind is not looked at.
 _USCC_WEIGHTS: Final = tuple(pow(3, place, 31) for place in range(17))
 _ORGANISATION_VALUE: Final = {
     symbol: value for value, symbol in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -111,16 +113,15 @@ def _all_digits(text: str) -> bool:
 
 
 def _uscc_check(text: str) -> str:
-    weighted = zip(_USCC_WEIGHTS, text[:17], strict=True)
-    return _USCC_ALPHABET[-sum(w * _USCC_VALUE[c] for w, c in weighted) % 31]
+    values = map(_USCC_VALUE.__getitem__, text)
+    return _USCC_ALPHABET[-sum(map(mul, _USCC_WEIGHTS, values)) % 31]
 
 
 def _organisation_check(text: str) -> str:
-    weighted = zip(_ORGANISATION_WEIGHTS, text[8:16], strict=True)
-    total = sum(w * _ORGANISATION_VALUE[c] for w, c in weighted)
-    return _ORGANISATION_CHECK[-total % 11]
+    values = map(_ORGANISATION_VALUE.__getitem__, text[8:])
+    return _ORGANISATION_CHECK[-sum(map(mul, _ORGANISATION_WEIGHTS, values)) % 11]
 
 
 def _resident_check(text: str) -> str:
-    weighted = zip(_RESIDENT_WEIGHTS, text[:17], strict=True)
-    return _RESIDENT_CHECK[sum(w * int(c) for w, c in weighted) % 11]
+    values = map(int, text)
+    return _RESIDENT_CHECK[sum(map(mul, _RESIDENT_WEIGHTS, values)) % 11]
