@@ -9,7 +9,8 @@ demo: setup
 
 test: setup-dev check
 	$(BIN)/pytest -m alone
-	$(BIN)/pytest -m "not alone and not long" --numprocesses 2
+	$(BIN)/pytest -m chaos --numprocesses 2 --maxschedchunk 1
+	$(BIN)/pytest -m "not alone and not chaos and not long" --numprocesses 2
 	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup
 
 check: setup-dev

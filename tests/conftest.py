@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "long: trains on real data, or with processes; make test runs two at once",
         "alone: watches processes or connections; nothing may run beside it",
+        "chaos: strikes a federation of its own; make test runs two at once",
         "soak: takes hours; only make soak runs it",
     ):
         config.addinivalue_line("markers", marker)

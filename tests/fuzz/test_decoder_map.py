@@ -53,6 +53,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "passphrase file",
     ),
     "veilscore.keys.linkage": ("blinded set", "alignment at a holder"),
+    "veilscore.keys.small_exponents": ("sets at the coordinator",),
     "veilscore.keys.masks": ("receiving key",),
     "veilscore.keys.paillier.fixed_width": ("fixed-width integers",),
     "veilscore.keys.paillier.modulus_proof": ("modulus proof",),

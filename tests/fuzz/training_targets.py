@@ -1,8 +1,11 @@
 """What nodes and the coordinator are told in a run, before their roles believe it."""
 
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 
 import numpy as np
 
@@ -22,7 +25,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
 from veilscore.models import card_file
-from veilscore.models.vertical.script import Script, Send
+from veilscore.models.vertical.script import Await, Script, Send
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training.alignment import align
@@ -163,20 +166,28 @@ def _lying(honest: Script, lie: TrainingMessage) -> Script:
 def sets_at_the_coordinator(_: Stock) -> Target:
     """Tell the coordinator what three holders told it once, but for one message."""
     told: dict[str, dict[str, TrainingMessage]] = {}
+    challenge = b""
     for sender, to, message in conduct(_alignment()):
         if to == "hub":
             told.setdefault(message.WhichOneof("body") or "", {})[sender] = message
+        challenge = message.hop_challenge.challenge or challenge
+
+    def answer(asked: Await, lie: TrainingMessage) -> dict[str, TrainingMessage]:
+        due = told[asked.kind]
+        return {**due, "bank": lie} if asked.kind == lie.WhichOneof("body") else due
 
     def decode(data: bytes) -> None:
         lie = by_grpc(TrainingMessage, data)
-        kind = lie.WhichOneof("body")
         played = place_rows(sample_contract(_HOLDERS), _HOLDERS)
-        action = next(played)
-        while not isinstance(action, Send):
-            due = told[action.kind]
-            action = played.send({**due, "bank": lie} if action.kind == kind else due)
-        for action in played:
-            assert isinstance(action, Send)
+        # Of the challenge that what was told then answers.
+        with (
+            patch.object(secrets, "token_bytes", return_value=challenge),
+            suppress(StopIteration),
+        ):
+            action = next(played)
+            while True:
+                told_now = answer(action, lie) if isinstance(action, Await) else {}
+                action = played.send(told_now)
 
     samples = [messages["bank"] for messages in told.values()]
     return Target(decode, [each.SerializeToString() for each in samples], share=0.1)

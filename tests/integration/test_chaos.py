@@ -62,6 +62,7 @@ from tests.integration.shifted_clock import can_shift
 from tests.integration.small_disk import mount_privately
 from veilscore.lab.plain import read_table
 
+pytestmark = pytest.mark.chaos
 SEEDS = [
     pytest.param(seed, marks=pytest.mark.soak if seed >= FORMS else ())
     for seed in range(200)
