@@ -70,7 +70,13 @@ class LoopThread:
                 self._waited_for.discard(future)
 
     def soon(self, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
-        """Run a callback on the loop, from any thread; not after ``stop``."""
+        """Run a callback on the loop, from any thread; not once ``stop`` was called."""
+        with self._calls:
+            stopping = self._stopping
+        if not stopping:
+            self._on_loop(callback, *args)
+
+    def _on_loop(self, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(callback, *args)
 
@@ -88,7 +94,7 @@ class LoopThread:
         self._callbacks.shutdown(wait=False, cancel_futures=True)
         with self._calls:
             self._stopping = True
-        self.soon(self._loop.stop)
+        self._on_loop(self._loop.stop)
         self._thread.join()
         with self._calls:  # calls that the loop no longer came to
             for future in self._waited_for:
