@@ -11,7 +11,7 @@ test: setup-dev check
 	$(BIN)/pytest -m alone
 	$(BIN)/pytest -m chaos --numprocesses 2 --maxschedchunk 1
 	$(BIN)/pytest -m "not alone and not chaos and not long" --numprocesses 2
-	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest -m long --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup-dev
 	$(BIN)/ruff check

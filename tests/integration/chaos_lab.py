@@ -19,6 +19,7 @@ import psutil
 from tests.integration.chaos_schedule import COORDINATOR, Fault, Kind, Part
 from tests.integration.shifted_clock import ShiftedClock
 from tests.integration.small_disk import SmallDisk
+from tests.integration.test_lab_run import LAB
 from tests.integration.wire import Wire
 from veilscore.coordinator import config as coordinator_config
 from veilscore.coordinator import setup as coordinator_setup
@@ -35,35 +36,6 @@ from veilscore.node import setup as node_setup
 from veilscore.node.local import LocalNode
 from veilscore.runtime.settings import load
 
-LAB: Final = """\
-name = "chaos"
-key_bits = 2048
-[economy]
-entities = 1000
-seed = 2
-dirty_holder = "agriculture"
-[[party]]
-name = "bank"
-holder = "bank"
-roles = ["data_holder", "requester"]
-training = { approve = "automatic", min_count = 3, min_rows = 20, runs_a_day = 1000 }
-[[party]]
-name = "regulator"
-holder = "regulator"
-training = { approve = "automatic", min_count = 3, min_rows = 20, runs_a_day = 1000 }
-scoring = { requesters = ["bank"], purposes = ["pre_loan"] }
-[[party]]
-name = "agriculture"
-holder = "agriculture"
-training = { approve = "automatic", min_count = 3, min_rows = 20, runs_a_day = 1000 }
-scoring = { requesters = ["bank"], purposes = ["pre_loan"] }
-[[run]]
-name = "default"
-contract = { min_count = 3 }
-[score]
-requester = "bank"
-entities = 40
-"""
 CERTIFICATE_S: Final = 730 * 86_400
 _REAPED_S: Final = 5.0  # for a party that has ended to be taken note of
 _CHILDREN: Final = {

@@ -24,11 +24,7 @@ from veilscore.v1.hub_pb2 import AppendRequest
 
 PUBLIC = "the run's id"
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("canaries"),
-]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -35,11 +35,7 @@ from veilscore.lab.lab_file import LabFile, read_lab
 from veilscore.models import card_file
 from veilscore.models.scorecard import Card
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.timeout(1800),
-    pytest.mark.xdist_group("several hosts"),
-]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 AUDITOR = "auditor"
 PORTS = [9443, 9444]  # as the walk-through says

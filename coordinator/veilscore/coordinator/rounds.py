@@ -152,9 +152,6 @@ class Director:
         """
         if party not in self._parties or step != self.step:
             return
-        if step == "join" and self._fleet is not None and not self._superlink_ended:
-            self._fleet.note_lost(party)
-            return
         if self._superlink_ended:
             self.stop(
                 RunError(
@@ -164,6 +161,8 @@ class Director:
                     "flower/superlink.log.",
                 )
             )
+        elif step == "join" and self._fleet is not None:
+            self._fleet.note_lost(party)
         else:
             self.stop(
                 PartyStoppedError(

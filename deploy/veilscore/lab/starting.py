@@ -30,7 +30,7 @@ def start_all(
     Raises LabError if a party ends or is not ready in time.
     """
     processes[COORDINATOR] = start(federation, state, COORDINATOR)
-    _wait(federation, [COORDINATOR], processes, _why_silent)
+    _wait(federation, [COORDINATOR], processes, _answers)
     for party in federation.members:
         processes[party] = start(federation, state, party)
     wait_until_ready(federation, list(processes), processes)
@@ -54,14 +54,14 @@ def wait_until_ready(
 
     Raises LabError if any of the ``processes`` ends, or one is not ready in time.
     """
-    _wait(federation, parties, processes, _why_not_ready)
+    _wait(federation, parties, processes, _is_ready)
 
 
 def _wait(
     federation: Federation,
     parties: Iterable[str],
     processes: Mapping[str, PartyProcess],
-    why_not: Callable[[httpx.Client, str], str],
+    enough: Callable[[httpx.Response], bool],
 ) -> None:
     webs = {name: member.web for name, member in federation.members.items()}
     webs[COORDINATOR] = federation.web
@@ -70,7 +70,9 @@ def _wait(
         while True:
             for process in processes.values():
                 process.check()
-            why = {party: why_not(client, web) for party, web in waiting.items()}
+            why = {
+                party: _why_not(client, web, enough) for party, web in waiting.items()
+            }
             waiting = {party: web for party, web in waiting.items() if why[party]}
             if not waiting:
                 return
@@ -84,17 +86,20 @@ def _wait(
             time.sleep(_LOOK_S)
 
 
-def _why_silent(client: httpx.Client, web: str) -> str:
-    try:
-        client.get(f"{web}/readyz")
-    except httpx.HTTPError as error:
-        return f"no answer ({type(error).__name__})"
-    return ""
+def _answers(answer: httpx.Response) -> bool:
+    del answer  # that there is one is enough
+    return True
 
 
-def _why_not_ready(client: httpx.Client, web: str) -> str:
+def _is_ready(answer: httpx.Response) -> bool:
+    return answer.is_success
+
+
+def _why_not(
+    client: httpx.Client, web: str, enough: Callable[[httpx.Response], bool]
+) -> str:
     try:
         answer = client.get(f"{web}/readyz")
     except httpx.HTTPError as error:
         return f"no answer ({type(error).__name__})"
-    return "" if answer.is_success else answer.text
+    return "" if enough(answer) else answer.text
