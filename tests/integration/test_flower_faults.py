@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
+from flwr.supercore.runtime import RuntimeHttpClient
 
 from tests.integration.flower_lab import (
     BUSY,
@@ -67,6 +69,29 @@ def test_a_killed_superlink_comes_back_in_the_middle_of_a_step(lab: Lab) -> None
     lab.lead("survivor", director)
     assert [reply.payload for reply in replies.values()] == [b"hang:on"] * 2
     assert lab.deaths == [-signal.SIGKILL]
+
+
+def test_a_reply_that_was_handed_out_is_fetched_when_the_superlink_is_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after Flower forgot whom the reply is for, before its parts are here."""
+    fetch = RuntimeHttpClient.PullObject
+    killed: list[int] = []
+
+    def kill_first(
+        self: RuntimeHttpClient, request: PullObjectRequest
+    ) -> PullObjectResponse:
+        if not killed and vars(self)["_base_url"] == f"https://{HOST}:{lab.port}":
+            assert lab.superlink.pid
+            killed.append(lab.superlink.pid)
+            os.kill(killed[0], signal.SIGKILL)
+        return fetch(self, request)
+
+    monkeypatch.setattr(RuntimeHttpClient, "PullObject", kill_first)
+    replies = lab.call("fetched", "counts", dict.fromkeys(NAMES, b"on"))
+    assert [reply.payload for reply in replies.values()] == [b"counts:on"] * 2
+    assert killed
+    assert lab.superlink.pid not in {None, *killed}
 
 
 def test_an_unregistered_key_stays_outside(lab: Lab, tmp_path: Path) -> None:

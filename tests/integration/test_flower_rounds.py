@@ -1,5 +1,6 @@
 """Steps of training runs over real Flower, and what attackers get from it."""
 
+import http.client
 import ssl
 import threading
 import time
@@ -167,6 +168,22 @@ def test_control_needs_the_token(lab: Lab) -> None:
         assert client.get("/docs").status_code == 403
         assert client.get("/openapi.json").status_code == 403
         assert client.post("/v1/responses").status_code == 403
+
+
+def test_the_superlink_leaves_it_to_its_clients_to_close_what_is_idle(
+    lab: Lab,
+) -> None:
+    """They do after 5 s; what is sent while it closes would be lost."""
+    tls = ssl.create_default_context(cadata=lab.authority.decode())
+    connection = http.client.HTTPSConnection(HOST, lab.port, context=tls)
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    first = connection.sock
+    time.sleep(5.5)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 200
+    assert connection.sock is first
+    connection.close()
 
 
 @pytest.mark.parametrize("where", ["coordinator", "bank"])

@@ -27,6 +27,7 @@ _LONGEST_TEXT = 300
 REPLY_S = 60.0
 # The code of a reply that a node did not give: Flower did, or this loop.
 UNAVAILABLE = "node-unavailable"
+_HANDED_OUT = "message-unavailable"
 # A reply's lifetime ends with its message's but is counted on the node's clock.
 # Flower lets clocks differ by 300 s.
 _CLOCK_SKEW_S = 600.0
@@ -76,6 +77,7 @@ class Fleet:
         self._aborted = ""
         self._done: dict[str, float] = {}  # since when a party says so of this step
         self._lost: set[str] = set()  # who will not answer this step
+        self._cut_off = False  # from a SuperLink that was handing out replies
 
     def parties(self) -> tuple[str, ...]:
         """Return the names of the nodes, sorted."""
@@ -114,6 +116,7 @@ class Fleet:
         self._check()
         self._done.clear()
         self._lost.clear()
+        self._cut_off = False
         waiting = self._push(step, payloads, timeout_s)
         self._wake(tuple(payloads), step)
         replies: dict[str, StepReply] = {}
@@ -144,7 +147,13 @@ class Fleet:
             message_id = message.metadata.reply_to_message_id
             party = waiting.pop(message_id, None)
             if party is not None:
-                yield _read(party, message_id, message)
+                reply = _read(party, message_id, message)
+                if reply.code == _HANDED_OUT and self._cut_off:
+                    raise RunError(
+                        f"the reply of {party} was lost with the SuperLink",
+                        remedy="Start the run again.",
+                    )
+                yield reply
         for message_id, party in list(waiting.items()):
             if party in self._lost:
                 del waiting[message_id]
@@ -197,6 +206,7 @@ class Fleet:
         try:
             return list(self._grid.pull_messages(waiting))
         except httpx.TransportError:
+            self._cut_off = True
             return ()  # the SuperLink comes back by itself; the deadline decides
         except httpx.HTTPError as error:
             raise _superlink_error(error) from error

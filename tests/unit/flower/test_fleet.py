@@ -178,6 +178,19 @@ def test_a_superlink_that_comes_back_costs_time_only(
     assert fleet.call("counts", {"bank": b""}, timeout_s=5)["bank"].ok
 
 
+def test_a_reply_that_went_down_with_the_superlink_is_no_fault_of_the_party(
+    fleet: Fleet, grid: "ScriptedGrid"
+) -> None:
+    """It was handed out, the answer was cut off: afterwards Flower knows of none."""
+    grid.answer = lambda request: Message(Error(3, "gone"), reply_to=request)
+    grid.failures = [httpx.ReadError("killed")]
+    with pytest.raises(RunError, match="lost with the SuperLink") as caught:
+        fleet.call("counts", {"bank": b""}, timeout_s=5)
+    assert not caught.value.party
+    answer = fleet.call("counts", {"bank": b""}, timeout_s=5)["bank"]
+    assert (answer.ok, answer.code) == (False, "message-unavailable")
+
+
 @pytest.mark.parametrize(
     ("code", "what"), [(401, "the run was stopped"), (500, "the SuperLink failed")]
 )

@@ -1,5 +1,6 @@
 """The server: ports, TLS, and its end."""
 
+import http.client
 import socket
 import ssl
 import threading
@@ -88,6 +89,22 @@ def test_an_idle_connection_does_not_hold_up_the_end() -> None:
         began = time.monotonic()
         server.stop()
         assert time.monotonic() - began < 2
+
+
+def test_the_client_is_the_one_that_closes_an_idle_connection() -> None:
+    """A request sent while the server closes is lost; clients keep one for 5 s."""
+    server = WebServer(small_app(), "127.0.0.1", 0)
+    host, port = server.start().removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port))
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    first = connection.sock
+    time.sleep(5.5)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b'"here"'
+    assert connection.sock is first
+    connection.close()
+    server.stop()
 
 
 @pytest.fixture

@@ -6,15 +6,29 @@ process (SIGINT) when a run is stopped. These do neither: every error is an exce
 """
 
 import ssl
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ConfirmMessageReceivedResponse,
+    PullObjectRequest,
+    PullObjectResponse,
+)
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.protobuf.client import ProtobufClient, ProtobufClientInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
 
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
 _TIMEOUT_S = 30.0
+# A SuperLink that was killed is back within this time.
+_BACK_S = 20.0
+_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +60,34 @@ class _Direct(ProtobufClient):
 
 
 class RuntimeClient(_Direct, RuntimeHttpClient):
-    """A client of the Runtime API: tasks and their messages."""
+    """A client of the Runtime API: tasks and their messages.
+
+    Flower hands out a message only once, before its parts are fetched; so these are
+    asked for again while the server does not answer, for as long as one that was
+    killed takes to come back.
+    """
+
+    def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802 - Flower's
+        """Fetch one part of a message that was handed out."""
+        return _until_back(super().PullObject, request)
+
+    def ConfirmMessageReceived(  # noqa: N802 - Flower's
+        self, request: ConfirmMessageReceivedRequest
+    ) -> ConfirmMessageReceivedResponse:
+        """Let the server delete a message that was fetched."""
+        return _until_back(super().ConfirmMessageReceived, request)
 
 
 class ControlClient(_Direct, ControlHttpClient):
     """A client of the Control API: nodes and runs."""
+
+
+def _until_back(call: Callable[[_Request], _Response], request: _Request) -> _Response:
+    deadline = time.monotonic() + _BACK_S
+    while True:
+        try:
+            return call(request)
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_S)

@@ -33,6 +33,9 @@ def main(parent: str, token_file: str, *arguments: str) -> None:
         token = Path(token_file).read_bytes()
         # Without a limit a SIGTERM waits for every open connection of every node.
         options["timeout_graceful_shutdown"] = 1
+        # Clients keep an idle connection for 5 s, and so would this server: a request
+        # that is sent when it closes one is lost, and a reply of a node with it.
+        options["timeout_keep_alive"] = 60
         uvicorn.run(Guard(app, token), **options)  # type: ignore[arg-type] # theirs
 
     replace(command, "uvicorn", types.SimpleNamespace(run=run))

@@ -18,6 +18,9 @@ from veilscore.runtime.errors import ConfigError, HostError
 from veilscore.runtime.supervise import port_is_free
 
 _GRACE_S: Final = 3  # for answers under way when the site is stopped
+# Longer than clients keep an idle connection (5 s for most): who closes it first must
+# not be this end, or a request that is on its way then is lost.
+_IDLE_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class WebServer:
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_S,
+            timeout_keep_alive=_IDLE_S,
             ssl_certfile=self._tls.certificate if self._tls else None,
             ssl_keyfile=self._tls.key if self._tls else None,
         )
