@@ -16,6 +16,7 @@ from typing import Any, Final
 import click
 
 from veilscore.fault import Fault
+from veilscore.runtime.long_imports import long_imports
 
 _GROUP: Final = "veilscore.commands"
 # In the order of the help; said here, so that the help imports nothing.
@@ -44,7 +45,8 @@ class Commands(click.Group):
         del ctx
         for entry in _entries():
             if entry.name == cmd_name:
-                return _as_command(cmd_name, entry.load())
+                with long_imports():
+                    return _as_command(cmd_name, entry.load())
         return None
 
     def format_commands(

@@ -25,7 +25,6 @@ from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPushError,
     pull_and_inflate_object_from_tree,
 )
-from flwr.supernode.runtime.run_clientapp import push_message, push_task_output
 
 from veilscore.runtime.flower.claim import PULL_BACKOFF_S, PULL_LIMIT_S, claimed
 from veilscore.runtime.flower.endpoint import Endpoint, RuntimeClient
@@ -56,6 +55,12 @@ def serve_client_task(
     makes an error of it within a minute. To report such a task as failed would keep
     it waiting for ever.
     """
+    # Brings Flower's whole command line along: not before a message needs it.
+    from flwr.supernode.runtime.run_clientapp import (  # noqa: PLC0415
+        push_message,
+        push_task_output,
+    )
+
     started = time.monotonic()
     with claimed(endpoint, token) as client:
         message, context, app_sha256 = _pull(client)

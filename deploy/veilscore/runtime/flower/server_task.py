@@ -8,7 +8,6 @@ Who learns what: the text of an exception goes to this host's own SuperLink only
 
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from flwr.app import Context
 from flwr.common.config import get_fused_config_from_fab
@@ -16,15 +15,11 @@ from flwr.common.constant import ErrorCode, SubStatus
 from flwr.common.serde import context_from_proto, run_from_proto
 from flwr.proto.runtime_pb2 import PullTaskInputRequest
 from flwr.serverapp import Grid
-from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import http_grid
-from flwr.supernode.runtime.run_clientapp import push_task_output
 
 from veilscore.fault import Fault
-from veilscore.runtime.flower.claim import PULL_BACKOFF_S, PULL_LIMIT_S, claimed
-from veilscore.runtime.flower.endpoint import Endpoint, RuntimeClient
-from veilscore.runtime.flower.pin import replace
+from veilscore.runtime.flower.claim import claimed
+from veilscore.runtime.flower.endpoint import Endpoint
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +31,11 @@ def serve_server_task(endpoint: Endpoint, app: ServerCallable, token: str) -> No
 
     One at a time in a process: Flower keeps the identity of the task in a global.
     """
+    # These bring Flower's command line and databases along: only for a run.
+    from flwr.supernode.runtime.run_clientapp import push_task_output  # noqa: PLC0415
+
+    from veilscore.runtime.flower.grid import TaskGrid  # noqa: PLC0415
+
     with claimed(endpoint, token) as client:
         details, status = "", SubStatus.COMPLETED
         try:
@@ -46,7 +46,7 @@ def serve_server_task(endpoint: Endpoint, app: ServerCallable, token: str) -> No
             TaskIdentity.task_id = task.task_id
             TaskIdentity.run_id = run.run_id
             TaskIdentity.node_id = context.node_id
-            grid = _Grid(endpoint, token, client)
+            grid = TaskGrid(endpoint, token, client)
             grid.set_run(run)
             app(grid, context)
         except Exception as error:  # noqa: BLE001 - a border: the run is marked
@@ -55,21 +55,6 @@ def serve_server_task(endpoint: Endpoint, app: ServerCallable, token: str) -> No
             _LOG.warning("a run failed: %s", error, exc_info=bug)
             details, status = f"{type(error).__name__}: {error}", SubStatus.FAILED
         push_task_output(client, None, status, details)
-
-
-class _Grid(http_grid.HttpGrid):
-    """Flower's grid on a client that raises instead of interrupting the process."""
-
-    def __init__(self, endpoint: Endpoint, token: str, client: RuntimeClient) -> None:
-        super().__init__(endpoint.address, token=token)
-        self._client = client
-
-
-replace(
-    http_grid,
-    "pull_objects",
-    partial(pull_objects, initial_backoff=PULL_BACKOFF_S, max_time=PULL_LIMIT_S),
-)
 
 
 def error_name(code: int) -> str:

@@ -9,6 +9,7 @@ import sys
 import types
 from pathlib import Path
 
+from veilscore.runtime.long_imports import long_imports
 from veilscore.runtime.supervise import bind_to_parent, follow_parent, wait_for_go
 
 
@@ -19,15 +20,17 @@ def main(parent: str, token_file: str, *arguments: str) -> None:
     # Long imports belong after bind_to_parent.
     import importlib  # noqa: PLC0415
 
-    import uvicorn  # noqa: PLC0415
+    with long_imports():
+        import uvicorn  # noqa: PLC0415
 
-    from veilscore.runtime.flower.guard import Guard  # noqa: PLC0415
-    from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
+        from veilscore.runtime.flower.guard import Guard  # noqa: PLC0415
+        from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
+
+        # By name: the package re-exports a function that hides the module.
+        command = importlib.import_module("flwr.superlink.cli.flower_superlink")
+        importlib.import_module("flwr.superlink.main")  # Flower imports it late
 
     require_pinned()
-    # By name: the package re-exports a function that hides the module.
-    command = importlib.import_module("flwr.superlink.cli.flower_superlink")
-    importlib.import_module("flwr.superlink.main")  # Flower imports it late
 
     def run(app: object, **options: object) -> None:
         token = Path(token_file).read_bytes()

@@ -13,6 +13,7 @@ import sys
 import time
 import types
 
+from veilscore.runtime.long_imports import long_imports
 from veilscore.runtime.supervise import bind_to_parent, follow_parent, wait_for_go
 
 _REPLY_POLL_S = 0.05
@@ -25,23 +26,24 @@ def main(parent: str, *arguments: str) -> None:
     bind_to_parent(int(parent))
 
     # Long imports belong after bind_to_parent.
-    from flwr.supercore.inflatable.inflatable_utils import (  # noqa: PLC0415
-        pull_objects,
-    )
-    from flwr.supercore.retry import http_retry  # noqa: PLC0415
-    from flwr.supernode import (  # noqa: PLC0415
-        fleet_http_connection,
-        start_client_internal,
-    )
-    from flwr.supernode.cli import flower_supernode  # noqa: PLC0415
+    with long_imports():
+        from flwr.supercore.inflatable.inflatable_utils import (  # noqa: PLC0415
+            pull_objects,
+        )
+        from flwr.supercore.retry import http_retry  # noqa: PLC0415
+        from flwr.supernode import (  # noqa: PLC0415
+            fleet_http_connection,
+            start_client_internal,
+        )
+        from flwr.supernode.cli import flower_supernode  # noqa: PLC0415
 
-    from veilscore.runtime.flower.late_replies import (  # noqa: PLC0415
-        sending_late_replies,
-    )
-    from veilscore.runtime.flower.pace import Pace  # noqa: PLC0415
-    from veilscore.runtime.flower.patience import patient_invoker  # noqa: PLC0415
-    from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
-    from veilscore.runtime.flower.takeover import TakeoverClient  # noqa: PLC0415
+        from veilscore.runtime.flower.late_replies import (  # noqa: PLC0415
+            sending_late_replies,
+        )
+        from veilscore.runtime.flower.pace import Pace  # noqa: PLC0415
+        from veilscore.runtime.flower.patience import patient_invoker  # noqa: PLC0415
+        from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
+        from veilscore.runtime.flower.takeover import TakeoverClient  # noqa: PLC0415
 
     require_pinned()
     pace = Pace()
