@@ -95,7 +95,7 @@ def check_files(lab: ChaosLab) -> None:
     """Read every file of every party by its own reader."""
     for party in lab.parties:
         for path in lab.folder(party).rglob("*"):
-            temporary = path.name.startswith("tmp") or path.suffix == ".part"
+            temporary = path.suffix in {".unfinished", ".part"}
             assert not temporary, f"a temporary file was left: {path}"
             if path.suffix == ".db":
                 assert _integrity(path) == "ok", f"{path}: {_integrity(path)}"

@@ -12,6 +12,10 @@ from pathlib import Path
 
 from veilscore.keys.errors import FileError
 
+# A file that is being written is named PROCESS-writes-RANDOM.unfinished.
+_OF = "-writes-"
+_UNFINISHED = ".unfinished"
+
 
 def create(path: Path, data: bytes) -> None:
     """Write a new file; raises FileError if there is one."""
@@ -21,15 +25,29 @@ def create(path: Path, data: bytes) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file: after a crash it holds the old or the new bytes, whole."""
+    """Write a file: after a crash it holds the old or the new bytes, whole.
+
+    A crash may also leave a file beside it, which ``sweep`` knows by its name.
+    """
     with _named(path, "written"):
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
+        descriptor, temporary = tempfile.mkstemp(  # mode 0600
+            _UNFINISHED, f"{os.getpid()}{_OF}", path.parent
+        )
         try:
             _write(descriptor, data)
             Path(temporary).replace(path)
         finally:
             Path(temporary).unlink(missing_ok=True)
         _sync(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left of their ``replace`` in a folder and below."""
+    with _named(folder, "swept"):
+        for path in folder.rglob(f"*{_OF}*{_UNFINISHED}"):
+            writer = path.name.partition(_OF)[0]
+            if writer.isdecimal() and not _lives(int(writer)):
+                path.unlink(missing_ok=True)
 
 
 def read(path: Path) -> bytes:
@@ -55,6 +73,19 @@ def check_private(path: Path, mode: int) -> None:
             place=str(path),
             remedy=f"Run: chmod 600 {path}",
         )
+
+
+def _lives(process: int) -> bool:
+    """Say whether there is another process of this number."""
+    if process == os.getpid():
+        return False  # this one is just starting
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _write(descriptor: int, data: bytes) -> None:

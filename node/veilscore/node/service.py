@@ -16,6 +16,7 @@ from functools import partial
 from google.protobuf.message import DecodeError
 
 from veilscore.fault import Fault
+from veilscore.keys import files
 from veilscore.keys.certificates import Certificate, TlsKey
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
@@ -60,6 +61,7 @@ class NodeService:
         self.kit = setup.load_kit(settings)
         self.certificate = Certificate.parse(self.kit.certificate)
         self.certificate.check(time.time())
+        files.sweep(settings.state)
         keystore = setup.open_keystore(settings)
         signer = Signer.from_private_bytes(keystore.get(setup.SIGNING))
         self._private_key = PrivateKey.from_bytes(keystore.get(setup.PAILLIER))
