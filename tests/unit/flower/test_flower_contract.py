@@ -12,6 +12,7 @@ from types import ModuleType
 
 import httpx
 import pytest
+import uvicorn
 from fastapi.routing import APIRoute, iter_route_contexts
 from flwr.app import Message
 from flwr.proto.node_pb2 import NodeInfo
@@ -35,6 +36,7 @@ from veilscore.runtime.flower.endpoint import ControlClient, Endpoint, RuntimeCl
 from veilscore.runtime.flower.server_task import error_name
 
 superlink_command = importlib.import_module("flwr.superlink.cli.flower_superlink")
+supernode_command = importlib.import_module("flwr.supernode.cli.flower_supernode")
 client_app_command = importlib.import_module("flwr.supernode.runtime.run_clientapp")
 
 
@@ -191,6 +193,17 @@ def test_our_clients_follow_neither_proxies_nor_redirects(
     assert not http.follow_redirects
     assert not http.trust_env
     assert vars(client)["_retry_invoker"] is None
+    client.close()
+
+
+def test_our_clients_close_an_idle_connection_before_flowers_servers_do() -> None:
+    authority = DevelopmentAuthority.create("lab", 0, 1)
+    client = RuntimeClient(Endpoint("127.0.0.1:1", authority.certificate_pem), [])
+    transport = vars(vars(client)["_client"])["_transport"]
+    ours = vars(vars(transport)["_pool"])["_keepalive_expiry"]
+    theirs = inspect.signature(uvicorn.Config).parameters["timeout_keep_alive"].default
+    assert 1 < ours < theirs - 1  # they are polled once a second
+    assert "timeout_keep_alive" not in inspect.getsource(supernode_command)
     client.close()
 
 

@@ -14,7 +14,11 @@ from veilscore.keys.errors import FileError
 
 def write_and_die(path: Path) -> None:
     """Be killed when the bytes are on disk and the name is not theirs yet."""
-    with patch.object(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL)):
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with patch.object(Path, "replace", die):
         files.replace(path, b"new")
 
 

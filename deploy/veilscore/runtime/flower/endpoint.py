@@ -26,6 +26,9 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 _TIMEOUT_S = 30.0
+# Less than the 5 s after which a SuperNode closes an idle connection: what is sent at
+# that moment is lost. More than the second between two polls.
+_IDLE = httpx.Limits(keepalive_expiry=2.5)
 # A SuperLink that was killed is back within this time.
 _BACK_S = 20.0
 _AGAIN_S = 0.2
@@ -49,7 +52,9 @@ class _Direct(ProtobufClient):
         base = f"https://{endpoint.address}"
         super().__init__(base, interceptors=interceptors, verify=tls)
         self._client.close()
-        self._client = httpx.Client(verify=tls, timeout=_TIMEOUT_S, trust_env=False)
+        self._client = httpx.Client(
+            verify=tls, timeout=_TIMEOUT_S, trust_env=False, limits=_IDLE
+        )
 
     def healthy(self) -> bool:
         """Return whether the server answers."""
