@@ -9,6 +9,7 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -199,8 +200,10 @@ def test_our_clients_follow_neither_proxies_nor_redirects(
 def test_our_clients_close_an_idle_connection_before_flowers_servers_do() -> None:
     authority = DevelopmentAuthority.create("lab", 0, 1)
     client = RuntimeClient(Endpoint("127.0.0.1:1", authority.certificate_pem), [])
-    transport = vars(vars(client)["_client"])["_transport"]
-    ours = vars(vars(transport)["_pool"])["_keepalive_expiry"]
+    inside: Any = client
+    for name in ("_client", "_transport", "_pool"):
+        inside = getattr(inside, name)
+    ours = inside._keepalive_expiry
     theirs = inspect.signature(uvicorn.Config).parameters["timeout_keep_alive"].default
     assert 1 < ours < theirs - 1  # they are polled once a second
     assert "timeout_keep_alive" not in inspect.getsource(supernode_command)
