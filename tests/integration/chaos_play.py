@@ -90,7 +90,7 @@ class _Play:
             asker = asking.enter_context(_Asker(self.lab, question))
             asker.wait_for_answer()
         else:
-            self._begin_run()
+            self._begin_run(expires_at)
         time.sleep(max(self.schedule.delay_s, expires_at - time.time()))
         marks = judge.marks(self.lab)
         stricken = self.lab.family(self.fault.party)
@@ -139,12 +139,17 @@ class _Play:
         self.lab.wait_until_ready(self.lab.parties)
         return expires_at
 
-    def _begin_run(self) -> None:
-        """Propose a run and wait for the step in which it will be struck."""
+    def _begin_run(self, expires_at: float) -> None:
+        """Propose a run and wait for the step in which it will be struck.
+
+        What the run meets first, that step or a certificate that has expired.
+        """
         with self.lab.operator() as operator:
             self.run = operator.propose(self.lab.contract)
             deadline = time.monotonic() + COMPLETED_S
             while (view := operator.run(self.run)).step != self.schedule.step:
+                if expires_at and time.time() > expires_at:
+                    return
                 assert view.ended_ms is None, _told(view)
                 assert time.monotonic() < deadline, f"still in step {view.step!r}"
                 time.sleep(_LOOK_S)
@@ -174,6 +179,8 @@ class _Play:
 
     def _to_blame(self) -> set[str]:
         """Return whom the end of the run may name; "" is the coordinator itself."""
+        if self.fault.expired == COORDINATOR:  # no node can come back to Flower
+            return {"", *self.lab.parties}
         if self.fault.party == COORDINATOR:
             # By a clock that is wrong all nodes are late: it may name any of them.
             skewed = self.fault.kind is Kind.SKEW

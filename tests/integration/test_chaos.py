@@ -10,8 +10,9 @@ certificate renewed. It counts as a failure
     the coordinator is lost, that they have no connection to it);
 2.  if the run has not ended, completed or stopped, 90 s after the fault is over;
 3.  if a stopped run gives no reason, or names another party than the one it happened
-    to; "" stands for the coordinator. Whose own clock is wrong may name any node: to it
-    all are late;
+    to; "" stands for the coordinator. Whose own clock is wrong may name any node, for
+    to it all are late; so may a coordinator whose certificate has expired, for none can
+    come back to it;
 4.  if a new run, with everybody back, has not been joined by all within a minute, or,
     every fourth time, is not complete within five; if scores are not answered again
     within 90 s, or an answer differs from the one of before;

@@ -70,6 +70,7 @@ class SuperLink:
         self._config = config
         self._wake = wake
         self._step_done = step_done
+        self._stopping = threading.Event()
         self._ids: dict[str, int] = {}
         self._fleet: Fleet | None = None
         home = config.state_dir / "flower"
@@ -83,7 +84,9 @@ class SuperLink:
         self._worker = Worker(
             RuntimeApi(endpoint, secret),
             "flwr-serverapp",
-            functools.partial(serve_server_task, endpoint, server_app.app),
+            functools.partial(
+                serve_server_task, endpoint, server_app.app, self._stopping
+            ),
             threads=1,
         )
         write = self._secrets.write
@@ -177,6 +180,7 @@ class SuperLink:
 
     def stop(self) -> None:
         """Abort the run in hand and end the process."""
+        self._stopping.set()
         if self._fleet is not None:
             self._fleet.abort("the coordinator stops")
         self._worker.stop(_ABORT_S)

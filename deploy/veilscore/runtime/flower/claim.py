@@ -21,9 +21,11 @@ PULL_BACKOFF_S = 0.03
 
 
 @contextlib.contextmanager
-def claimed(endpoint: Endpoint, token: str) -> Generator[RuntimeClient]:
+def claimed(
+    endpoint: Endpoint, token: str, stopping: threading.Event | None = None
+) -> Generator[RuntimeClient]:
     """Give a client for one task and keep the task alive while it is in use."""
-    client = RuntimeClient(endpoint, [RuntimeTokenHttpInterceptor(token)])
+    client = RuntimeClient(endpoint, [RuntimeTokenHttpInterceptor(token)], stopping)
     done = threading.Event()
     heart = threading.Thread(target=_beat, args=(client, done), daemon=True)
     heart.start()

@@ -6,6 +6,7 @@ process (SIGINT) when a run is stopped. These do neither: every error is an exce
 """
 
 import ssl
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,32 +68,43 @@ class _Direct(ProtobufClient):
 class RuntimeClient(_Direct, RuntimeHttpClient):
     """A client of the Runtime API: tasks and their messages.
 
-    Flower hands out a message only once, before its parts are fetched; so these are
-    asked for again while the server does not answer, for as long as one that was
-    killed takes to come back.
+    Flower hands out a message only once, before its parts are fetched. With an event
+    ``stopping`` these are asked for again while the server does not answer, for as long
+    as one that was killed takes to come back, or until the event is set.
     """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        interceptors: Sequence[ProtobufClientInterceptor],
+        stopping: threading.Event | None = None,
+    ) -> None:
+        super().__init__(endpoint, interceptors)
+        self._stopping = stopping
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802 - Flower's
         """Fetch one part of a message that was handed out."""
-        return _until_back(super().PullObject, request)
+        return self._until_back(super().PullObject, request)
 
     def ConfirmMessageReceived(  # noqa: N802 - Flower's
         self, request: ConfirmMessageReceivedRequest
     ) -> ConfirmMessageReceivedResponse:
         """Let the server delete a message that was fetched."""
-        return _until_back(super().ConfirmMessageReceived, request)
+        return self._until_back(super().ConfirmMessageReceived, request)
+
+    def _until_back(
+        self, call: Callable[[_Request], _Response], request: _Request
+    ) -> _Response:
+        deadline = time.monotonic() + _BACK_S
+        while True:
+            try:
+                return call(request)
+            except httpx.TransportError:
+                if self._stopping is None or time.monotonic() > deadline:
+                    raise
+                if self._stopping.wait(_AGAIN_S):
+                    raise
 
 
 class ControlClient(_Direct, ControlHttpClient):
     """A client of the Control API: nodes and runs."""
-
-
-def _until_back(call: Callable[[_Request], _Response], request: _Request) -> _Response:
-    deadline = time.monotonic() + _BACK_S
-    while True:
-        try:
-            return call(request)
-        except httpx.TransportError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_AGAIN_S)

@@ -7,6 +7,7 @@ Who learns what: the text of an exception goes to this host's own SuperLink only
 """
 
 import logging
+import threading
 from collections.abc import Callable
 
 from flwr.app import Context
@@ -26,8 +27,12 @@ _LOG = logging.getLogger(__name__)
 ServerCallable = Callable[[Grid, Context], None]
 
 
-def serve_server_task(endpoint: Endpoint, app: ServerCallable, token: str) -> None:
+def serve_server_task(
+    endpoint: Endpoint, app: ServerCallable, stopping: threading.Event, token: str
+) -> None:
     """Run ``app`` for one Flower run; an exception marks that run as failed.
+
+    It waits for a SuperLink that is away, unless the coordinator is ``stopping``.
 
     One at a time in a process: Flower keeps the identity of the task in a global.
     """
@@ -36,7 +41,7 @@ def serve_server_task(endpoint: Endpoint, app: ServerCallable, token: str) -> No
 
     from veilscore.runtime.flower.grid import TaskGrid  # noqa: PLC0415
 
-    with claimed(endpoint, token) as client:
+    with claimed(endpoint, token, stopping) as client:
         details, status = "", SubStatus.COMPLETED
         try:
             task = client.PullTaskInput(PullTaskInputRequest())
