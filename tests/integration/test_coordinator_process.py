@@ -1,7 +1,11 @@
 """The coordinator as one process: what it answers, admits, refuses, leaves behind."""
 
+import contextlib
 import json
 import signal
+import socket
+import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +114,32 @@ def test_a_party_is_admitted_while_the_coordinator_runs(
     eventually(
         lambda: not running.ask("GET", "/v1/status").json()["nodes"][0]["attached"]
     )
+
+
+def test_nodes_that_all_come_at_once_do_not_end_the_hub(
+    running: Coordinator, bank: Member
+) -> None:
+    """Thirty-two connect again and again, as after a coordinator was suspended."""
+    hub = running.settings.hub
+    trust = ssl.create_default_context(cadata=bank.kit.authority.decode())
+    trust.check_hostname = False
+
+    def connect(times: int) -> None:
+        for _ in range(times):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((hub.host, hub.port), 20) as line,
+                trust.wrap_socket(line),
+            ):
+                pass  # a handshake was all; that it shows no certificate is enough
+
+    threads = [threading.Thread(target=connect, args=(60,)) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with bank.attached() as link:
+        assert link.health().attached == ["bank"]
 
 
 def test_only_the_actor_itself_appends_its_events(

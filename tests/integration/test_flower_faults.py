@@ -1,8 +1,10 @@
 """Killed processes, unknown keys and taken ports under real Flower."""
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +94,34 @@ def test_a_reply_that_was_handed_out_is_fetched_when_the_superlink_is_back(
     assert [reply.payload for reply in replies.values()] == [b"counts:on"] * 2
     assert killed
     assert lab.superlink.pid not in {None, *killed}
+
+
+def test_a_reply_that_the_superlink_could_not_store_is_sent_again(lab: Lab) -> None:
+    """Its database refuses replies for a while, as a full disk does."""
+    home = lab.state / "flower"
+    log = home / "superlink.log"
+    replies: dict[str, StepReply] = {}
+
+    def execute(statement: str) -> None:
+        with contextlib.closing(sqlite3.connect(home / "superlink.db")) as database:
+            database.execute(statement)
+
+    def accept_again() -> None:
+        eventually(lambda: log.read_text().count("no such table") >= len(NAMES))
+        execute("DROP TRIGGER refuse")
+
+    def director(fleet: Fleet) -> None:
+        replies.update(fleet.call("counts", dict.fromkeys(NAMES, b"on"), 50))
+
+    execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON message_res "
+        "BEGIN INSERT INTO missing VALUES (1); END"
+    )
+    accepting = threading.Thread(target=accept_again)
+    accepting.start()
+    lab.lead("refused", director)
+    accepting.join()
+    assert [reply.payload for reply in replies.values()] == [b"counts:on"] * 2
 
 
 def test_an_unregistered_key_stays_outside(lab: Lab, tmp_path: Path) -> None:

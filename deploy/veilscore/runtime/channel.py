@@ -73,15 +73,27 @@ def server_credentials(
     ``on_connection`` is called when a TLS handshake begins, on a thread of gRPC, and
     returns what to show and trust: a certificate is renewed without a restart.
     """
+    shown = identity
 
     def configuration(identity: TlsIdentity) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
             [(identity.key, identity.certificate)], identity.authority
         )
 
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        # gRPC frees the configuration before, also under the hands of a handshake on
+        # another thread. Anew for every connection, that crashed a hub to which many
+        # came at once: all nodes, when it had been suspended for a while.
+        nonlocal shown
+        current = on_connection()
+        if current == shown:
+            return None
+        shown = current
+        return configuration(current)
+
     return grpc.dynamic_ssl_server_credentials(
         configuration(identity),
-        lambda: configuration(on_connection()),
+        renewed,  # type: ignore[arg-type] # its stub does not know None, "no change"
         require_client_authentication=True,
     )
 

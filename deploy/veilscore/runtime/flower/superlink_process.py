@@ -23,6 +23,7 @@ def main(parent: str, token_file: str, *arguments: str) -> None:
     with long_imports():
         import uvicorn  # noqa: PLC0415
 
+        from veilscore.runtime.flower.come_again import ComeAgain  # noqa: PLC0415
         from veilscore.runtime.flower.guard import Guard  # noqa: PLC0415
         from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
 
@@ -39,7 +40,7 @@ def main(parent: str, token_file: str, *arguments: str) -> None:
         # Clients keep an idle connection for 5 s, and so would this server: a request
         # that is sent when it closes one is lost, and a reply of a node with it.
         options["timeout_keep_alive"] = 60
-        uvicorn.run(Guard(app, token), **options)  # type: ignore[arg-type] # theirs
+        uvicorn.run(Guard(ComeAgain(app), token), **options)  # type: ignore[arg-type] # theirs
 
     replace(command, "uvicorn", types.SimpleNamespace(run=run))
     wait_for_go()
