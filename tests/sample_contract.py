@@ -29,6 +29,7 @@ def sample_contract(
         min_count=5,
         ridge=10.0,
         max_columns=64,
+        max_bins=1000,
         max_rows=100_000,
         base_points=600,
         base_odds=20.0,

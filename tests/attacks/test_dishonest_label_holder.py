@@ -3,14 +3,24 @@
 Over plain integers: encryption changes nothing about what the answers hold.
 """
 
+import math
+from itertools import combinations
+
 import numpy as np
 import pytest
 
+from tests.attacks.conftest import Tell
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import BoundError, ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
-from veilscore.models.vertical.layout import RowLayout
+from veilscore.models.vertical.layout import (
+    RowLayout,
+    rotated_bound,
+    signed_width,
+    split,
+    to_signed,
+)
 from veilscore.models.vertical.run import RunColumns, Terms
 from veilscore.models.vertical.script import Script, Send
 from veilscore.v1.training_pb2 import (
@@ -28,13 +38,13 @@ COLUMNS = np.column_stack(
 ).astype(np.uint16)
 
 
-def victim() -> FeatureHolder:
+def victim(columns: RunColumns | None = None) -> FeatureHolder:
     contract = sample_contract(("bank", "bureau", "market"))
     ring, terms = PlainRing(), Terms(contract)
     return FeatureHolder(
         "market",
         terms,
-        RunColumns(("a", "b"), COLUMNS, BINS),
+        columns or RunColumns(("a", "b"), COLUMNS, BINS),
         ring,
         dict.fromkeys(("bank", "bureau"), ring),
         RingMasks("market", terms.feature_holders),
@@ -50,11 +60,14 @@ def say(script: Script, sender: str, message: TrainingMessage) -> TrainingMessag
     return action.message
 
 
-def counted() -> FeatureHolder:
-    """Return a victim that has been through the counts, with made-up ones."""
+def counted(values: list[int] | None = None) -> FeatureHolder:
+    """Return a victim that has been through the counts, with made-up ones.
+
+    ``values`` are the plaintexts of the rows, all 1 unless given.
+    """
     holder = victim()
     script = holder.counts()
-    say(script, "bank", rows([1] * ROWS, columns=1))
+    say(script, "bank", rows(values or [1] * ROWS, columns=1))
     made_up = Counts(
         columns=[
             BinCounts(
@@ -99,14 +112,60 @@ def read(bits: int, start: int) -> int:
     return found
 
 
-def test_counts_show_a_bit_for_every_bit_of_the_count_slots_only() -> None:
+def placed(bins: int, asked: int) -> int:
+    """Return how many rows are put into their bins by random weights in both slots.
+
+    The sum over a bin tells which rows it holds: few sets of them have that sum.
+    """
+    rng = np.random.default_rng(bins)
+    codes = rng.integers(0, bins, (ROWS, 1)).astype(np.uint16)
+    seen = 1 << 2 * RowLayout.plan(ROWS, 1, 64, MODULUS).count_bits
+    weights = rng.integers(1, seen, asked).tolist()
+    sets = {
+        sum(weights[row] for row in chosen) % seen: set(chosen)
+        for size in range(5)
+        for chosen in combinations(range(asked), size)
+    }
+    script = victim(RunColumns(("a",), codes, (bins,))).counts()
+    answer = say(script, "bank", rows(weights, columns=1)).count_answer
+    sums = PlainRing().decode(answer.columns[0].ciphertexts)
+    truth = [set(np.flatnonzero(codes[:asked, 0] == code)) for code in range(bins)]
+    guessed = [sets.get(value % seen, set()) for value in sums]
+    return sum(len(guess) for guess in guessed if guess in truth)
+
+
+def test_the_count_slots_show_bins_of_rows_up_to_their_bits(tell: Tell) -> None:
     layout = RowLayout.plan(ROWS, 1, 64, MODULUS)
     assert read(2 * layout.count_bits, 0) == 2 * 2 * layout.count_bits
+    for bins, asked in ((5, 7), (20, 30), (50, 60)):
+        bound = int(bins * 2 * layout.count_bits / math.log2(bins))
+        got = placed(bins, asked)
+        tell(f"C3b rows placed in a column of {bins} bins", f"{got} of {asked}", bound)
+        assert asked * 0.6 <= got <= bound
 
 
-@pytest.mark.parametrize("from_top", [2000, 1500, 1000, 500, 70])
-def test_above_the_count_slots_everything_is_masked(from_top: int) -> None:
-    assert read(60, MODULUS.bit_length() - from_top) < 12
+def test_code_slots_show_rotated_codes_of_as_many_rows_as_fit(tell: Tell) -> None:
+    """A row alone in a slot of its own: the sums are its rotated codes."""
+    width = signed_width(rotated_bound(len(BINS)))
+    fit = (MODULUS.bit_length() - 1) // width
+    holder = counted([1 << row * width for row in range(fit)])
+    action = next(holder.moments())
+    assert isinstance(action, Send)
+    sums = PlainRing().decode(action.message.moments.ciphertexts)
+    signed = [to_signed(value, MODULUS) for value in sums]
+    read_codes = np.array([split(value, [width] * fit, "market") for value in signed])
+    # Rows of the same bins have the same codes, and others mostly others.
+    kinds = {tuple(bins) for bins in COLUMNS[:fit]}
+    both = {(*code, *bins) for code, bins in zip(read_codes.T, COLUMNS, strict=False)}
+    assert len(both) == len(kinds)
+    assert len({tuple(code) for code in read_codes.T}) > len(kinds) / 2
+    tell("C3b rows whose rotated codes are read, 2048 bits", read_codes.shape[1], fit)
+
+
+@pytest.mark.parametrize("above", [0, 5, 22, 100, 900])
+def test_above_the_count_slots_everything_is_masked(above: int) -> None:
+    start = 2 * RowLayout.plan(ROWS, 1, 64, MODULUS).count_bits + above
+    assert read(60, start) < 12
 
 
 @pytest.mark.parametrize("columns", [65, 1000, 4_000_000_000])

@@ -1,12 +1,15 @@
-"""C3: a feature holder that takes labels through made-up columns.
+"""C3: a feature holder that takes labels, and customers, through made-up columns.
 
 A column whose bins add up passes the totals check, whatever its rows are. The holder
-puts single customers into bins of their own weights (powers of two of some rows): the
-counts that come back are its labels. What it can read is bounded by the counts it gets:
-two for a bin, of ``count_bits`` each, for as many columns as the contract allows.
+weights single rows of a bin with powers of two: the counts that come back hold one bit
+for each. Other rows, counted alone in the first column, keep the bins above the least
+count, and a last bin makes up for the others. What it can read is bounded by what it is
+told: two counts for a bin, for as many bins as the contract allows.
 """
 
 import secrets
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pytest
@@ -28,59 +31,85 @@ from veilscore.v1.training_pb2 import (
     TrainingMessage,
 )
 
-ROWS, COLUMNS, MIN_COUNT = 6000, 64, 5
+ROWS, COLUMNS, MAX_BINS = 6000, 64, 256
+OTHERS = 100  # rows in a bin that keep it above the least count
 PARTIES = ("bank", "bureau", "market")
 RNG = np.random.default_rng(3)
-BAD = (RNG.random(ROWS) < 0.2).astype(np.int8)
+BAD: Final = (RNG.random(ROWS) < 0.2).astype(np.int8)
+CUSTOMER: Final = RNG.random(ROWS) < 0.5
+LAYOUT: Final = RowLayout.plan(ROWS, 1, COLUMNS, PlainRing().modulus)
+BOUND: Final = MAX_BINS * LAYOUT.count_bits
+NOBODY: Final = np.full(ROWS, -1, dtype=np.int8)
+
+
+@dataclass(frozen=True)
+class Theft:
+    """So many bins a column, each with the powers from ``lowest`` up, and a last one.
+
+    Below the lowest power it puts nothing: noise would spoil it.
+    """
+
+    bins: int
+    powers: int
+    lowest: int = 0
+
+    @property
+    def chosen(self) -> NDArray[np.int64]:
+        """Different rows for every power, (columns, bins, powers)."""
+        each = self.bins * self.powers
+        columns = min(COLUMNS, MAX_BINS // (self.bins + 1)) - 1
+        order = np.random.default_rng(5).permutation(ROWS)[: columns * each]
+        return order.reshape(columns, self.bins, self.powers)
+
+    def answer(self, vectors: list[int]) -> CountAnswer:
+        """Return the made-up bins; ``vectors`` are the encrypted rows."""
+        others = np.setdiff1d(np.arange(ROWS), self.chosen)[: self.bins * OTHERS]
+        alone = [
+            sum(vectors[row] for row in rows)
+            for rows in others.reshape(self.bins, OTHERS).tolist()
+        ]
+        answer = CountAnswer(columns=[self._column(alone, sum(vectors))])
+        for column in self.chosen.tolist():
+            forms = [
+                kept
+                + sum(vectors[row] << bit for bit, row in enumerate(rows, self.lowest))
+                for kept, rows in zip(alone, column, strict=True)
+            ]
+            answer.columns.append(self._column(forms, sum(vectors)))
+        return answer
+
+    def _column(self, forms: list[int], total: int) -> BinCiphertexts:
+        bins = [
+            value + LAYOUT.count_mask(secrets.randbits(LAYOUT.mask_bits))
+            for value in (*forms, total - sum(forms))
+        ]
+        return BinCiphertexts(ciphertexts=PlainRing().encode(bins))
+
+    def read(self, counts: Counts) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return who of the chosen is bad and who a customer, by the counts' bits."""
+        bad = np.array([column.bad[: self.bins] for column in counts.columns])
+        labelled = bad + [column.good[: self.bins] for column in counts.columns]
+        half = 1 << self.lowest >> 1  # to the nearest
+        bits = np.arange(self.lowest, self.lowest + self.powers)
+        bads, customers = (
+            (count[1:] - count[0] + half)[..., None] >> bits & 1 == 1
+            for count in (bad, labelled)
+        )
+        return bads, customers
 
 
 def terms(**clauses: float) -> Terms:
-    return Terms(sample_contract(PARTIES, {}, min_count=MIN_COUNT, **clauses))
+    clauses = {"min_count": 5, "max_bins": MAX_BINS, **clauses}
+    return Terms(sample_contract(PARTIES, {}, **clauses))
 
 
-def bank(run: Terms) -> LabelHolder:
+def told(run: Terms, answer: Theft, labels: NDArray[np.int8]) -> Counts:
+    """Let the bureau answer so; return what the bank says to it."""
     own = RunColumns(("x",), RNG.integers(0, 4, (ROWS, 1)).astype(np.uint16), (4,))
-    labels = Labels(BAD, np.full(ROWS, -1, dtype=np.int8))
-    return LabelHolder("bank", run, own, labels, PlainRing())
-
-
-LAYOUT = RowLayout.plan(ROWS, 1, COLUMNS, PlainRing().modulus)
-
-
-def made_up(
-    vectors: list[int], chosen: list[NDArray[np.int64]], lowest: int
-) -> CountAnswer:
-    """Return two bins a column: powers of two of the chosen rows, and the rest."""
-    ring = PlainRing()
-    total = sum(vectors)
-    answer = CountAnswer()
-    for rows in chosen:
-        powers = range(lowest, lowest + len(rows))
-        form = sum(
-            vectors[int(row)] << power for power, row in zip(powers, rows, strict=True)
-        )
-        bins = [
-            value + LAYOUT.count_mask(secrets.randbits(LAYOUT.mask_bits))
-            for value in (form, total - form)
-        ]
-        answer.columns.append(BinCiphertexts(ciphertexts=ring.encode(bins)))
-    return answer
-
-
-def steal(run: Terms, per_column: int, lowest: int = 0) -> tuple[int, int]:
-    """Return how many labels a thief asks for, and how many it reads right.
-
-    Below the power ``lowest`` it puts nothing: noise would spoil it.
-    """
-    victim = bank(run)
-    script = victim.counts()
+    bank = LabelHolder("bank", run, own, Labels(labels, NOBODY), PlainRing()).counts()
     sent: dict[str, TrainingMessage] = {}
-    while isinstance(action := next(script), Send):
+    while isinstance(action := next(bank), Send):
         sent[action.to] = action.message
-    vectors = PlainRing().decode(sent["bureau"].encrypted_rows.ciphertexts)
-    chosen = np.array_split(
-        np.random.default_rng(5).permutation(ROWS)[: per_column * COLUMNS], COLUMNS
-    )
     honest = FeatureHolder(
         "market",
         run,
@@ -92,61 +121,75 @@ def steal(run: Terms, per_column: int, lowest: int = 0) -> tuple[int, int]:
     next(honest)
     market = honest.send({"bank": sent["market"]})
     assert isinstance(market, Send)
+    vectors = PlainRing().decode(sent["bureau"].encrypted_rows.ciphertexts)
     answers = {
-        "bureau": TrainingMessage(count_answer=made_up(vectors, chosen, lowest)),
+        "bureau": TrainingMessage(count_answer=answer.answer(vectors)),
         "market": market.message,
     }
-    reply = script.send(answers)
+    reply = bank.send(answers)
     assert isinstance(reply, Send)
     assert reply.to == "bureau"
-    return per_column * COLUMNS, read_right(reply.message.counts, chosen, lowest)
+    return reply.message.counts
 
 
-def read_right(counts: Counts, chosen: list[NDArray[np.int64]], lowest: int) -> int:
-    """Count labels of chosen rows that follow from the counts, by their bits."""
-    right = 0
-    for column, rows in zip(counts.columns, chosen, strict=True):
-        bad = max(0, int(column.bad[0]) + (1 << lowest >> 1))  # to the nearest
-        right += sum(
-            (bad >> power & 1) == BAD[row]
-            for power, row in enumerate(rows.tolist(), start=lowest)
-        )
-    return right
-
-
-def beyond_chance(run: Terms, powers: int) -> int:
-    """Return the labels the best thief reads beyond what "all are good" gets right."""
-    best = 0
-    for lowest in range(powers - 1):
-        asked, right = steal(run, powers - lowest, lowest)
-        best = max(best, right - round(asked * (1 - BAD.mean())))
-    return best
-
-
-def attempt(per_column: int) -> tuple[int, int] | str:
-    """Return what ``steal`` does, or who is caught at it."""
+def stolen(theft: Theft) -> int | str:
+    """Return how many labels are read, all of them right, or who is caught."""
     try:
-        return steal(terms(), per_column)
+        counts = told(terms(), theft, BAD)
     except ProtocolError as error:
         return error.party
+    # A last bin that kept too few is pooled with another, and the column is lost.
+    clear = [not any(column.pool) for column in counts.columns[1:]]
+    bad, _ = theft.read(counts)
+    assert (bad == BAD[theft.chosen])[clear].all()
+    return bad[clear].size
+
+
+def beyond_chance(run: Terms, theft: Theft) -> int:
+    """Return the labels read right beyond what "all are good" gets right."""
+    bad, _ = theft.read(told(run, theft, BAD))
+    truth = BAD[theft.chosen] == 1
+    return int((bad == truth).sum() - (~truth).sum())
 
 
 def test_made_up_columns_read_no_more_labels_than_their_counts_have_bits(
     tell: Tell,
 ) -> None:
-    bound = COLUMNS * LAYOUT.count_bits
-    attempts = [attempt(powers) for powers in range(1, LAYOUT.count_bits + 2)]
-    through = [found for found in attempts if not isinstance(found, str)]
-    # Powers that carry into the totals are caught: those are checked.
-    assert set(attempts) - set(through) == {"bureau"}
-    asked, right = max(through)
-    tell("C3 labels in one run, 64 columns", f"{right} of {asked}", bound)
-    assert asked <= bound
+    # As many powers as surely fit the total of bads with that many bins, or one more.
+    thefts = [
+        Theft(bins, powers + more)
+        for bins, powers in ((1, 10), (2, 9), (4, 8), (9, 7))
+        for more in (0, 1)
+    ]
+    found = [stolen(theft) for theft in thefts]
+    most = max(each for each in found if isinstance(each, int))
+    tell(f"C3 labels of {ROWS} in one run, {MAX_BINS} bins", most, BOUND)
+    assert "bureau" in found  # powers that carry into the totals are caught
+    assert BOUND / 3 < most <= BOUND
+
+
+def test_they_read_as_well_who_is_a_customer(tell: Tell) -> None:
+    theft = Theft(4, 7)
+    labels = np.where(CUSTOMER, BAD, -1).astype(np.int8)
+    bad, customer = theft.read(told(terms(), theft, labels))
+    right = (customer == CUSTOMER[theft.chosen]) & (bad == (labels == 1)[theft.chosen])
+    tell(f"C3 customers of {ROWS} in one run, {MAX_BINS} bins", right.sum(), BOUND)
+    assert right.size * 0.9 < right.sum() <= BOUND
+
+
+def test_bins_beyond_the_contract_are_refused_before_anything_is_told() -> None:
+    run, theft = terms(max_bins=MAX_BINS - 4), Theft(3, 2)
+    assert (len(theft.chosen) + 1) * (theft.bins + 1) == MAX_BINS
+    with pytest.raises(ProtocolError, match="more ciphertexts") as caught:
+        told(run, theft, BAD)
+    assert caught.value.party == "bureau"
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.1])
 def test_noise_on_counts_takes_the_low_bits_away(epsilon: float, tell: Tell) -> None:
-    clear = beyond_chance(terms(), 10)
-    blurred = beyond_chance(terms(count_epsilon=epsilon), 10)
+    run, clear = terms(count_epsilon=epsilon), beyond_chance(terms(), Theft(4, 8))
+    blurred = max(
+        beyond_chance(run, Theft(4, 8 - lowest, lowest)) for lowest in range(7)
+    )
     tell(f"C3 labels beyond chance, count_epsilon {epsilon}", blurred, f"< {clear}")
     assert blurred < clear

@@ -49,6 +49,7 @@ class ContractSettings(Settings):
     ridge: _Positive = 10.0
     # Within these two every sum has been proven to fit the smallest key.
     max_columns: Annotated[int, Field(ge=1, le=4096)] = 64
+    max_bins: Annotated[int, Field(ge=2, le=100_000)] = 256
     max_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 200_000
     granularity: _Points = 1
     allow_two_party: bool = False
@@ -112,6 +113,7 @@ def read_contract(
         exact=asked.exact,
         ridge=asked.ridge,
         max_columns=asked.max_columns,
+        max_bins=asked.max_bins,
         max_rows=asked.max_rows,
         base_points=asked.scale.base_points,
         base_odds=asked.scale.base_odds,

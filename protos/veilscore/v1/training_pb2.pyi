@@ -49,6 +49,7 @@ class RunContract(_message.Message):
     POINTS_TO_DOUBLE_ODDS_FIELD_NUMBER: _builtins.int
     GRANULARITY_FIELD_NUMBER: _builtins.int
     ALLOW_TWO_PARTY_FIELD_NUMBER: _builtins.int
+    MAX_BINS_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id of the run, 16 random bytes in hex."""
     label_holder: _builtins.str
@@ -85,6 +86,10 @@ class RunContract(_message.Message):
     """Joint scores are sums of partial scores rounded to this many points."""
     allow_two_party: _builtins.bool
     """One feature holder only: everything joint is its own by subtraction."""
+    max_bins: _builtins.int
+    """Most bins a feature holder's columns have together; bounds the labels that
+    made-up columns can read.
+    """
     @_builtins.property
     def roster(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterEntry]:
         """Every party of the run, sorted by name."""
@@ -110,10 +115,11 @@ class RunContract(_message.Message):
         points_to_double_odds: _builtins.float = ...,
         granularity: _builtins.int = ...,
         allow_two_party: _builtins.bool = ...,
+        max_bins: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_two_party", b"allow_two_party", "base_odds", b"base_odds", "base_points", b"base_points", "count_epsilon", b"count_epsilon", "cover_ratio", b"cover_ratio", "exact", b"exact", "granularity", b"granularity", "key_bits", b"key_bits", "label_holder", b"label_holder", "max_columns", b"max_columns", "max_rows", b"max_rows", "min_count", b"min_count", "points_to_double_odds", b"points_to_double_odds", "polish_noise", b"polish_noise", "polish_steps", b"polish_steps", "ridge", b"ridge", "roster", b"roster", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_two_party", b"allow_two_party", "base_odds", b"base_odds", "base_points", b"base_points", "count_epsilon", b"count_epsilon", "cover_ratio", b"cover_ratio", "exact", b"exact", "granularity", b"granularity", "key_bits", b"key_bits", "label_holder", b"label_holder", "max_bins", b"max_bins", "max_columns", b"max_columns", "max_rows", b"max_rows", "min_count", b"min_count", "points_to_double_odds", b"points_to_double_odds", "polish_noise", b"polish_noise", "polish_steps", b"polish_steps", "ridge", b"ridge", "roster", b"roster", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -49,6 +49,7 @@ def test_the_default_contract_is_allowed_by_default() -> None:
         (contract(base_odds=float("inf")), "scale is out of range"),
         (contract(base_points=10_000_000), "scale is out of range"),
         (contract(max_columns=0), "max_columns"),
+        (contract(max_bins=0), "max_bins"),
         (two_parties(), "one feature holder is not allowed"),
     ],
 )

@@ -18,7 +18,7 @@ from veilscore.runtime.errors import ConfigError, PortInUseError
 from veilscore.runtime.web.server import TlsFiles, WebServer
 
 
-def small_app() -> FastAPI:
+def small_app(busy: threading.Event | None = None) -> FastAPI:
     app = FastAPI()
 
     @app.get("/")
@@ -27,6 +27,8 @@ def small_app() -> FastAPI:
 
     @app.get("/slow")
     def slow() -> str:
+        if busy is not None:
+            busy.set()
         time.sleep(0.5)
         return "done"
 
@@ -68,14 +70,15 @@ def test_the_loopback_of_ipv6_is_written_in_brackets() -> None:
 
 
 def test_an_answer_under_way_is_finished_before_the_end() -> None:
-    server = WebServer(small_app(), "127.0.0.1", 0)
+    busy = threading.Event()
+    server = WebServer(small_app(busy), "127.0.0.1", 0)
     address = server.start()
     answers: list[httpx.Response] = []
     asking = threading.Thread(
         target=lambda: answers.append(httpx.get(f"{address}/slow"))
     )
     asking.start()
-    time.sleep(0.2)
+    assert busy.wait(30)
     server.stop()
     asking.join()
     assert answers[0].json() == "done"

@@ -64,6 +64,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "exact": gettext_noop("Exact steps"),
     "ridge": gettext_noop("Ridge penalty"),
     "max_columns": gettext_noop("Most columns of a holder"),
+    "max_bins": gettext_noop("Most bins of a feature holder"),
     "max_rows": gettext_noop("Most rows of the run"),
     "base_points": gettext_noop("Points of the anchor"),
     "base_odds": gettext_noop("Good to bad odds at the anchor"),

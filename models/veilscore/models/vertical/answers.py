@@ -74,14 +74,20 @@ def _decrypted(peer: str, ciphertexts: bytes, key: OwnKey, most: int) -> list[in
 
 
 def read_counts(
-    peer: str, column: BinCiphertexts, key: OwnKey, layout: RowLayout, total: list[int]
+    peer: str,
+    column: BinCiphertexts,
+    key: OwnKey,
+    layout: RowLayout,
+    total: list[int],
+    most: int,
 ) -> tuple[Counts, Counts]:
     """Return (good, bad) of a column's bins; ``total`` is [labelled, bad].
 
-    The bins must add up to the totals: a holder that evaluates any other linear
-    form of the encrypted rows is caught here.
+    The bins must add up to the totals: a holder whose bins together are not the rows
+    is caught here. Each bin may still be any linear form of the encrypted rows, which
+    is why there are ``most`` of them.
     """
-    residues = _decrypted(peer, column.ciphertexts, key, MOST_BINS)
+    residues = _decrypted(peer, column.ciphertexts, key, min(most, MOST_BINS))
     sums = np.array([layout.read_counts(value) for value in residues], dtype=np.int64)
     if len(sums) == 0 or sums.sum(axis=0).tolist() != total:
         raise ProtocolError("bins do not add up to the totals", party=peer)

@@ -153,9 +153,10 @@ class LabelHolder:
         if not 1 <= len(answer.columns) <= contract.max_columns:
             raise ProtocolError("counts of too many columns", party=peer)
         total = [len(self._bad), int(self._bad.sum())]
-        counts = Counts()
+        counts, left = Counts(), contract.max_bins
         for column in answer.columns:
-            good, bad = read_counts(peer, column, self.own, self._layout, total)
+            good, bad = read_counts(peer, column, self.own, self._layout, total, left)
+            left -= len(good)
             if contract.count_epsilon > 0:
                 drawn = noise.discrete_laplace(contract.count_epsilon, 2 * len(good))
                 good = np.maximum(good + drawn[: len(good)], 0)

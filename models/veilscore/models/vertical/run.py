@@ -108,11 +108,19 @@ class Terms:
         )
 
     def check_columns(self, party: str, columns: RunColumns) -> None:
-        """Refuse columns that the contract's proven widths do not cover."""
+        """Refuse columns or, of a feature holder, bins that the contract excludes."""
         if not 1 <= len(columns.names) <= self.contract.max_columns:
             raise DataError(
                 f"{len(columns.names)} columns, the contract allows 1 to "
                 f"{self.contract.max_columns}",
                 party=party,
                 remedy="declare fewer features or raise max_columns in the contract",
+            )
+        bins = sum(columns.bin_counts)
+        if party != self.label_holder and bins > self.contract.max_bins:
+            raise DataError(
+                f"{bins} bins in {len(columns.names)} columns, the contract allows "
+                f"{self.contract.max_bins}",
+                party=party,
+                remedy="declare fewer features or raise max_bins in the contract",
             )

@@ -119,6 +119,7 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             "the run's scale is out of range",
         ),
         (not 1 <= contract.max_columns <= 4096, "max_columns is out of range"),  # noqa: PLR2004
+        (not 2 <= contract.max_bins <= 100_000, "max_bins is out of range"),  # noqa: PLR2004
         (
             own not in {entry.party for entry in contract.roster},
             "this node is not on the run's roster",
