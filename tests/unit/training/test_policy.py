@@ -4,7 +4,7 @@ import pytest
 
 from tests.sample_contract import sample_contract
 from veilscore.node.errors import RefusedError
-from veilscore.node.training.policy import TrainingSettings, check
+from veilscore.node.training.policy import TrainingSettings, check, check_columns
 from veilscore.v1.training_pb2 import RunContract
 
 PARTIES = ("agriculture", "bank", "regulator")
@@ -88,6 +88,14 @@ def test_only_the_label_holder_minds_how_many_rows_cover_its_customers() -> None
     for wrong in (few, contract(cover_ratio=float("nan"))):
         with pytest.raises(RefusedError, match="few cover rows"):
             check(wrong, "bank", STRICT)
+
+
+def test_a_feature_holder_of_one_or_two_columns_does_not_take_part() -> None:
+    check_columns(contract(), "regulator", STRICT, 3)
+    check_columns(contract(), "bank", STRICT, 1)  # it holds the labels
+    check_columns(contract(), "regulator", TrainingSettings(min_columns=2), 2)
+    with pytest.raises(RefusedError, match="so few columns"):
+        check_columns(contract(), "regulator", STRICT, 2)
 
 
 CAREFUL = TrainingSettings(independent=("agriculture", "tax"), min_independent=1)

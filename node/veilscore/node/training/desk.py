@@ -199,6 +199,8 @@ class TrainingDesk:
         self.ledger.check(contract, around.clock())
         policy.check_roster(contract, around.registry)
         policy.check(contract, around.party, self.settings)
+        columns = len(around.source.features)
+        policy.check_columns(contract, around.party, self.settings, columns)
         digest = hashlib.sha256(contract_bytes).digest()
         decision = self._decided.get(run)
         if decision is not None and not decision.approved:

@@ -41,6 +41,8 @@ class TrainingSettings(Settings):
     min_count: int = 5
     # Sums over fewer rows, of the run or of this node, say too much about each.
     min_rows: int = 200
+    # As feature holder: the rotation of one or two columns hides next to nothing.
+    min_columns: int = 3
     # As label holder: rows without a label for each with one. With fewer, whoever
     # finds its rows in the run knows them for this node's customers.
     min_cover: float = 1.0
@@ -128,6 +130,14 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
     for broken, sentence in rules:
         if broken:
             raise RefusedError(sentence)
+
+
+def check_columns(
+    contract: RunContract, own: str, settings: TrainingSettings, columns: int
+) -> None:
+    """Refuse to be a feature holder of so few columns."""
+    if own != contract.label_holder and columns < settings.min_columns:
+        raise RefusedError("a run with so few columns of this node is not allowed here")
 
 
 def _polish(settings: TrainingSettings) -> bool:
