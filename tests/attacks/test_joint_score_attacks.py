@@ -6,6 +6,7 @@ succeed: else its failure would prove nothing.
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tests.protocol.score_cards import (
 )
 from tests.protocol.score_world import RawRequester, World
 from veilscore.keys.masks import pair_secret
+from veilscore.models.scorecard import KNOWN_TO_ALL
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import ScoringError
 from veilscore.node.scoring import holder as holder_core
@@ -194,7 +196,8 @@ def test_c4_an_entity_that_one_holder_knows_shows_that_holders_part(
     nobody = "X:nobody"
     query = bank.body(sorted({*alone, *both, nobody}))
     vectors = [bank.vector(name, query) for name in ("bureau", "market")]
-    scores = {each.entity: each.score for each in read(hub, bank, query, vectors)}
+    found = read(hub, bank, query, vectors)
+    scores = {each.entity: each.score or 0 for each in found}
 
     def shown(names: list[str]) -> int:
         return sum(
@@ -211,6 +214,44 @@ def test_c4_an_entity_that_one_holder_knows_shows_that_holders_part(
     assert shown(both) == by_chance
 
 
+def test_c4_a_model_for_entities_known_to_all_hides_that_part(
+    hub: World, bank: RawRequester, tell: Tell
+) -> None:
+    """What the one that does not know an entity adds is no constant any more."""
+    cards = {
+        party: replace(card(party), parameters={KNOWN_TO_ALL: True})
+        for party in HOLDERS
+    }
+    hub.now += 60
+    for party, node in hub.nodes.items():
+        node.shelve(manifest(*cards.values()), cards[party])
+    alone = [name for name in ROWS["bureau"] if name not in ROWS["market"]][:40]
+    both = [name for name in ROWS["bureau"] if name in ROWS["market"]][:40]
+    query = bank.body(sorted({*alone, *both, "X:nobody"}))
+    vectors = [bank.vector(name, query) for name in ("bureau", "market")]
+    scores = {each.entity: each.score for each in read(hub, bank, query, vectors)}
+    assert not any(scores[name] is not None for name in (*alone, "X:nobody"))
+    assert [scores[name] for name in both] == [
+        sum(plain_partial(CARDS[of], ROWS[of][name]) for of in ("bureau", "market"))
+        for name in both
+    ]
+
+    # The numbers behind: with one constant added to all, differences would be left.
+    joint = bank.private.decrypt(bank.public.add(*vectors))
+    sums = ScoreLayout.plan(bank.public.n).unpack(
+        joint, len(query.entities), bank.public.n, "bureau"
+    )
+    shown = dict(zip(query.entities, sums, strict=True))
+    added = {
+        shown[name] - plain_partial(CARDS["bureau"], ROWS["bureau"][name])
+        for name in alone
+    }
+    told = len(alone) - len(added)
+    tell("C4 parts read of entities that one holder knows, known_to_all", told, 0)
+    assert told == 0
+    assert min(added) >= holder_core.HIDING
+
+
 def test_one_holders_vector_is_uniform_to_the_requester(bank: RawRequester) -> None:
     """Chi-square of the leading four bits of 2,000 masked plaintexts, 15 degrees."""
     query = Query.of(bank.body(NAMES))
@@ -219,7 +260,8 @@ def test_one_holders_vector_is_uniform_to_the_requester(bank: RawRequester) -> N
     accepted = holder_core.AcceptedQuery(
         query, "bureau", CARDS["bureau"], bank.public, {}
     )
-    assert accepted.plaintexts([1]) == [1]  # alone there is nothing to hide behind
+    alone = accepted.plaintexts([1], [True])
+    assert alone == [1]  # there is nothing to hide behind
     mine = bank.keys.mask
     peer = bank.peers["market"].mask
     for _ in range(400):
@@ -231,7 +273,8 @@ def test_one_holders_vector_is_uniform_to_the_requester(bank: RawRequester) -> N
             bank.public,
             {"market": secret},
         )
-        for plaintext in masked.plaintexts([0] * (5 * layout.slots)):
+        entities = 5 * layout.slots
+        for plaintext in masked.plaintexts([0] * entities, [True] * entities):
             counts[16 * plaintext // bank.public.n] += 1
     expected = counts.sum() / 16
     assert counts.sum() == 2000

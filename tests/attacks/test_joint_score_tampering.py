@@ -96,7 +96,7 @@ def test_h2_a_hub_that_swaps_two_answers_makes_no_wrong_score(lab: World) -> Non
     desk = lab.nodes["bank"].desk
     start = Barrier(2)
 
-    def ask(name: str) -> int | str:
+    def ask(name: str) -> int | str | None:
         start.wait()
         try:
             (score,) = desk.ask([name], purpose="pre_loan", consent="", timeout_s=3)

@@ -64,10 +64,8 @@ class Theft:
     def answer(self, vectors: list[int]) -> CountAnswer:
         """Return the made-up bins; ``vectors`` are the encrypted rows."""
         others = np.setdiff1d(np.arange(ROWS), self.chosen)[: self.bins * OTHERS]
-        alone = [
-            sum(vectors[row] for row in rows)
-            for rows in others.reshape(self.bins, OTHERS).tolist()
-        ]
+        kept: list[list[int]] = others.reshape(self.bins, OTHERS).tolist()
+        alone = [sum(vectors[row] for row in rows) for rows in kept]
         answer = CountAnswer(columns=[self._column(alone, sum(vectors))])
         for column in self.chosen.tolist():
             forms = [

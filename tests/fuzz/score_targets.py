@@ -62,8 +62,9 @@ def score_query(stock: Stock) -> Target:
 
     def decode(data: bytes) -> None:
         accepted = accept(Query.read(data), situation)
-        points, _ = table.partial_scores(accepted.card, accepted.query.body.entities)
-        accepted.plaintexts(points.tolist())
+        entities = accepted.query.body.entities
+        points, known = table.partial_scores(accepted.card, entities)
+        accepted.plaintexts(points.tolist(), known.tolist())
 
     return Target(decode, [_query(stock, model).raw], share=0.5)
 

@@ -80,6 +80,8 @@ def test_two_hundred_scores_equal_the_sum_of_the_plain_cards(hub: World) -> None
     assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
     assert [each.known for each in scores] == [name in ROWS["bank"] for name in NAMES]
     for each in scores:
+        assert each.score is not None
+        assert each.probability_of_default is not None
         # 600 points at 20:1, 40 points double the odds.
         odds = 20 * 2 ** ((each.score - 600) / 40)
         assert math.isclose(each.probability_of_default, 1 / (1 + odds), rel_tol=1e-9)

@@ -52,6 +52,7 @@ class ContractSettings(Settings):
     max_bins: Annotated[int, Field(ge=2, le=100_000)] = 256
     max_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 200_000
     granularity: _Points = 1
+    known_to_all: bool = False
     allow_two_party: bool = False
     scale: ScaleSettings = ScaleSettings()
 
@@ -119,6 +120,7 @@ def read_contract(
         base_odds=asked.scale.base_odds,
         points_to_double_odds=asked.scale.points_to_double_odds,
         granularity=asked.granularity,
+        known_to_all=asked.known_to_all,
         allow_two_party=asked.allow_two_party,
     )
 

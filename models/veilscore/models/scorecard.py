@@ -12,6 +12,7 @@ default (PD).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,10 @@ class Feature:
         """Make a feature from its contributions to ln(good:bad), shape (bins,)."""
         points = tuple(scale.points(log_odds).tolist())
         return cls(name, bins, points, tuple(log_odds.tolist()))
+
+
+KNOWN_TO_ALL: Final = "known_to_all"
+"""The parameter that says that an entity gets a score only if all holders know it."""
 
 
 @dataclass(frozen=True, slots=True)

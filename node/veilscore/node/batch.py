@@ -22,6 +22,7 @@ from veilscore.runtime.errors import ConfigError
 
 Encoding = Literal["utf-8", "gb18030"]
 
+_UNKNOWN: Final = "a data holder of the model does not know the entity"
 _LONGEST_ID: Final = 200  # characters, as the node's interface takes them
 
 
@@ -58,6 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    number: int
     kind: EntityKind
     entity: str  # as it stands in the file
 
@@ -65,7 +67,7 @@ class _Row:
 def score_file(
     node: LocalNode, borrowers: Borrowers, question: Question, out: Path
 ) -> Outcome:
-    """Score every row whose id is valid.
+    """Score every row whose id is valid and that the model can score.
 
     Raises ConfigError for an output that cannot be written and SourceError for a file
     that cannot be read, both before anything is asked; else what the node refuses.
@@ -80,11 +82,13 @@ def score_file(
         part = rows[start : start + question.at_once]
         answer = node.scores(_request(part, question, model))
         model = answer.model  # of all that follow, even if another is trained meanwhile
-        scored += (
-            (row.entity, found.score, found.probability_of_default)
-            for row, found in zip(part, answer.scores, strict=True)
-        )
-    write_csv(errors, ("row", "reason"), failed)
+        for row, found in zip(part, answer.scores, strict=True):
+            if found.score is None or found.probability_of_default is None:
+                failed.append((row.number, _UNKNOWN))
+            else:
+                pd = found.probability_of_default
+                scored.append((row.entity, found.score, pd))
+    write_csv(errors, ("row", "reason"), sorted(failed))
     write_csv(out, ("id", "score", "probability_of_default"), scored)
     return Outcome(len(scored), len(failed), model, str(errors))
 
@@ -128,7 +132,7 @@ def _read(borrowers: Borrowers, failed: list[tuple[int, str]]) -> Iterator[_Row]
             for word, entity in zip(words, ids, strict=True):
                 number += 1
                 try:
-                    row = _Row(_kind(str(word)), str(entity))
+                    row = _Row(number, _kind(str(word)), str(entity))
                     first = seen.setdefault(_checked(row), number)
                 except EntityIdError as error:
                     failed.append((number, error.what))

@@ -50,6 +50,7 @@ class RunContract(_message.Message):
     GRANULARITY_FIELD_NUMBER: _builtins.int
     ALLOW_TWO_PARTY_FIELD_NUMBER: _builtins.int
     MAX_BINS_FIELD_NUMBER: _builtins.int
+    KNOWN_TO_ALL_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id of the run, 16 random bytes in hex."""
     label_holder: _builtins.str
@@ -90,6 +91,10 @@ class RunContract(_message.Message):
     """Most bins a feature holder's columns have together; bounds the labels that
     made-up columns can read.
     """
+    known_to_all: _builtins.bool
+    """An entity that one of the holders does not know gets no score; else that
+    holder's points for missing values.
+    """
     @_builtins.property
     def roster(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterEntry]:
         """Every party of the run, sorted by name."""
@@ -116,10 +121,11 @@ class RunContract(_message.Message):
         granularity: _builtins.int = ...,
         allow_two_party: _builtins.bool = ...,
         max_bins: _builtins.int = ...,
+        known_to_all: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_two_party", b"allow_two_party", "base_odds", b"base_odds", "base_points", b"base_points", "count_epsilon", b"count_epsilon", "cover_ratio", b"cover_ratio", "exact", b"exact", "granularity", b"granularity", "key_bits", b"key_bits", "label_holder", b"label_holder", "max_bins", b"max_bins", "max_columns", b"max_columns", "max_rows", b"max_rows", "min_count", b"min_count", "points_to_double_odds", b"points_to_double_odds", "polish_noise", b"polish_noise", "polish_steps", b"polish_steps", "ridge", b"ridge", "roster", b"roster", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_two_party", b"allow_two_party", "base_odds", b"base_odds", "base_points", b"base_points", "count_epsilon", b"count_epsilon", "cover_ratio", b"cover_ratio", "exact", b"exact", "granularity", b"granularity", "key_bits", b"key_bits", "known_to_all", b"known_to_all", "label_holder", b"label_holder", "max_bins", b"max_bins", "max_columns", b"max_columns", "max_rows", b"max_rows", "min_count", b"min_count", "points_to_double_odds", b"points_to_double_odds", "polish_noise", b"polish_noise", "polish_steps", b"polish_steps", "ridge", b"ridge", "roster", b"roster", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -79,6 +79,7 @@ max_columns = 20
 max_bins = 99
 max_rows = 5000
 granularity = 10
+known_to_all = true
 allow_two_party = true
 [scale]
 base_points = 500
@@ -101,6 +102,7 @@ points_to_double_odds = 20.5
         max_bins=99,
         max_rows=5000,
         granularity=10,
+        known_to_all=True,
         allow_two_party=True,
         base_points=500,
         base_odds=10,
@@ -135,6 +137,7 @@ def test_exact_takes_eight_steps_unless_told(path: Path, parties: Parties) -> No
         ("granularity = 0", "granularity"),
         ('granularity = "1"', "granularity"),
         ("allow_two_party = 1", "allow_two_party"),
+        ("known_to_all = 1", "known_to_all"),
         ("minimum_count = 5", "minimum_count"),
         ("[scale]\nbase_odds = 0", "scale.base_odds"),
         ("[scale]\nbase_points = 1.5", "scale.base_points"),

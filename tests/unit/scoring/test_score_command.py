@@ -111,6 +111,17 @@ def test_scores_and_failures_stand_in_two_private_files(desk: Desk) -> None:
     assert desk.node.consents == ["FORM-17"]
 
 
+def test_what_the_model_does_not_score_stands_among_the_failures(desk: Desk) -> None:
+    desk.node.unscored = {"a-2"}
+    assert desk.score("id\na-1\na-2\na-3\n a-3\n", "--type", "opaque") == 0
+    assert [row[0] for row in rows(desk.out)] == ["id", "a-1", "a-3"]
+    assert rows(desk.errors) == [
+        ["row", "reason"],
+        ["2", "a data holder of the model does not know the entity"],
+        ["4", "the same entity stands in row 3"],
+    ]
+
+
 def test_a_column_says_the_type_row_by_row(desk: Desk) -> None:
     text = f"kind,name\nuscc,{FIRMS[0]}\ntax,1\nopaque,{LONG}\n opaque ,a-1\n"
     assert desk.score(text, "--type-column", "kind", "--id-column", "name") == 0

@@ -123,7 +123,10 @@ def empty_status() -> NodeStatus:
 
 
 class SampleNode:
-    """What the pages asked of it is kept; ``fault`` is raised instead of answers."""
+    """What the pages asked of it is kept; ``fault`` is raised instead of answers.
+
+    Of ``unscored`` ids it says that a data holder does not know them.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -135,6 +138,7 @@ class SampleNode:
         self.asked: list[tuple[list[tuple[EntityKind, str]], bytes | None, str]] = []
         self.consents: list[str] = []
         self.fault: Exception | None = None
+        self.unscored: set[str] = set()
 
     def status(self) -> NodeStatus:
         return self.current
@@ -154,7 +158,11 @@ class SampleNode:
         self.asked.append((list(entities), model, purpose))
         self.consents.append(consent)
         scores = [
-            EntityScore(normalise(kind, name), 612 - at, 0.031 + at / 100, at % 2 == 0)
+            EntityScore(normalise(kind, name), None, None, known=False)
+            if name in self.unscored
+            else EntityScore(
+                normalise(kind, name), 612 - at, 0.031 + at / 100, at % 2 == 0
+            )
             for at, (kind, name) in enumerate(entities)
         ]
         return ScoreReply(model or digest("joint"), scores)

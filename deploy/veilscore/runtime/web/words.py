@@ -70,6 +70,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "base_odds": gettext_noop("Good to bad odds at the anchor"),
     "points_to_double_odds": gettext_noop("Points that double the odds"),
     "granularity": gettext_noop("Scores are multiples of"),
+    "known_to_all": gettext_noop("Only entities that all feature holders know"),
     "allow_two_party": gettext_noop("Only one feature holder"),
     "cards": gettext_noop("Cards"),
     "card": gettext_noop("Hash of the card"),

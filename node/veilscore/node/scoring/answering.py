@@ -106,8 +106,8 @@ class Answering:
 
     def _encrypt(self, accepted: AcceptedQuery) -> ScoreAnswer:
         query, public = accepted.query, accepted.public
-        points, _ = self.table.partial_scores(accepted.card, query.body.entities)
-        plaintexts = accepted.plaintexts(points.tolist())
+        points, known = self.table.partial_scores(accepted.card, query.body.entities)
+        plaintexts = accepted.plaintexts(points.tolist(), known.tolist())
         blob = public.encode(self.workers.encrypt_for(public, plaintexts))
         answered = ScoreAnswered(
             commitment=self.ledger.commit(query.digest, "answer", blob),

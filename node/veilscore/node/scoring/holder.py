@@ -9,26 +9,31 @@ last.
 Two things are not hidden. Where one holder answers alone there is nobody to share a
 mask with: the requester learns that holder's partial scores, which is why it takes
 ``allow_two_party``. And an entity that only one holder knows gets its partial score
-plus what the others' cards give to unknown entities, a constant.
+plus what the others' cards give to unknown entities, a constant, unless the model's
+contract was ``known_to_all``: then each that does not know it adds a random number,
+which hides a partial score of up to 1,000 points to within 2^-15.
 
 No file, socket, clock or encryption here: ``answering`` is the edge.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from veilscore.keys.errors import EntityIdError, InvalidKeyError
 from veilscore.keys.masks import pair_secret, zero_sum_residues
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys, ReceivingKeys
 from veilscore.keys.registry import PartyRecord, Role
-from veilscore.models.scorecard import Card
-from veilscore.models.vertical.layout import ScoreLayout
+from veilscore.models.scorecard import KNOWN_TO_ALL, Card
+from veilscore.models.vertical.layout import SCORE_LIMIT, ScoreLayout
 from veilscore.node.scoring.query import MAX_AHEAD_S, Query, canonical_ids
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.shelf import ShelvedModel
 
+HIDING: Final = SCORE_LIMIT // 2
 _LABEL = "score"  # of the masks; the query's digest makes each stream a new one
 
 
@@ -56,10 +61,19 @@ class AcceptedQuery:
     public: PublicKey
     pair_secrets: Mapping[str, bytes] = field(repr=False)
 
-    def plaintexts(self, partial_scores: Sequence[int]) -> list[int]:
-        """Pack and mask the partial scores: residues modulo the requester's n."""
+    def plaintexts(self, points: Sequence[int], known: Sequence[bool]) -> list[int]:
+        """Pack and mask partial scores: residues modulo the requester's n.
+
+        If the model scores entities only that all holders know, what is not ``known``
+        is hidden by a number so large that no score is like it.
+        """
         n = self.public.n
-        packed = ScoreLayout.plan(n).pack(partial_scores)
+        if self.card.parameters.get(KNOWN_TO_ALL):
+            points = [
+                value if here else HIDING + secrets.randbelow(HIDING)
+                for value, here in zip(points, known, strict=True)
+            ]
+        packed = ScoreLayout.plan(n).pack(points)
         masks = zero_sum_residues(self.party, self.pair_secrets, _LABEL, len(packed), n)
         return [(value + mask) % n for value, mask in zip(packed, masks, strict=True)]
 
@@ -75,8 +89,8 @@ def accept(query: Query, situation: Situation) -> AcceptedQuery:
     public = _check_modulus(query, situation)
     if len(query.body.holders) == 1 and not situation.settings.allow_two_party:
         raise QueryRefusedError(Reason.TWO_PARTY)
-    secrets = _pair_secrets(query, situation, own)
-    return AcceptedQuery(query, situation.party, card, public, secrets)
+    shared = _pair_secrets(query, situation, own)
+    return AcceptedQuery(query, situation.party, card, public, shared)
 
 
 def _check_sender(query: Query, situation: Situation) -> None:

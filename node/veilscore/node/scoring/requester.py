@@ -42,12 +42,12 @@ class EntityScore:
     """The joint score of one entity.
 
     ``known``: the requester's own table has the entity. Of the other holders nothing
-    is known.
+    is known, but that one of them does not have an entity whose score is None.
     """
 
     entity: str = field(repr=False)
-    score: int
-    probability_of_default: float
+    score: int | None
+    probability_of_default: float | None
     known: bool
 
 
@@ -175,6 +175,9 @@ class JointRequest:
     ) -> list[EntityScore]:
         """Unpack the decrypted products and add our own points, (entities,).
 
+        What no cards of the model can add up to was hidden by a holder that does not
+        know the entity.
+
         Raises BadAnswerError naming the holders when guard bits are not zero.
         """
         holders = " or ".join(self.query.body.holders)
@@ -188,12 +191,19 @@ class JointRequest:
                 remedy="Ask again; if it recurs, one of these data holders answers "
                 "another query than the others.",
             ) from error
+        most = sum(card.max_abs_points for card in self.model.manifest.cards)
         points = np.array(joint, np.int64) + own_points
         defaults = self.model.scale.default_probability(points.astype(np.float64))
         return [
-            EntityScore(entity, int(score), float(default), bool(own))
+            EntityScore(entity, score, default, own)
+            if abs(score) <= most
+            else EntityScore(entity, None, None, own)
             for entity, score, default, own in zip(
-                self.query.body.entities, points, defaults, known, strict=True
+                self.query.body.entities,
+                points.tolist(),
+                defaults.tolist(),
+                known.tolist(),
+                strict=True,
             )
         ]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from veilscore.models.binning import MISSING, Bins, fit_categorical, fit_numeric
-from veilscore.models.scorecard import Card, Feature
+from veilscore.models.scorecard import KNOWN_TO_ALL, Card, Feature
 from veilscore.models.vertical.run import RunColumns
 from veilscore.models.vertical.solution import Solution
 from veilscore.node.columns import Columns, NumericColumn
@@ -72,6 +72,7 @@ class BinnedColumns:
                 "polish_steps": contract.polish_steps,
                 "polish_noise": contract.polish_noise,
                 "exact": contract.exact,
+                KNOWN_TO_ALL: contract.known_to_all,
             },
             intercept_points=solution.intercept_points,
             intercept=solution.intercept,

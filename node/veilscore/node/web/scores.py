@@ -90,8 +90,11 @@ class Score(_Message):
 
     type: EntityKind = Field(description="As in the request")
     id: str = Field(description="As in the request")
-    score: int = Field(description="Points; more is better")
-    probability_of_default: float = Field(description="Between 0 and 1")
+    score: int | None = Field(
+        description="Points; more is better. Null: a data holder does not know the "
+        "entity, and the model scores only those that all know"
+    )
+    probability_of_default: float | None = Field(description="Between 0 and 1, or null")
     known: bool = Field(description="Whether this node's own data has the entity")
 
 
