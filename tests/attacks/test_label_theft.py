@@ -64,10 +64,11 @@ class Theft:
     def answer(self, vectors: list[int]) -> CountAnswer:
         """Return the made-up bins; ``vectors`` are the encrypted rows."""
         others = np.setdiff1d(np.arange(ROWS), self.chosen)[: self.bins * OTHERS]
-        kept: list[list[int]] = others.reshape(self.bins, OTHERS).tolist()
-        alone = [sum(vectors[row] for row in rows) for rows in kept]
+        groups: list[list[int]] = others.reshape(self.bins, OTHERS).tolist()
+        alone = [sum(vectors[row] for row in rows) for rows in groups]
         answer = CountAnswer(columns=[self._column(alone, sum(vectors))])
-        for column in self.chosen.tolist():
+        columns: list[list[list[int]]] = self.chosen.tolist()
+        for column in columns:
             forms = [
                 kept
                 + sum(vectors[row] << bit for bit, row in enumerate(rows, self.lowest))
