@@ -13,7 +13,7 @@ from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.node.columns import Columns
 from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.session import RunSession, Surroundings
-from veilscore.v1.hub_pb2 import SignedKey
+from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
 
 BANK, HUB = Signer.generate(), Signer.generate()
@@ -92,6 +92,19 @@ def test_a_step_that_failed_is_not_done_again(session: RunSession) -> None:
     assert caught.value.party == "bank, bureau, coordinator, market"
     with pytest.raises(RefusedError):
         session.perform("rows", b"")
+
+
+def test_a_node_set_back_to_an_older_state_masks_with_other_keys(
+    session: RunSession,
+) -> None:
+    """A restored image or a cloned disk does not know that it has joined."""
+    clone = RunSession(session.around, session.contract, session.contract_bytes)
+    first, second = (
+        ReceivingKey.FromString(each.join().body) for each in (session, clone)
+    )
+    assert (first.party, first.purpose) == (second.party, second.purpose)
+    for name in ("mask", "hpke", "nonce"):
+        assert getattr(first, name) != getattr(second, name)
 
 
 def test_a_run_that_is_over_opens_nothing(session: RunSession) -> None:
