@@ -21,7 +21,11 @@ Rule = Callable[[Any], bool]
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a field may hold: a value, or bytes that are ``inside``; and how often."""
+    """What a field may hold, and how often.
+
+    A value by its ``rule``; bytes that are a message ``inside``; or a message, of which
+    the rule, if there is one, says how its fields go together.
+    """
 
     rule: Rule | None = None
     inside: type[Message] | None = None
@@ -63,6 +67,8 @@ class AllowList:
 
     def _check_value(self, name: str, allowed: Allowed, value: object) -> Iterator[str]:
         if isinstance(value, Message):
+            if allowed.rule is not None and not allowed.rule(value):
+                yield f"{name} has another shape than it may"
             yield from self.check(value)
         elif allowed.inside is not None:
             assert isinstance(value, bytes)
@@ -92,9 +98,9 @@ def text(pattern: str) -> Allowed:
     return Allowed(lambda value: form.fullmatch(value) is not None)
 
 
-def message(most: int = 1) -> Allowed:
-    """Allow a message, whose own fields are on the list."""
-    return Allowed(most=most)
+def message(most: int = 1, shape: Rule | None = None) -> Allowed:
+    """Allow a message, whose own fields are on the list; ``shape`` judges it as one."""
+    return Allowed(shape, most=most)
 
 
 def inside(kind: type[Message]) -> Allowed:
