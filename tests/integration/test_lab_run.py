@@ -106,7 +106,14 @@ def test_a_lab_trains_scores_compares_and_verifies(
         *("join", "rows", "counts", "moments", "cross"),
         *("solve", "calibrate", "evaluate", "register"),
     ]
-    assert run["quality"]["on_holdout"]
+    quality = run["quality"]
+    assert quality["on_holdout"]
+    # As the run found them: the union of all files, but for a bucket.
+    assert quality["aligned"] <= found["entities"] < 1.1 * quality["aligned"] + 1
+    learned = quality["learned"]
+    assert quality["rows"] < learned < found["holders"]["bank"]["entities"]
+    aligned = f"{quality['aligned']:,} in the run, the label holder learned from"
+    assert f"{aligned} {learned:,}" in done.stdout
     assert found["holders"]["agriculture"]["rejected"] > 0
     assert found["log"]["entries"] > 30
     assert 0 <= found["idle_cores"] < 1

@@ -27,8 +27,11 @@ from tests.protocol.whole_run import (
     Delivered,
     People,
     WholeRun,
+    tables,
 )
+from veilscore.keys.linkage import size_bucket
 from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.models.vertical.run import steps
 from veilscore.v1.envelope_pb2 import EnvelopeHeader
@@ -88,7 +91,6 @@ def findings(shape: Shape, got: Delivered) -> list[str]:
 def test_the_label_holder_gets_no_row_of_another_holder(
     run: WholeRun, shape: Shape
 ) -> None:
-    assert run.sessions[LABEL_HOLDER].finished is not None
     assert [found for got in run.received for found in findings(shape, got)] == []
     sealed = sorted(
         (got.step, got.sender, got.message.WhichOneof("body") or "")
@@ -100,6 +102,17 @@ def test_the_label_holder_gets_no_row_of_another_holder(
     assert asked == list(steps(run.contract))
     keys = [got.sender for got in run.received if isinstance(got.message, SignedKey)]
     assert keys == sorted([*HOLDERS, COORDINATOR])
+
+
+def test_it_knows_how_many_rows_the_run_has(run: WholeRun) -> None:
+    finished, bank = run.sessions[LABEL_HOLDER].finished, tables()[LABEL_HOLDER]
+    assert finished is not None
+    assert finished.evaluation is not None
+    found = Evaluation.of(finished.evaluation)
+    union = max(stop for _, stop in KNOWN.values())
+    assert found.aligned == run.rows
+    assert found.aligned <= union < size_bucket(found.aligned + 1)
+    assert found.learned == int((~bank.holdout).sum())
 
 
 def last(run: WholeRun, step: str, sender: str) -> TrainingMessage:

@@ -25,8 +25,14 @@ class HolderOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The label holder's figures: all parties together, and its own columns alone."""
+    """The label holder's figures: all parties together, and its own columns alone.
 
+    ``aligned`` is how many rows the run itself found, of which it learned from
+    ``learned`` and judged on ``rows``.
+    """
+
+    aligned: int
+    learned: int
     rows: int
     on_holdout: bool
     auc: float
@@ -137,8 +143,8 @@ class LabOutcome:
     name: str
     key_bits: int
     holders: Mapping[str, HolderOutcome]
-    entities: int  # known to anybody
-    shared_entities: int  # known to all
+    entities: int  # known to anybody, by the files of all parties
+    shared_entities: int  # known to all, by the same files
     online_seconds: float
     runs: tuple[RunOutcome, ...]
     scores: ScoreOutcome

@@ -45,15 +45,18 @@ def _parties(outcome: LabOutcome) -> _Rows:
         if holder.rejected:
             text += f", {holder.rejected:,} rows left out for their ids"
         yield name, text
-    shared = f"{outcome.shared_entities:,} known to all parties"
-    yield "together", f"{outcome.entities:,} entities, {shared}"
+    shared = f"{outcome.shared_entities:,} of them known to all parties"
+    yield "in the files", f"{outcome.entities:,} entities, {shared}"
     yield "all online after", f"{outcome.online_seconds:.1f} s"
 
 
 def _run(run: RunOutcome) -> _Rows:
     steps = ", ".join(f"{name} {took:.1f}" for name, took in run.steps.items())
     yield f"run {run.name}", f"{run.seconds:.1f} s: {steps}"
-    yield from _quality(run.quality)
+    quality = run.quality
+    learned = f"the label holder learned from {quality.learned:,}"
+    yield "  rows aligned", f"{quality.aligned:,} in the run, {learned}"
+    yield from _quality(quality)
     if run.parity is not None:
         yield from _parity(run.parity, exact=run.exact)
     elif run.parity_skipped:

@@ -77,6 +77,8 @@ def full_status() -> NodeStatus:
                 RUN,
                 NOW_MS - 86_400_000,
                 Evaluation(
+                    aligned=128_392,
+                    learned=102_760,
                     rows=25_690,
                     on_holdout=True,
                     auc=0.7769,

@@ -19,8 +19,13 @@ from veilscore.models.vertical.ports import Floats
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures of the joint card, and of the label holder's own columns alone."""
+    """Figures of the joint card, and of the label holder's own columns alone.
 
+    ``aligned`` rows are in the run, ``learned`` of them taught it, ``rows`` judge it.
+    """
+
+    aligned: int
+    learned: int
     rows: int
     on_holdout: bool  # False: no holdout rows were declared, judged on training rows
     auc: float
@@ -31,8 +36,14 @@ class Evaluation:
 
     @classmethod
     def of(cls, figures: Mapping[str, str | int | float | bool]) -> Self:
-        """Read what ``dataclasses.asdict`` made of an evaluation."""
+        """Read what ``dataclasses.asdict`` made of an evaluation.
+
+        Files of older versions do not say how many rows were aligned and learned from:
+        these are 0 then.
+        """
         return cls(
+            aligned=int(figures.get("aligned", 0)),
+            learned=int(figures.get("learned", 0)),
             rows=int(figures["rows"]),
             on_holdout=bool(figures["on_holdout"]),
             **{
@@ -65,6 +76,8 @@ def evaluate(
     joint = scale.default_probability(scores[judged])
     alone = solve.sigmoid(offset + own[judged] @ weights)
     return Evaluation(
+        aligned=len(train),
+        learned=len(learned),
         rows=len(judged),
         on_holdout=on_holdout,
         auc=auc(bad, joint),
