@@ -54,12 +54,13 @@ def compare_with_pooled(
 
     alone_pd, central_pd = central_model([label_holder]), central_model(cards)
     points = sum(cards[p].partial_codes(codes[p]).astype(float) for p in cards)
-    labelled = np.flatnonzero(labels.labels >= 0)
-
-    def labelled_auc(scores: Floats) -> float:
-        return auc(labels.labels[labelled] == 1, -scores[labelled])
-
     log_odds = sum(_log_odds(cards[party], codes[party]) for party in cards)
+
+    def rounding(rows: NDArray[np.intp]) -> float:
+        """Return the AUC of points less that of unrounded log odds."""
+        of = labels.labels[rows] == 1
+        return auc(of, -np.asarray(points)[rows]) - auc(of, -np.asarray(log_odds)[rows])
+
     federated_pd = np.exp(-np.logaddexp(0.0, np.asarray(log_odds)[judged]))
     apart = np.abs(federated_pd - central_pd)
     return Parity(
@@ -70,8 +71,8 @@ def compare_with_pooled(
         central_ks=ks(bad, central_pd),
         federated_auc=auc(bad, federated_pd),
         federated_ks=ks(bad, federated_pd),
-        card_auc_apart=labelled_auc(np.asarray(points))
-        - labelled_auc(np.asarray(log_odds)),
+        card_auc_apart=rounding(np.flatnonzero(labels.labels >= 0)),
+        judged_card_auc_apart=rounding(judged),
         worst_pd=float(apart.max()),
         mean_pd=float(apart.mean()),
     )

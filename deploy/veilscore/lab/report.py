@@ -60,7 +60,8 @@ def _run(run: RunOutcome) -> _Rows:
     if run.parity is not None:
         yield from _parity(run.parity, exact=run.exact)
     elif run.parity_skipped:
-        yield "  pooled data", f"[yellow]NOT COMPARED: {run.parity_skipped}[/]"
+        colour = "red" if run.exact else "yellow"
+        yield "  pooled data", f"[{colour}]NOT COMPARED: {run.parity_skipped}[/]"
 
 
 def _quality(quality: Quality) -> _Rows:
@@ -90,8 +91,10 @@ def _parity(parity: Parity, *, exact: bool) -> _Rows:
         bound = f", bar {bar}" if exact else ""
         models = f"{alone:.4f} alone, {central:.5f} pooled, [bold]{here:.5f}[/] here"
         yield name, f"{models} ({apart:+.5f}{bound})"
-    bound = f" (bar -{ROUNDING_BAR})" if exact else ""
-    yield "  rounding", f"AUC {parity.card_auc_apart:+.5f} on all labelled rows{bound}"
+    bound = f" (bar ±{ROUNDING_BAR})" if exact else ""
+    judged = f"AUC {parity.judged_card_auc_apart:+.5f} on the held-out rows"
+    labelled = f"{parity.card_auc_apart:+.5f} on all labelled ones{bound}"
+    yield "  rounding", f"{judged}, {labelled}"
     bound = f" (bar {PD_BAR})" if exact else ""
     worst = f"{parity.worst_pd:.1e} at worst{bound}"
     yield "  PD apart", f"{worst}, {parity.mean_pd:.1e} on average"

@@ -145,7 +145,7 @@ class _Stage:
                     self._cards(trained.model), tables, label_holder
                 )
             except ImportError:
-                skipped = "scikit-learn is not installed"
+                skipped = "scikit-learn is not installed (deploy/README.md, Labs)"
         return RunOutcome(
             name=run.name,
             run=trained.run,

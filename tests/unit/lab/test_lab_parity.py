@@ -1,12 +1,13 @@
 """A federated model is told from a central one by how far they are apart."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.unit.lab.small_lab import ROWS, Small
-from veilscore.lab.outcome import PD_BAR
+from veilscore.lab.outcome import PD_BAR, ROUNDING_BAR
 from veilscore.lab.parity import compare_with_pooled
 from veilscore.models.scorecard import Card, Feature
 
@@ -21,6 +22,8 @@ def test_the_central_model_is_as_good_as_itself(
     assert parity.central_auc > 0.7
     assert parity.alone_auc < parity.central_auc - 0.01
     assert 0 < abs(parity.card_auc_apart) < 1e-3
+    assert 0 < abs(parity.judged_card_auc_apart) < 1e-3
+    assert parity.judged_card_auc_apart != parity.card_auc_apart
     assert parity.holds
 
 
@@ -39,3 +42,32 @@ def test_a_model_that_has_not_converged_is_noticed(
     )
     assert parity.worst_pd > PD_BAR
     assert not parity.holds
+
+
+def test_points_that_lost_their_digits_are_noticed(
+    small: Small, cards: dict[str, Card]
+) -> None:
+    pytest.importorskip("sklearn")
+    coarse = {
+        party: replace(
+            card,
+            features=tuple(
+                replace(each, points=tuple(30 * round(p / 30) for p in each.points))
+                for each in card.features
+            ),
+        )
+        for party, card in cards.items()
+    }
+    parity = compare_with_pooled(coarse, small.tables, "bank-a")
+    assert parity.worst_pd < 1e-6  # only the points are wrong
+    assert parity.judged_card_auc_apart < -ROUNDING_BAR
+    assert parity.card_auc_apart < -ROUNDING_BAR
+    assert not parity.holds
+
+
+def test_without_scikit_learn_nothing_is_compared(
+    small: Small, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(ImportError):
+        compare_with_pooled(cards, small.tables, "bank-a")

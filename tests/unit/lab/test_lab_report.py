@@ -29,6 +29,7 @@ PARITY = Parity(
     worst_pd=2e-4,
     mean_pd=3e-5,
     card_auc_apart=-2e-5,
+    judged_card_auc_apart=4.5e-4,
 )
 RUN = RunOutcome(
     name="exact",
@@ -100,6 +101,8 @@ def test_the_table_tells_everything() -> None:
         "0.6840 alone → 0.7755 together (+0.0915)",
         "0.6840 alone, 0.77570 pooled, 0.77560 here (-0.00010, bar 0.001)",
         "2.0e-04 at worst (bar 0.005)",
+        "AUC +0.00045 on the held-out rows, -0.00002 on all labelled",
+        "ones (bar ±0.0003)",
         "8,426 of 8,426 answered (9 queries, 42.0 s, 201 a second)",
         "bank +580 bureau -12 = 568",
         "568, PD 8.10%",
@@ -113,10 +116,21 @@ def test_the_table_tells_everything() -> None:
     assert all(OUTCOME.checks().values())
 
 
-def test_a_comparison_that_was_not_made_is_loud() -> None:
+def test_a_comparison_that_was_promised_and_not_made_fails_a_check() -> None:
     run = replace(RUN, parity=None, parity_skipped="scikit-learn is not installed")
-    text = text_of(replace(OUTCOME, runs=(run,)))
-    assert "NOT COMPARED: scikit-learn is not installed" in text
+    outcome = replace(OUTCOME, runs=(run,))
+    assert "NOT COMPARED: scikit-learn is not installed" in text_of(outcome)
+    failed = [what for what, holds in outcome.checks().items() if not holds]
+    assert failed == ["run 'exact' is as good as pooled data"]
+    only_told = replace(outcome, runs=(replace(run, exact=False),))
+    assert "NOT COMPARED: scikit-learn is not installed" in text_of(only_told)
+    assert all(only_told.checks().values())
+
+
+def test_without_data_to_pool_there_is_nothing_to_promise() -> None:
+    outcome = replace(OUTCOME, runs=(replace(RUN, parity=None),))
+    assert all(outcome.checks().values())
+    assert not any("pooled" in what for what in outcome.checks())
 
 
 def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
@@ -124,11 +138,6 @@ def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
     outcome = replace(OUTCOME, runs=(run,))
     assert all(outcome.checks().values())
     assert "0.77000 here (-0.00570)" in text_of(outcome)
-
-
-def test_a_card_that_rounding_happens_to_improve_is_not_faulted() -> None:
-    run = replace(RUN, parity=replace(PARITY, card_auc_apart=4e-4))
-    assert all(replace(OUTCOME, runs=(run,)).checks().values())
 
 
 @pytest.mark.parametrize(
@@ -146,6 +155,7 @@ def test_a_card_that_rounding_happens_to_improve_is_not_faulted() -> None:
                 replace(PARITY, federated_ks=0.4285),
                 replace(PARITY, worst_pd=6e-3),
                 replace(PARITY, card_auc_apart=-4e-4),
+                replace(PARITY, card_auc_apart=4e-4),
             )
         ),
     ],
