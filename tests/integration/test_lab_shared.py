@@ -1,10 +1,13 @@
 """Labs on real credit data: one running lab a data set trains in several modes.
 
 All parties are processes of their own, keys have 2048 bits to save time. The bars are
-AUC on the fixed test rows; ``exact`` must be pooled logistic regression on the same
-bins. ``make test`` plays the smallest lab in all modes and one more in the default one,
-``make soak`` all of them; the same scripts meet the same bars on all data sets, in one
-process, in ``protocol/test_vertical_shared``. Skipped loudly where the data is absent.
+AUC on all fixed test rows, also on the few percent that a run leaves out: which these
+are moves the label holder's own figure, on the others, by .001 to .003. ``exact`` must
+be pooled logistic regression on the same bins. ``make test`` plays the smallest lab in
+all modes and one more in the default one, ``make soak`` every lab; the same scripts
+meet the same bars on all data sets, in one process, in
+``protocol/test_vertical_shared``, in the mean of three draws of the noise. Skipped
+loudly where the data is absent.
 """
 
 import json
@@ -50,6 +53,9 @@ def play(lab: str, folder: Path, *only: str) -> dict[str, Any]:
     ("lab", "default", "polish", "asked"),
     [
         ("uci_default_three_A", 0.774, 0.776, 10_000),
+        pytest.param(
+            "uci_default_three_B", 0.774, 0.776, 10_000, marks=pytest.mark.soak
+        ),
         pytest.param("sba22k_three", 0.765, 0.768, 10_000, marks=pytest.mark.soak),
         ("polish_bankruptcy_5y_three", 0.900, 0.903, 5_000),
     ],
@@ -73,8 +79,7 @@ def test_training_on_real_data(
     assert found["scores"]["answered"] == asked
     if not in_all_modes:
         return
-    # One draw of the noise moves it by about .0003; the bar is for the mean.
-    assert runs["polish"]["parity"]["federated_auc"] >= polish - 0.001
+    assert runs["polish"]["parity"]["federated_auc"] >= polish
     parity = runs["exact"]["parity"]
     assert abs(parity["federated_auc"] - parity["central_auc"]) <= 0.001
     assert abs(parity["federated_ks"] - parity["central_ks"]) <= 0.004

@@ -27,3 +27,9 @@ class RunStoppedError(LabError):
 
     code = "run-stopped"
     exit_code = 8
+
+
+class NotComparedError(LabError):
+    """What a comparison with pooled data needs is not there."""
+
+    code = "not-compared"

@@ -13,6 +13,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from veilscore.lab.errors import NotComparedError
 from veilscore.lab.outcome import Parity
 from veilscore.lab.plain import PlainTable
 from veilscore.models.binning import Codes
@@ -35,7 +36,7 @@ class _Classifier(Protocol):
 def compare_with_pooled(
     cards: Mapping[str, Card], tables: Mapping[str, PlainTable], label_holder: str
 ) -> Parity:
-    """Compare on the judging rows; raises ImportError without scikit-learn."""
+    """Compare on the judging rows; raises NotComparedError without scikit-learn."""
     labels = tables[label_holder]
     entities = list(labels.rows)  # in the order of the file, as labels are
     codes = {p: tables[p].codes(card, entities) for p, card in cards.items()}
@@ -79,7 +80,13 @@ def compare_with_pooled(
 
 
 def _logistic_regression() -> _Classifier:
-    linear_model = importlib.import_module("sklearn.linear_model")
+    try:
+        linear_model = importlib.import_module("sklearn.linear_model")
+    except ImportError as error:
+        raise NotComparedError(
+            "scikit-learn is not installed",
+            remedy="Install it as deploy/README.md says, under Labs.",
+        ) from error
     made = linear_model.LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000)
     return cast("_Classifier", made)
 

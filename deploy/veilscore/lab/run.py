@@ -13,7 +13,7 @@ from pathlib import Path
 
 from veilscore.lab.comparison import export_card, score_and_compare
 from veilscore.lab.enrolment import Federation, enrol
-from veilscore.lab.errors import CommandFailedError
+from veilscore.lab.errors import CommandFailedError, NotComparedError
 from veilscore.lab.holdings import Holding, make_holdings
 from veilscore.lab.lab_file import LabFile, RunSettings
 from veilscore.lab.outcome import (
@@ -144,8 +144,8 @@ class _Stage:
                 parity = compare_with_pooled(
                     self._cards(trained.model), tables, label_holder
                 )
-            except ImportError:
-                skipped = "scikit-learn is not installed (deploy/README.md, Labs)"
+            except NotComparedError as error:
+                skipped = str(error)
         return RunOutcome(
             name=run.name,
             run=trained.run,

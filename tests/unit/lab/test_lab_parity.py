@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.unit.lab.small_lab import ROWS, Small
+from veilscore.lab.errors import NotComparedError
 from veilscore.lab.outcome import PD_BAR, ROUNDING_BAR
 from veilscore.lab.parity import compare_with_pooled
 from veilscore.models.scorecard import Card, Feature
@@ -69,5 +70,5 @@ def test_without_scikit_learn_nothing_is_compared(
     small: Small, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    with pytest.raises(ImportError):
+    with pytest.raises(NotComparedError, match="scikit-learn is not installed"):
         compare_with_pooled(cards, small.tables, "bank-a")
