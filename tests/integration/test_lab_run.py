@@ -68,6 +68,28 @@ def processes_of(state: Path) -> list[int]:
     return found
 
 
+def children_of(pid: int) -> list[int]:
+    """Return a lab's coordinator, SuperLink, nodes, SuperNodes and workers."""
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def maps_torch(pid: int) -> bool:
+    """Return whether a process has loaded PyTorch, as the kernel sees it."""
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
+def test_a_process_that_loads_torch_is_recognised() -> None:
+    code = "import torch; print('loaded', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as loaded:
+        assert loaded.stdout is not None
+        assert loaded.stdout.readline() == b"loaded\n"
+        assert maps_torch(loaded.pid)
+        loaded.communicate(b"\n")
+    assert loaded.returncode == 0
+
+
 def is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -86,14 +108,20 @@ def eventually(condition: Callable[[], object], seconds: float) -> None:
 def test_a_lab_trains_scores_compares_and_verifies(
     tmp_path: Path, command: list[str]
 ) -> None:
-    out = tmp_path / "out.json"
-    done = subprocess.run(
-        [*command, "default", "--json", str(out)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    out, said = tmp_path / "out.json", tmp_path / "said"
+    with (
+        said.open("w") as to,
+        subprocess.Popen(
+            [*command, "default", "--json", str(out)], stdout=to, stderr=to
+        ) as lab,
+    ):
+        eventually(lambda: lab.poll() or "idle seconds" in said.read_text(), 800)
+        # It has trained and scored, and all parties are there.
+        running = [lab.pid, *children_of(lab.pid)] if lab.poll() is None else []
+        with_torch = [pid for pid in running if maps_torch(pid)]
+    assert lab.returncode == 0, said.read_text()
+    assert len(running) >= 12
+    assert with_torch == []
     found: dict[str, Any] = json.loads(out.read_text())
     assert all(found["checks"].values())
     assert found["scores"]["answered"] == found["scores"]["asked"] == 300
@@ -113,11 +141,11 @@ def test_a_lab_trains_scores_compares_and_verifies(
     learned = quality["learned"]
     assert quality["rows"] < learned < found["holders"]["bank"]["entities"]
     aligned = f"{quality['aligned']:,} in the run, the label holder learned from"
-    assert f"{aligned} {learned:,}" in done.stdout
+    assert f"{aligned} {learned:,}" in said.read_text()
     assert found["holders"]["agriculture"]["rejected"] > 0
     assert found["log"]["entries"] > 30
     assert 0 <= found["idle_cores"] < 1
-    assert "every decrypted score is the sum of the cards" in done.stdout
+    assert "every decrypted score is the sum of the cards" in said.read_text()
     assert processes_of(tmp_path / "state") == []
 
 
