@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from importlib.metadata import EntryPoint, EntryPoints, version
 
 import pytest
@@ -127,7 +126,5 @@ def imported_by(*arguments: str) -> set[str]:
 
 
 def test_what_a_command_does_not_need_is_not_imported() -> None:
-    started = time.monotonic()
     assert not imported_by("--help") & HEAVY
-    assert time.monotonic() - started < 5  # a whole process, on a busy machine
     assert not imported_by("audit", "verify", "nowhere") & {"flwr", "torch", "grpc"}

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -185,17 +183,6 @@ def test_under_one_percent_on_each_side_share_the_bin_of_a_spike(
     shared = values[codes == bins.apply(np.array([float(spike)]))[0]]
     for side in (shared[shared < spike], shared[shared > spike]):
         assert side.size * 100 < values.size
-
-
-def test_a_million_rows_take_under_half_a_second() -> None:
-    random = np.random.default_rng(3)
-    values = random.lognormal(5, 2, 1_000_000)
-    values[random.random(values.size) < 0.3] = 0
-    values[::9] = np.nan
-    start = time.process_time()
-    bins = fit_numeric(values, column="x")
-    bins.apply(values)
-    assert time.process_time() - start < 0.5
 
 
 def test_levels_rare_levels_and_missing() -> None:
