@@ -29,7 +29,6 @@ NAMED_S: Final = 5.0  # for the others to name a party that is lost
 ENDED_S: Final = 90.0  # for a run to end after what struck it is over
 RESUMED_S: Final = 60.0  # for a new run to get under way when everybody is back
 COMPLETED_S: Final = 300.0  # for a run that nothing strikes
-COMPLETES_EVERY: Final = 4  # so often a new run is led to its end
 _LOOK_S: Final = 0.1
 # A certificate that will expire lives so long, and twice as long as a start takes.
 _CERTIFICATE_S: Final = 6.0
@@ -59,7 +58,7 @@ class Question:
 def play(lab: ChaosLab, schedule: Schedule, question: Question) -> Outcome:
     """Let a run or a request for scores be struck; raises AssertionError."""
     with ExitStack() as asking:
-        return _Play(lab, schedule, judge.marks(lab)).through(asking, question)
+        return _Play(lab, schedule, question, judge.marks(lab)).through(asking)
 
 
 def complete_run(lab: ChaosLab) -> str:
@@ -75,6 +74,7 @@ def complete_run(lab: ChaosLab) -> str:
 class _Play:
     lab: ChaosLab
     schedule: Schedule
+    question: Question
     begun: dict[str, int]
     run: str = ""
 
@@ -82,12 +82,12 @@ class _Play:
     def fault(self) -> Fault:
         return self.schedule.fault
 
-    def through(self, asking: ExitStack, question: Question) -> Outcome:
+    def through(self, asking: ExitStack) -> Outcome:
         """Prepare, strike, watch, lift, and judge."""
         expires_at = self._prepare()
         asker: _Asker | None = None
         if self.schedule.step == SCORES:
-            asker = asking.enter_context(_Asker(self.lab, question))
+            asker = asking.enter_context(_Asker(self.lab, self.question))
             asker.wait_for_answer()
         else:
             self._begin_run(expires_at)
@@ -116,8 +116,9 @@ class _Play:
         if ended != RunPhase.COMPLETED:
             self._resume()
         resumed_s = time.monotonic() - struck
-        if ended != RunPhase.COMPLETED and self.schedule.seed % COMPLETES_EVERY == 0:
+        if ended != RunPhase.COMPLETED and self.schedule.completes:
             complete_run(self.lab)
+        asking.close()
         self._judge_rest()
         return Outcome(named_s, ended, resumed_s)
 
@@ -210,6 +211,8 @@ class _Play:
 
     def _judge_rest(self) -> None:
         judge.check_processes(self.lab)
+        with _Asker(self.lab, self.question) as asker:
+            asker.wait_for_answer()
         judge.check_files(self.lab)
         judge.check_said(self.lab, self.begun)
         events = judge.audited_events(self.lab)

@@ -1,7 +1,9 @@
 """What goes wrong in a federation, where and when: a pure function of a seed.
 
 Twenty forms of faults; seed ``n`` is of form ``n`` modulo 20, so that any twenty seeds
-in a row meet each. The party, the moment and how long it lasts are drawn.
+in a row meet each. Those that begin with a multiple of 20 are a turn: together they
+strike every step of a run, and scores twice. The party, the moment and how long it
+lasts are drawn.
 """
 
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ SCORES: Final = "scores"  # a moment: while the requester asks for scores
 _ROSTER: Final = [RosterEntry(party=party) for party in NODES]
 STEPS: Final = tuple(steps(RunContract(roster=_ROSTER)))
 CLOCK_SHIFT_S: Final = 600
+COMPLETES_EVERY: Final = 4  # so often a new run is led to its end
 _LATEST_S: Final = 0.8  # after a step began, which takes about that
 
 
@@ -82,6 +85,7 @@ _FORMS: Final = (
 FORMS: Final = len(_FORMS)
 # A run lives by these; what goes wrong while nobody trains can only spoil scores.
 _ALSO_IN_SCORES: Final = frozenset({Kind.KILL, Kind.STOP, Kind.PAUSE, Kind.CUT})
+_SCORES_STRUCK: Final = 2  # times in a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,14 @@ class Schedule:
     delay_s: float
     fault: Fault
 
+    @property
+    def completes(self) -> bool:
+        """Whether the run after a stopped one is led to its end.
+
+        Another quarter of the forms each turn, so that each form's turn comes.
+        """
+        return (self.seed + self.seed // FORMS) % COMPLETES_EVERY == 0
+
     def __str__(self) -> str:
         """Return what a report calls it."""
         return f"{self.seed}: {self.fault}, {self.delay_s:.2f} s into {self.step}"
@@ -130,7 +142,6 @@ def schedule(seed: int, pause_s: float | None = None) -> Schedule:
     """Return the schedule of a seed; ``pause_s`` is how long every pause lasts."""
     draw = Random(seed)
     form = _FORMS[seed % FORMS]
-    scores = form.kind in _ALSO_IN_SCORES and draw.random() < 1 / len(STEPS)
     on_line = form.part in {Part.HUB, Part.FLOWER}
     party = draw.choice(NODES) if form.at_node or on_line else COORDINATOR
     lasts_s = draw.uniform(*form.lasts_s)
@@ -139,7 +150,7 @@ def schedule(seed: int, pause_s: float | None = None) -> Schedule:
     expires = form.kind is Kind.EXPIRE
     return Schedule(
         seed=seed,
-        step=SCORES if scores else draw.choice(STEPS),
+        step=_struck_steps(seed // FORMS)[seed % FORMS],
         delay_s=draw.uniform(0, _LATEST_S),
         fault=Fault(
             kind=form.kind,
@@ -151,3 +162,15 @@ def schedule(seed: int, pause_s: float | None = None) -> Schedule:
             expired=(party if form.at_node else COORDINATOR) if expires else "",
         ),
     )
+
+
+def _struck_steps(turn: int) -> list[str]:
+    """Return what is struck in a turn, by form."""
+    draw = Random(f"turn {turn}")
+    may = [at for at, form in enumerate(_FORMS) if form.kind in _ALSO_IN_SCORES]
+    in_scores = sorted(draw.sample(may, _SCORES_STRUCK))
+    again = draw.choices(STEPS, k=FORMS - len(STEPS) - len(in_scores))
+    struck = draw.sample([*STEPS, *again], FORMS - len(in_scores))
+    for at in in_scores:
+        struck.insert(at, SCORES)
+    return struck
