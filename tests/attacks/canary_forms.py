@@ -32,29 +32,26 @@ class Canary:
     text: str
 
     def forms(self) -> Iterator[Form]:
-        """Yield the text in every spelling."""
+        """Yield the text and its digest in every spelling."""
         yield from _spelt("text", self.text.encode())
         for encoding in ("utf-16-le", "utf-16-be"):
             yield encoding, self.text.encode(encoding)
+        yield from _digested("sha256", self.text.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryId(Canary):
-    """An id, which must not leave as a plain hash or as a point without a key either.
+    """An id, which must not leave as a point without a key either.
 
     A typed id holds the id, so only what is made of it is another form.
     """
 
     def forms(self) -> Iterator[Form]:
-        """Yield the id and its digests in every spelling."""
+        """Yield the id, its digests and its point in every spelling."""
         yield from Canary.forms(self)
         typed = normalise(EntityKind.OPAQUE, self.text)
-        for what, digest in (
-            ("sha256", hashlib.sha256(self.text.encode()).digest()),
-            ("sha256 of the typed id", hashlib.sha256(typed.encode()).digest()),
-            ("unblinded point", hash_to_group(typed)),
-        ):
-            yield from _spelt(what, digest[:_SHORTEST])
+        yield from _digested("sha256 of the typed id", typed.encode())
+        yield from _spelt("unblinded point", hash_to_group(typed)[:_SHORTEST])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +62,27 @@ class CanaryNumber:
     value: float
 
     def forms(self) -> Iterator[Form]:
-        """Yield the number as its file has it and as its 64 bits in every spelling."""
-        yield "decimal", repr(self.value)[:_DIGITS].encode()
-        for name, order in (("little", "<"), ("big", ">")):
-            octets = struct.pack(f"{order}d", self.value)
-            yield from _spelt(f"float64 {name}-endian", octets)
+        """Yield the number as its file has it, its 64 bits and the digests of all.
+
+        Bits and digests are spelt in every way.
+        """
+        decimal = repr(self.value)
+        yield "decimal", decimal[:_DIGITS].encode()
+        yield from _digested("sha256 of the decimal", decimal.encode())
+        for name, octets in self._packed("d"):
+            yield from _spelt(f"float64 {name}", octets)
+            yield from _digested(f"sha256 of float64 {name}", octets)
+        for name, octets in self._packed("f"):
+            yield from _digested(f"sha256 of float32 {name}", octets)
 
     def short_forms(self) -> Iterator[Form]:
         """Yield the number as 32 bits in both orders."""
+        for name, octets in self._packed("f"):
+            yield f"float32 {name}", octets
+
+    def _packed(self, width: str) -> Iterator[Form]:
         for name, order in (("little", "<"), ("big", ">")):
-            yield f"float32 {name}-endian", struct.pack(f"{order}f", self.value)
+            yield f"{name}-endian", struct.pack(order + width, self.value)
 
 
 def fresh_text() -> str:
@@ -85,6 +93,11 @@ def fresh_text() -> str:
 def fresh_number(middle: float = 0.0) -> float:
     """Return a number within 1 of ``middle`` whose mantissa is random."""
     return middle + secrets.SystemRandom().uniform(-1, 1)
+
+
+def _digested(what: str, octets: bytes) -> Iterator[Form]:
+    """Yield the beginning of a plain hash: the product shortens some."""
+    yield from _spelt(what, hashlib.sha256(octets).digest()[:_SHORTEST])
 
 
 def _spelt(what: str, octets: bytes) -> Iterator[Form]:

@@ -143,6 +143,13 @@ def test_an_id_is_found_in_every_spelling(made: str, spelling: str) -> None:
         assert found(planted(leak)) == {each.what}
 
 
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("made", ["SHA-256", "first 8 bytes of SHA-256"])
+def test_a_hash_of_a_level_is_found_in_every_spelling(made: str, spelling: str) -> None:
+    leak = SPELLINGS[spelling](MADE_OF_AN_ID[made](LEVEL.text.encode()))
+    assert found(planted(leak)) == {LEVEL.what}
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "gb18030"])
 @pytest.mark.parametrize("canary", [IDS[0], LEVEL], ids=["id", "level"])
 def test_a_text_is_found_in_every_encoding(canary: Canary, encoding: str) -> None:
@@ -162,6 +169,27 @@ def test_a_text_is_found_in_every_wrapping(wrapping: str) -> None:
 def test_a_number_is_found_in_every_spelling(spelling: str, order: str) -> None:
     for each in NUMBERS:
         leak = SPELLINGS[spelling](struct.pack(f"{order}d", each.value))
+        assert found(planted(leak)) == {each.what}
+
+
+def in_bits(kind: str) -> Callable[[float], bytes]:
+    return lambda value: np.array(value, dtype=kind).tobytes()
+
+
+HASHED_NUMBERS: Final[dict[str, Callable[[float], bytes]]] = {
+    "as in CSV": lambda value: str(value).encode(),
+    "as in JSON": lambda value: json.dumps(value).encode(),
+    **{kind: in_bits(kind) for kind in ("<f8", ">f8", "<f4", ">f4")},
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("made", HASHED_NUMBERS)
+def test_a_hash_of_a_number_is_found_in_every_spelling(
+    made: str, spelling: str
+) -> None:
+    for each in NUMBERS:
+        leak = SPELLINGS[spelling](sha256(HASHED_NUMBERS[made](each.value)))
         assert found(planted(leak)) == {each.what}
 
 

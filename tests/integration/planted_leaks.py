@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.proto.recorddict_pb2 import ConfigRecord
 
-from tests.attacks.canary_forms import CanaryId, CanaryNumber
+from tests.attacks.canary_forms import Canary, CanaryId, CanaryNumber
 from tests.attacks.received import FLOWER, MESSAGE, Received
 from tests.integration.canary_evidence import Evidence, event_of
 from veilscore.v1.audit_pb2 import Event, SignedEvent
@@ -20,10 +20,11 @@ _HUB = "4711: /veilscore.v1.HubService/"
 
 @dataclass(frozen=True, slots=True)
 class Planter:
-    """One id, one feature, and the run whose messages are changed."""
+    """One id, level and feature, and the run whose messages are changed."""
 
     evidence: Evidence
     entity: CanaryId
+    level: Canary
     number: CanaryNumber
 
     def log_line(self) -> Received:
@@ -60,6 +61,16 @@ class Planter:
         digest = hashlib.sha256(f"X:{self.entity.text}".encode()).digest()
         request.frame.chunk.envelope_id = digest[:16]
         return _attached(request)
+
+    def hashed_level(self) -> Received:
+        """Put the hash of a level where the report has a digest."""
+        digest = hashlib.sha256(self.level.text.encode()).digest()
+        return self._report(StepReport(sent=digest))
+
+    def hashed_number(self) -> Received:
+        """Put the hash of the feature's bits there."""
+        octets = struct.pack("<d", self.number.value)
+        return self._report(StepReport(sent=hashlib.sha256(octets).digest()))
 
     def compressed(self) -> Received:
         """Append the compressed id to an envelope."""

@@ -135,6 +135,8 @@ def test_no_party_says_more_than_the_list_allows(
         ("report", "float64 big-endian", "StepReport.sent holds what it may not"),
         ("short_number", "", "StepReport.sent holds what it may not"),
         ("hashed", "sha256 of the typed id", ""),
+        ("hashed_level", "sha256", ""),
+        ("hashed_number", "sha256 of float64 little-endian", ""),
         ("compressed", "text", "an envelope that was never finished"),
         ("unlisted", "", "Chunk.from is not on the list"),
     ],
@@ -150,8 +152,10 @@ def test_a_planted_leak_is_found(
 ) -> None:
     secrets = federation.secrets
     entity = next(each for each in secrets if isinstance(each, CanaryId))
+    level = next(each for each in secrets if each.what.startswith("a level"))
     number = next(each for each in secrets if isinstance(each, CanaryNumber))
-    planted: Received = getattr(Planter(clean, entity, number), plant)()
+    assert isinstance(level, Canary)
+    planted: Received = getattr(Planter(clean, entity, level, number), plant)()
     leaks = scanner.scan(planted.channel, planted.data)
     forms = {leak.form for leak in leaks if leak.what != PUBLIC}
     assert forms == ({form} if form else set())
