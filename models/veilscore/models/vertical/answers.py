@@ -2,7 +2,8 @@
 
 Learns: [count, bad] per anonymous bin; moments of rotated columns. A peer whose
 answer has the wrong shape, does not add up or leaves its proven range gets a
-ProtocolError that names it, and nothing back.
+ProtocolError that names it, and nothing back. So does one whose columns are the same
+for every row: a holder of nothing hides nobody's part behind its own.
 """
 
 import math
@@ -27,6 +28,7 @@ from veilscore.models.woe import WOE_SCALE
 from veilscore.v1.training_pb2 import BinCiphertexts, CrossShare, Moments
 
 Counts = NDArray[np.int64]
+_CONSTANT = 1e-9  # of the mean square: more than rounding leaves of no variance
 EMPTY = 1e-9  # keeps the logarithm finite when all rows are good, or bad
 
 
@@ -105,7 +107,10 @@ def read_moments(
     rows: int,
     max_columns: int,
 ) -> PeerMoments:
-    """Decrypt and check one holder's moments over ``rows`` of the run."""
+    """Decrypt and check one holder's moments over ``rows`` of the run.
+
+    Raises ProtocolError that names the holder, also if no column of it varies.
+    """
     size, groups = len(answer.sums), len(layout.groups)
     if not 1 <= size <= max_columns or len(answer.gram) != size**2:
         raise ProtocolError("moments of the wrong shape", party=peer)
@@ -121,8 +126,17 @@ def read_moments(
     most = rotated_bound(max_columns) / ROTATED_UNIT  # of one row; NaN fails, too
     if not (np.abs(gram).max() <= rows * most**2 and np.abs(sums).max() <= rows * most):
         raise ProtocolError("moments out of their range", party=peer)
+    gram = gram.reshape(size, size)
+    squares = np.diag(gram) / rows
+    if (squares - (sums / rows) ** 2).max() <= _CONSTANT * squares.max():
+        raise ProtocolError(
+            "its columns are the same for every row of the run",
+            party=peer,
+            remedy="ask it which table its node.toml names, or leave it out of the "
+            "roster",
+        )
     return PeerMoments(
-        gram=gram.reshape(size, size),
+        gram=gram,
         sums=sums,
         labelled=wide[:, 0] / ROTATED_UNIT,
         bad=wide[:, 1] / ROTATED_UNIT,
