@@ -1,15 +1,30 @@
-"""Options of the whole suite.
+"""Options of the whole suite, and how a test tells the figure of an attack.
 
 ``--soak`` gives every property test that sets no number of its own a hundred times as
 many examples, lifts the time limit of a test and runs those with the marker ``soak``;
 ``make soak`` passes it.
 """
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import settings
 
 settings.register_profile("quick", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=10_000)
+
+
+Tell = Callable[[str, object, object], None]
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Return a function that records what an attack got and what it may get."""
+
+    def recorded(what: str, got: object, bound: object) -> None:
+        record_property("attack", f"{what}: {got} (bound {bound})")
+
+    return recorded
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,23 +1,14 @@
-"""A hub to attack, and a way to tell: pytest's summary lists what attacks got."""
+"""A hub to attack."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Tell
 from tests.protocol.score_world import People, World, world
 
-Tell = Callable[[str, object, object], None]
-
-
-@pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Tell:
-    """Return a function that records what an attack got and what it may get."""
-
-    def recorded(what: str, got: object, bound: object) -> None:
-        record_property("attack", f"{what}: {got} (bound {bound})")
-
-    return recorded
+__all__ = ["Tell"]  # where attacks look for it
 
 
 @pytest.fixture(scope="module")

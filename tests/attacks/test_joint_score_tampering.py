@@ -6,6 +6,7 @@ from threading import Barrier
 
 import pytest
 
+from tests.attacks.conftest import Tell
 from tests.protocol.score_cards import HOLDERS, entity, plain_score
 from tests.protocol.score_world import RawRequester, World, pass_on
 from veilscore.keys.paillier.public import PublicKey
@@ -28,7 +29,7 @@ def lab(hub: World) -> World:
     return hub
 
 
-def test_m1_a_captured_query_cannot_be_sent_again(lab: World) -> None:
+def test_m1_a_captured_query_cannot_be_sent_again(lab: World, tell: Tell) -> None:
     captured: list[tuple[str, str, bytes]] = []
 
     def record(sender: str, recipient: str, data: bytes) -> list[bytes]:
@@ -45,10 +46,14 @@ def test_m1_a_captured_query_cannot_be_sent_again(lab: World) -> None:
         lab.recipients[recipient](sender, data)
     scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
     assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
-    assert len(lab.events()) == events + 5  # of the last question only
+    # Each query and answer is an event: 5 are of the last question.
+    again = len(lab.events()) - events - 5
+    tell("M1 captured score messages that were answered", again, 0)
+    assert captured
+    assert again == 0
 
 
-def test_h2_a_hub_that_changes_an_answer_is_noticed(lab: World) -> None:
+def test_h2_a_hub_that_changes_an_answer_is_noticed(lab: World, tell: Tell) -> None:
     def flip(sender: str, recipient: str, data: bytes) -> list[bytes]:
         del recipient
         if sender != "market":
@@ -59,30 +64,50 @@ def test_h2_a_hub_that_changes_an_answer_is_noticed(lab: World) -> None:
         envelope.sealed = bytes(sealed)
         return [envelope.SerializeToString()]
 
-    assert_market_is_named(lab, flip)
+    made, error = scores_without_the_market(lab, flip)
+    tell("H2 scores made of an answer that the hub changed", made, 0)
+    assert error is not None
+    assert (made, error.party) == (0, "market")
+    assert "did not answer in time" in error.what
 
 
-def test_h2_a_hub_that_drops_an_answer_leaves_no_score(lab: World) -> None:
-    assert_market_is_named(lab, lambda sender, _, data: [data][: sender != "market"])
+def test_h2_a_hub_that_drops_an_answer_leaves_no_score(lab: World, tell: Tell) -> None:
+    made, error = scores_without_the_market(
+        lab, lambda sender, _, data: [data][: sender != "market"]
+    )
+    tell("H2 scores made without an answer that the hub dropped", made, 0)
+    assert error is not None
+    assert (made, error.party) == (0, "market")
+    assert "did not answer in time" in error.what
 
 
-def assert_market_is_named(
+def scores_without_the_market(
     lab: World, tap: Callable[[str, str, bytes], list[bytes]]
-) -> None:
+) -> tuple[int, NoAnswerError | None]:
+    """Return how many scores are made, and what the bank says if none is."""
     lab.wiretap = tap
     desk = lab.nodes["bank"].desk
-    with pytest.raises(NoAnswerError, match="did not answer in time") as caught:
-        desk.ask(NAMES, purpose="pre_loan", consent="", timeout_s=1.5)
-    assert caught.value.party == "market"
+    try:
+        scores = desk.ask(NAMES, purpose="pre_loan", consent="", timeout_s=1.5)
+    except NoAnswerError as error:
+        return 0, error
+    return len(scores), None
 
 
-def test_h2_a_hub_that_doubles_an_answer_changes_nothing(lab: World) -> None:
+def test_h2_a_hub_that_doubles_an_answer_changes_nothing(
+    lab: World, tell: Tell
+) -> None:
     lab.wiretap = lambda _, __, data: [data, data]
     scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
-    assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
+    right = [plain_score(name) for name in NAMES]
+    wrong = sum(map(int.__ne__, (each.score for each in scores), right))
+    tell("H2 scores that a doubled answer changes", f"{wrong} of {len(NAMES)}", 0)
+    assert [each.score for each in scores] == right
 
 
-def test_h2_a_hub_that_swaps_two_answers_makes_no_wrong_score(lab: World) -> None:
+def test_h2_a_hub_that_swaps_two_answers_makes_no_wrong_score(
+    lab: World, tell: Tell
+) -> None:
     held: list[bytes] = []
 
     def swap(sender: str, recipient: str, data: bytes) -> list[bytes]:
@@ -109,6 +134,8 @@ def test_h2_a_hub_that_swaps_two_answers_makes_no_wrong_score(lab: World) -> Non
         results = list(pool.map(ask, names))
     # The overtaken answer counts as replayed, so its question stays without one.
     right = [plain_score(name) for name in names]
+    wrong = [got for got in results if got not in {*right, "market"}]
+    tell("H2 wrong scores of two swapped answers", f"{len(wrong)} of 2", 0)
     assert results in ([right[0], "market"], ["market", right[1]])
 
 
@@ -117,18 +144,24 @@ Tamper = Callable[[PublicKey, list[int]], list[int]]
 
 def cheat(
     lab: World, monkeypatch: pytest.MonkeyPatch, tamper: Tamper
-) -> BadAnswerError:
-    """Let the market, which signs what it likes, send other ciphertexts."""
+) -> BadAnswerError | None:
+    """Let the market, which signs what it likes, send other ciphertexts.
+
+    Returns how the bank refuses them, None if it makes scores of them.
+    """
     workers = lab.nodes["market"].workers
     honest = workers.encrypt_for
 
     def dishonest(public: PublicKey, plaintexts: Sequence[int]) -> list[int]:
         return tamper(public, honest(public, plaintexts))
 
-    monkeypatch.setattr(workers, "encrypt_for", dishonest)
-    with pytest.raises(BadAnswerError) as caught:
-        lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
-    return caught.value
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "encrypt_for", dishonest)
+        try:
+            lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+        except BadAnswerError as error:
+            return error
+    return None
 
 
 NO_VECTORS: dict[str, Tamper] = {
@@ -146,20 +179,26 @@ FOREIGN_VECTORS: dict[str, Tamper] = {
 }
 
 
-@pytest.mark.parametrize("name", NO_VECTORS)
 def test_a_vector_that_is_none_names_its_holder(
-    lab: World, monkeypatch: pytest.MonkeyPatch, name: str
+    lab: World, monkeypatch: pytest.MonkeyPatch, tell: Tell
 ) -> None:
-    assert cheat(lab, monkeypatch, NO_VECTORS[name]).party == "market"
+    errors = {name: cheat(lab, monkeypatch, each) for name, each in NO_VECTORS.items()}
+    taken = [name for name, error in errors.items() if error is None]
+    tell("C4 scores made of what is no vector", f"{len(taken)} of {len(errors)}", 0)
+    assert taken == []
+    assert {error and error.party for error in errors.values()} == {"market"}
 
 
-@pytest.mark.parametrize("name", FOREIGN_VECTORS)
 def test_a_vector_under_another_mask_decodes_to_nothing(
-    lab: World, monkeypatch: pytest.MonkeyPatch, name: str
+    lab: World, monkeypatch: pytest.MonkeyPatch, tell: Tell
 ) -> None:
-    error = cheat(lab, monkeypatch, FOREIGN_VECTORS[name])
-    assert error.party == "bureau or market"
-    assert "do not fit together" in error.what
+    errors = [cheat(lab, monkeypatch, each) for each in FOREIGN_VECTORS.values()]
+    taken = errors.count(None)
+    tell("C4 scores made under another mask", f"{taken} of {len(errors)}", 0)
+    assert taken == 0
+    for error in filter(None, errors):
+        assert error.party == "bureau or market"
+        assert "do not fit together" in error.what
 
 
 def test_a_bystander_can_neither_refuse_nor_answer_for_a_holder(lab: World) -> None:

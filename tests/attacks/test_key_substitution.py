@@ -41,11 +41,15 @@ def registry(records: Records, version: int) -> Registry:
     return Registry.load(signed(records, version), hub)
 
 
+def kept_by_the_bureau(file: Path) -> TrustedRegistry:
+    """Return what the bureau's node keeps, with the market pinned."""
+    pins = {name: SIGNERS[name].verify_key.fingerprint for name in ("bureau", "market")}
+    return TrustedRegistry(registry(HONEST, 3), file, pins)
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> TrustedRegistry:
-    """The bureau's, with the market pinned."""
-    pins = {name: SIGNERS[name].verify_key.fingerprint for name in ("bureau", "market")}
-    return TrustedRegistry(registry(HONEST, 3), tmp_path / "registry.json", pins)
+    return kept_by_the_bureau(tmp_path / "registry.json")
 
 
 def substituted(name: str) -> Records:
@@ -64,18 +68,29 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_a_substituted_key_is_not_believed_and_shown(
-    node: TrustedRegistry, attack: str, tmp_path: Path
-) -> None:
+def believes(node: TrustedRegistry, served: bytes) -> bool:
     before = node.current
-    with pytest.raises(RegistryError):
-        node.take(ATTACKS[attack]())
-    assert node.current is before
-    assert node.alarm is not None
-    assert not (tmp_path / "registry.json").exists()
-    assert node.take(signed((*HONEST, record("tax", ROGUE)), 5))
-    assert node.alarm is None
+    try:
+        node.take(served)
+    except RegistryError:
+        return node.current is not before
+    return True
+
+
+def test_a_substituted_key_is_not_believed_and_shown(
+    tmp_path: Path, tell: Tell
+) -> None:
+    files = {name: tmp_path / f"{at}.json" for at, name in enumerate(ATTACKS)}
+    nodes = {name: kept_by_the_bureau(file) for name, file in files.items()}
+    believed = [name for name, make in ATTACKS.items() if believes(nodes[name], make())]
+    told = f"{len(believed)} of {len(ATTACKS)}"
+    tell("H5 registries with substituted keys that a node believed", told, 0)
+    assert believed == []
+    for name, node in nodes.items():
+        assert node.alarm is not None
+        assert not files[name].exists()
+        assert node.take(signed((*HONEST, record("tax", ROGUE)), 5))
+        assert node.alarm is None
 
 
 def test_a_key_stays_known_over_a_restart(

@@ -15,6 +15,7 @@ from flwr.proto.control_pb2 import ListNodesRequest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.serverapp import Grid
 
+from tests.conftest import Tell
 from tests.integration.flower_lab import HOST, Lab, running_lab
 from veilscore.coordinator import server_app
 from veilscore.coordinator.errors import RunError
@@ -104,7 +105,7 @@ def test_an_error_of_the_director_marks_the_run_as_failed(lab: Lab) -> None:
 
 
 def test_shipped_code_runs_nowhere(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Tell
 ) -> None:
     marker, secret = tmp_path / "marker", tmp_path / "data.csv"
     secret.write_text("the node's data")
@@ -140,7 +141,9 @@ def test_shipped_code_runs_nowhere(
     lab.lead("attack", director, app)
     assert replies["bank"].payload == b"counts:mine"  # by the installed handler
     assert stolen[0].error.reason == "ValueError"  # there is no such handler
-    assert not marker.exists()
+    executed = marker.exists()
+    tell("shipped code that a node or the coordinator executes", int(executed), 0)
+    assert not executed
     homes = [node.state / "flower" for node in lab.nodes.values()]
     for home in (*homes, lab.state / "flower"):
         assert home.is_dir()
@@ -150,7 +153,7 @@ def test_shipped_code_runs_nowhere(
     assert record.app_sha256 != lab.nodes["bank"].audit[0].app_sha256
 
 
-def test_control_needs_the_token(lab: Lab) -> None:
+def test_control_needs_the_token(lab: Lab, tell: Tell) -> None:
     stranger = Control(lab.endpoint, "guess")
     for call in (
         stranger.nodes,
@@ -163,11 +166,15 @@ def test_control_needs_the_token(lab: Lab) -> None:
     tls = ssl.create_default_context(cadata=lab.authority.decode())
     with httpx.Client(base_url=f"https://{HOST}:{lab.port}", verify=tls) as client:
         body = ListNodesRequest().SerializeToString()
-        path = "/v1/control/list-nodes"
-        assert client.post(path, content=body).status_code == 403
-        assert client.get("/docs").status_code == 403
-        assert client.get("/openapi.json").status_code == 403
-        assert client.post("/v1/responses").status_code == 403
+        codes = [
+            client.post("/v1/control/list-nodes", content=body).status_code,
+            client.get("/docs").status_code,
+            client.get("/openapi.json").status_code,
+            client.post("/v1/responses").status_code,
+        ]
+    answered = sum(code != 403 for code in codes)
+    tell("requests to Control without its token that it takes", f"{answered} of 4", 0)
+    assert answered == 0
 
 
 def test_the_superlink_leaves_it_to_its_clients_to_close_what_is_idle(
@@ -187,15 +194,20 @@ def test_the_superlink_leaves_it_to_its_clients_to_close_what_is_idle(
 
 
 @pytest.mark.parametrize("where", ["coordinator", "bank"])
-def test_tasks_need_the_secret(lab: Lab, where: str) -> None:
+def test_tasks_need_the_secret(lab: Lab, where: str, tell: Tell) -> None:
     api = lab.nodes["bank"].process.api
     endpoint = lab.endpoint if where == "coordinator" else api.endpoint
     thief = RuntimeClient(endpoint, [])
     request = AcquireTaskRequest(supported_task_types=["flwr-serverapp"])
-    with pytest.raises(httpx.HTTPStatusError) as caught:
+    refused = 0
+    try:
         thief.AcquireTask(request)
-    assert caught.value.response.status_code == 401
+    except httpx.HTTPStatusError as error:
+        refused = error.response.status_code
     thief.close()
+    told = f"tasks of Flower that a thief gets from the {where}"
+    tell(told, int(refused != 401), 0)
+    assert refused == 401
 
 
 def test_a_key_keeps_its_id_and_a_name_has_one_key(lab: Lab) -> None:

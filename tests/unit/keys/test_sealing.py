@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import Tell
 from veilscore.keys.errors import (
     KeysError,
     RegistryError,
@@ -119,17 +120,27 @@ def test_garbage_is_refused(
         receiver(RUN).opener().open(garbage, registry)
 
 
+def refusal(opener: Opener, data: bytes, registry: Registry) -> str:
+    """Return whom and what the opener complains of; "" if the envelope opens."""
+    try:
+        opener.open(data, registry)
+    except KeysError as error:
+        return f"of {error.party}: {error.what}"
+    return ""
+
+
 def test_replay_is_refused_also_after_a_restart(
-    receiver: MakeReceiver, sealer: MakeSealer, registry: Registry
+    receiver: MakeReceiver, sealer: MakeSealer, registry: Registry, tell: Tell
 ) -> None:
+    said: list[str] = []
     for purpose in (RUN, SCORE):
         bank = receiver(purpose)
         data = sealer().seal("counts", bank.public, TEXT)
         opener = bank.opener()
         opener.open(data, registry)
-        for reader in (opener, bank.opener()):
-            with pytest.raises(ReplayError, match="received before"):
-                reader.open(data, registry)
+        said += [refusal(each, data, registry) for each in (opener, bank.opener())]
+    tell("M1 replayed envelopes that open", f"{said.count('')} of {len(said)}", 0)
+    assert all("received before" in each for each in said)
 
 
 def test_dropped_envelope_is_noticed_in_a_run(
@@ -213,33 +224,34 @@ def test_stripped_and_re_signed_envelope_does_not_open(
         bank.opener().open(forge(data, signers["hub"]), registry)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"version": 2}, "version 2"),
-        ({"recipient": "market"}, "is for 'market'"),
-        ({"purpose": SCORE}, "is for purpose 'score'"),
-        ({"purpose": run_purpose("other")}, "is for purpose 'run:other'"),
-        ({"recipient_key": b"12345678"}, "a key we do not have"),
-        ({"step": "moments"}, "does not open"),
-        ({"seq": 3}, "is missing"),
-        ({"seq": 0}, "received before"),
-        ({"sealed": b""}, "does not open"),
-    ],
-)
+FORGERIES: list[tuple[dict[str, object], str]] = [
+    ({"version": 2}, "version 2"),
+    ({"recipient": "market"}, "is for 'market'"),
+    ({"purpose": SCORE}, "is for purpose 'score'"),
+    ({"purpose": run_purpose("other")}, "is for purpose 'run:other'"),
+    ({"recipient_key": b"12345678"}, "a key we do not have"),
+    ({"step": "moments"}, "does not open"),
+    ({"seq": 3}, "is missing"),
+    ({"seq": 0}, "received before"),
+    ({"sealed": b""}, "does not open"),
+]
+
+
 def test_sender_that_changes_one_field_is_refused_with_its_reason(
-    receiver: MakeReceiver,
-    signers: dict[str, Signer],
-    registry: Registry,
-    change: dict[str, object],
-    message: str,
+    receiver: MakeReceiver, signers: dict[str, Signer], registry: Registry, tell: Tell
 ) -> None:
-    bank = receiver(RUN)
     bureau = signers["bureau"]
-    data = Sealer(bureau, "bureau", {}).seal("counts", bank.public, TEXT)
-    with pytest.raises(KeysError, match=message) as caught:
-        bank.opener().open(forge(data, bureau, **change), registry)  # type: ignore[arg-type] # fields of one message have many types
-    assert caught.value.party == "bureau"
+    said: list[str] = []
+    for change, _ in FORGERIES:
+        bank = receiver(RUN)
+        data = Sealer(bureau, "bureau", {}).seal("counts", bank.public, TEXT)
+        forged = forge(data, bureau, **change)  # type: ignore[arg-type] # fields of one message have many types
+        said.append(refusal(bank.opener(), forged, registry))
+    told = f"{said.count('')} of {len(said)}"
+    tell("M1 re-addressed or re-signed envelopes that open", told, 0)
+    for found, (_, why) in zip(said, FORGERIES, strict=True):
+        assert found.startswith("of bureau: ")
+        assert why in found
 
 
 def test_unregistered_sender_is_refused(
