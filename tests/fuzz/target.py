@@ -1,7 +1,8 @@
 """What is fuzzed, and what counts as failure: anything but a result or a ``Fault``.
 
-A decoder must also answer within a second and must not fill the memory: a small input
-that keeps a process busy or makes it large is an attack, whatever it decodes to.
+A decoder must also answer within a second, must not wait for what does not come and
+must not fill the memory: a small input that keeps a process busy or makes it large is
+an attack, whatever it decodes to.
 """
 
 import resource
@@ -20,7 +21,12 @@ from veilscore.fault import Fault
 from veilscore.runtime.errors import WireError
 
 LONGEST_S: Final = 1.0  # of processor time for one input
-_HANG_S: Final = 20.0  # after which it is not waited for
+_HANG_S: Final = 20.0  # of processor time, after which it is not waited for
+# By the clock, also for what waits and uses no processor. So long that a busy machine
+# cannot need it.
+_STUCK_S: Final = 60.0
+_ALARMS: Final = (signal.SIGVTALRM, signal.SIGALRM)
+_AT_ONCE_S: Final = 1e-3
 # Above what the process had when its target began. The key of a keystore takes 128 MiB
 # by design (scrypt, log2 n = 17); nothing else comes near.
 MOST_MEMORY: Final = 256 * 1024  # KiB, as the system counts
@@ -69,7 +75,7 @@ class Feeding:
         """Decode one input; raises what is no Fault, and says which input it was."""
         began = time.process_time()
         try:
-            with _alarm():
+            with _alarms():
                 self.target.decode(data)
         except Fault:
             self.refused += 1
@@ -105,16 +111,29 @@ def by_grpc(kind: type[_Kind], data: bytes) -> _Kind:
 
 
 @contextmanager
-def _alarm() -> Generator[None]:
-    def ring(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise HangError(f"not done after {_HANG_S:g} s")
+def _alarms() -> Generator[None]:
+    """Give up on an input that takes too long, of the processor's time or the clock's.
 
-    # Of processor time, which pytest's own timer does not use.
-    before = signal.signal(signal.SIGVTALRM, ring)
+    pytest's own alarm goes by the clock, too: what is left of it is set again.
+    """
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        del frame
+        clock = number == signal.SIGALRM
+        spent = f"{_STUCK_S:g} s" if clock else f"{_HANG_S:g} s of processor time"
+        raise HangError(f"not done after {spent}")
+
+    before = {kind: signal.signal(kind, ring) for kind in _ALARMS}
+    began = time.monotonic()
     signal.setitimer(signal.ITIMER_VIRTUAL, _HANG_S)
+    left, again = signal.setitimer(signal.ITIMER_REAL, _STUCK_S)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+        if left:
+            due = began + left - time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, max(due, _AT_ONCE_S), again)

@@ -27,6 +27,10 @@ _DECODERS: Final = {
     *("int.from_bytes", "struct.unpack", "unpack_from", "unpackb", "pickle.loads"),
     *("tarfile.open", "gzip.open", "zipfile.ZipFile", "zlib.decompress"),
     *("csv.reader", "csv.DictReader", "sqlite3.connect", "ParquetFile", "make_url"),
+    # Flower's own, of what came through it.
+    *("inflate_object_from_contents", "pull_and_inflate_object_from_tree"),
+    *("context_from_proto", "run_from_proto", "get_fused_config_from_fab"),
+    *("pull_messages", "config_records"),
     *("parse_qsl", "urlsplit", "urlparse", "literal_eval", "safe_load", "fromstring"),
 }
 
@@ -34,6 +38,7 @@ _DECODERS: Final = {
 COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.coordinator.alignment": ("sets at the coordinator",),
     "veilscore.coordinator.directory": ("receiving key",),
+    "veilscore.coordinator.fleet": ("reply through Flower",),
     "veilscore.coordinator.post": ("message to the coordinator",),
     "veilscore.coordinator.rounds": ("step report",),
     "veilscore.coordinator.web.decoding": ("event that its actor made up",),
@@ -96,6 +101,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "default evaluate: score_share",
     ),
     "veilscore.node.batch": ("borrowers to score",),
+    "veilscore.node.client_app": ("step through Flower",),
     "veilscore.node.link_faults": ("refusal of the hub",),
     "veilscore.node.scoring.post": ("score message", "score answer"),
     "veilscore.node.scoring.query": ("score query", "entity id"),
@@ -110,7 +116,11 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.node.sources.database": ("table in SQLite",),
     "veilscore.node.sources.parquet_file": ("table in Parquet",),
     "veilscore.node.sources.settings": ("node.toml",),
-    "veilscore.node.training.desk": ("step request", "contract of a run"),
+    "veilscore.node.training.desk": (
+        "step request",
+        "step request in a run",
+        "contract of a run",
+    ),
     "veilscore.node.training.session": (
         "message to a node",
         "default counts: encrypted_rows",
@@ -123,6 +133,8 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "polish polish-1: block",
     ),
     "veilscore.node.web.scores": ("web of a node",),
+    "veilscore.runtime.flower.client_task": ("step through Flower",),
+    "veilscore.runtime.flower.grid": ("reply through Flower",),
     "veilscore.runtime.rest_client": ("answer of a program",),
     "veilscore.runtime.session": ("frames to the hub", "frames to a node"),
     "veilscore.runtime.settings": (
@@ -158,6 +170,8 @@ OWN: Final[Mapping[str, str]] = {
     "and headers that it drops if they cannot be read",
     "veilscore.node.sources.labels": "a hash of an id",
     "veilscore.runtime.audit_commands": _TYPED,
+    "veilscore.runtime.flower.server_task": "a run that the coordinator started, from "
+    "its own SuperLink",
     "veilscore.runtime.flower.thin_app": "writes an archive and reads none",
 }
 

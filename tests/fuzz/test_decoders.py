@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz import (
     file_targets,
+    flower_targets,
     key_targets,
     log_targets,
     role_targets,
@@ -37,6 +38,7 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     **training_targets.TARGETS,
     **score_targets.TARGETS,
     **wire_targets.TARGETS,
+    **flower_targets.TARGETS,
     **web_targets.TARGETS,
     **file_targets.TARGETS,
 }

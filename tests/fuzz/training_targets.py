@@ -1,5 +1,6 @@
 """What nodes and the coordinator are told in a run, before their roles believe it."""
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
 from veilscore.models import card_file
+from veilscore.models.vertical.run import steps
 from veilscore.models.vertical.script import Await, Script, Send
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
@@ -35,6 +37,7 @@ from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.hub_pb2 import SignedKey
+from veilscore.v1.score_pb2 import ModelManifest
 from veilscore.v1.training_pb2 import (
     Positions,
     RunContract,
@@ -79,14 +82,14 @@ def _surroundings(stock: Stock, workers: PaillierWorkers) -> Surroundings:
     )
 
 
-def step_request(stock: Stock) -> Target:
-    """Ask a node's desk to join, with a contract that may be anything."""
+def _desks(stock: Stock) -> Callable[[], TrainingDesk]:
+    """Return what makes a bank's desk that has no run yet."""
     hub = stock.hub()
     node = hub.node("bank")
     receipts = Receipts(node.chain, hub.append, hub.log_key, lambda: NOW)
 
-    def decode(data: bytes) -> None:
-        desk = TrainingDesk(
+    def made() -> TrainingDesk:
+        return TrainingDesk(
             PERMISSIVE,
             lambda: _surroundings(stock, node.workers),
             node.shelf,
@@ -95,10 +98,54 @@ def step_request(stock: Stock) -> Target:
             _nothing,
             lambda: NOW,
         )
-        desk.handle(_RUN, "join", data, "message")
+
+    return made
+
+
+def step_request(stock: Stock) -> Target:
+    """Ask a node's desk to join, with a contract that may be anything."""
+    desk = _desks(stock)
+
+    def decode(data: bytes) -> None:
+        desk().handle(_RUN, "join", data, "message")
 
     body = _contract(stock).SerializeToString()
     return Target(decode, [StepRequest(contract=body).SerializeToString()], share=0.02)
+
+
+def step_request_in_a_run(stock: Stock) -> Target:
+    """Ask a node that has joined for its next step, the last if it has made a card.
+
+    The first byte says which: all but ``register`` take nothing from the request.
+    """
+    desk, contract = _desks(stock), _contract(stock)
+    body = contract.SerializeToString()
+    due = [*steps(contract), "", "polish-1"]
+    workers = PaillierWorkers(0)
+
+    def decode(data: bytes) -> None:
+        step = due[data[0] % len(due)] if data else ""
+        asked, session = (
+            desk(),
+            RunSession(_surroundings(stock, workers), contract, body),
+        )
+        session.join()
+        asked._session = session  # pyright: ignore[reportPrivateUsage] - as if led there
+        if step == "register":
+            session._due = iter([step])  # pyright: ignore[reportPrivateUsage]
+            session._card = _card_bytes()  # pyright: ignore[reportPrivateUsage]
+        asked.handle(_RUN, step, data[1:], "message")
+
+    found = ModelManifest.FromString(manifest(*CARDS.values()))
+    found.contract = hashlib.sha256(body).digest()
+    asked = StepRequest(manifest=found.SerializeToString()).SerializeToString()
+    found.cards[0].card = bytes(32)
+    other = StepRequest(manifest=found.SerializeToString()).SerializeToString()
+    last = bytes([due.index("register")])
+    before = [bytes([at]) + asked for at, step in enumerate(due) if step != "register"]
+    return Target(
+        decode, [last + asked], refused=[last + other, last, *before], share=0.02
+    )
 
 
 def message_to_a_node(stock: Stock) -> Target:
@@ -270,6 +317,7 @@ def card_with_checksum(_: Stock) -> Target:
 
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "step request": step_request,
+    "step request in a run": step_request_in_a_run,
     "message to a node": message_to_a_node,
     "message to the coordinator": message_to_the_coordinator,
     "sets at the coordinator": sets_at_the_coordinator,

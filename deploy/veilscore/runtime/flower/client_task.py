@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
-from flwr.app import Context, Error, Message
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode, SubStatus
 from flwr.common.serde import context_from_proto
 from flwr.proto.node_pb2 import Node
@@ -22,10 +22,12 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
     ObjectPushError,
     pull_and_inflate_object_from_tree,
 )
 
+from veilscore.runtime.errors import FlowerError
 from veilscore.runtime.flower.claim import PULL_BACKOFF_S, PULL_LIMIT_S, claimed
 from veilscore.runtime.flower.endpoint import Endpoint, RuntimeClient
 
@@ -50,6 +52,8 @@ def serve_client_task(
 ) -> TaskRecord:
     """Answer one message with ``app``; raises if there is none to be had.
 
+    FlowerError if what there is cannot be read.
+
     A task whose message cannot be pulled or whose answer cannot be delivered is left
     to expire: the SuperNode, which serves nothing else before it has an answer, then
     makes an error of it within a minute. To report such a task as failed would keep
@@ -64,13 +68,8 @@ def serve_client_task(
     started = time.monotonic()
     with claimed(endpoint, token) as client:
         message, context, app_sha256 = _pull(client)
-        details, status = "", SubStatus.COMPLETED
-        try:
-            reply = app(message, context)
-        except Exception as error:  # noqa: BLE001 - a border: only the type leaves
-            details, status = type(error).__name__, SubStatus.FAILED
-            raised = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, details)
-            reply = Message(raised, reply_to=message)
+        reply, details = _answer(app, message, context)
+        status = SubStatus.FAILED if details else SubStatus.COMPLETED
         try:
             push_message(client, reply, context)
             push_task_output(client, context, status, details)
@@ -88,7 +87,31 @@ def serve_client_task(
     )
 
 
+def _answer(
+    app: ClientCallable, message: Message, context: Context
+) -> tuple[Message, str]:
+    """Return the reply, and the type of the exception if the app raised one."""
+    try:
+        return app(message, context), ""
+    except Exception as error:  # noqa: BLE001 - a border: only the type leaves
+        name = type(error).__name__
+        raised = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, name)
+        return Message(raised, reply_to=message), name
+
+
 def _pull(client: RuntimeClient) -> tuple[Message, Context, str]:
+    try:
+        return _read(client)
+    except (httpx.HTTPError, ObjectPullError):
+        raise
+    except Exception as error:
+        # A border: the coordinator made it, and Flower's decoders raise anything.
+        raise FlowerError(
+            f"a message of the coordinator that cannot be read ({type(error).__name__})"
+        ) from error
+
+
+def _read(client: RuntimeClient) -> tuple[Message, Context, str]:
     # As flwr.supernode.runtime.run_clientapp does, with limits and without writing
     # to the process-wide TaskIdentity.
     task = client.PullTaskInput(PullTaskInputRequest())
@@ -105,6 +128,8 @@ def _pull(client: RuntimeClient) -> tuple[Message, Context, str]:
         max_time=PULL_LIMIT_S,
         initial_backoff=PULL_BACKOFF_S,
     )
+    if not isinstance(message.content, RecordDict):
+        raise TypeError("no step")
     # A message does not contain its own hash.
     message.metadata.__dict__["_message_id"] = tree.object_id
     return message, context, hashlib.sha256(task.fab.content).hexdigest()

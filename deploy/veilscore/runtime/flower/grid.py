@@ -1,16 +1,26 @@
 """Flower's grid, by which a run sends messages to nodes, on our client.
 
+A reply is an object of Flower's that a node made. One that cannot be read, or that
+calls itself the answer to another message, comes out as an answer without content.
+
 Nobody learns anything here: what it carries is the business of the fleet.
 """
 
+import logging
+from collections.abc import Iterable
 from functools import partial
 
+import httpx
+from flwr.app import Message, Metadata, RecordDict
+from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.superlink.grid import http_grid
 
 from veilscore.runtime.flower.claim import PULL_BACKOFF_S, PULL_LIMIT_S
 from veilscore.runtime.flower.endpoint import Endpoint, RuntimeClient
 from veilscore.runtime.flower.pin import replace
+
+_LOG = logging.getLogger(__name__)
 
 
 class TaskGrid(http_grid.HttpGrid):
@@ -19,6 +29,48 @@ class TaskGrid(http_grid.HttpGrid):
     def __init__(self, endpoint: Endpoint, token: str, client: RuntimeClient) -> None:
         super().__init__(endpoint.address, token=token)
         self._client = client
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return the replies there are by now, each to the message it was pulled for.
+
+        One after the other, so that the sender of one that cannot be read is known.
+        """
+        return [reply for asked in message_ids for reply in self._replies(asked)]
+
+    def _replies(self, asked: str) -> list[Message]:
+        try:
+            return [
+                reply if _answers(reply, asked) else _unreadable(asked)
+                for reply in super().pull_messages([asked])
+            ]
+        except httpx.HTTPError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a border: Flower's decoders raise anything
+            _LOG.warning("a reply cannot be read: %s", type(error).__name__)
+            return [_unreadable(asked)]
+
+
+def _answers(reply: object, asked: str) -> bool:
+    return (
+        isinstance(reply, Message)
+        and reply.metadata.reply_to_message_id == asked
+        and (reply.has_error() or isinstance(reply.content, RecordDict))
+    )
+
+
+def _unreadable(asked: str) -> Message:
+    metadata = Metadata(
+        run_id=0,
+        message_id="",
+        src_node_id=0,
+        dst_node_id=0,
+        reply_to_message_id=asked,
+        group_id="",
+        created_at=0.0,
+        ttl=0.0,
+        message_type="query",
+    )
+    return make_message(metadata=metadata, content=RecordDict())
 
 
 replace(
