@@ -6,7 +6,7 @@ found by an honest label holder; that a bank's own puppet brings data of its own
 be seen, and is what ``min_independent`` is for.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -129,7 +129,7 @@ class Meeting:
     registry: Registry
     workers: PaillierWorkers
 
-    def masks(self, told: dict[str, Sequence[str]]) -> dict[str, list[int]]:
+    def masks(self, told: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
         """Return the feature holders' masks; ``told`` is each one's roster."""
         published: list[SignedKey] = []
         sessions = {

@@ -10,7 +10,8 @@ from typing import Final
 
 from flwr.app import ConfigRecord, Context, Error, Metadata, RecordDict
 from flwr.app.message import make_message
-from flwr.common.serde import context_to_proto, metadata_to_proto
+from flwr.common.serde import context_to_proto
+from flwr.common.serde_utils import metadata_to_proto
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     ConfirmMessageReceivedResponse,
@@ -159,7 +160,9 @@ def reply_through_flower(_: Stock) -> Target:
         if reply.code == "malformed":
             raise WireError("the coordinator names the bank")
 
+    good: dict[str, bool | str | bytes]
     good = {"ok": True, "payload": b"a report", "code": "", "reason": ""}
+    failed: dict[str, bool | str | bytes]
     failed = {"ok": False, "payload": b"", "code": "refused", "reason": "not here"}
     error = Error(1, "ValueError")
     answer = make_message(metadata=_metadata(_ASKED), error=error)
@@ -185,7 +188,12 @@ def reply_through_flower(_: Stock) -> Target:
 
 def step_through_flower(_: Stock) -> Target:
     """Pull a message of the coordinator as a node does, and answer it."""
-    app = make_app(lambda *asked: asked[2])
+
+    def handler(run: str, step: str, payload: bytes, message_id: str) -> bytes:
+        del run, step, message_id
+        return payload
+
+    app = make_app(handler)
 
     def decode(data: bytes) -> None:
         context, *parts = by_grpc(AppendResponse, data).proof or [b""]

@@ -128,7 +128,7 @@ def _read(client: RuntimeClient) -> tuple[Message, Context, str]:
         max_time=PULL_LIMIT_S,
         initial_backoff=PULL_BACKOFF_S,
     )
-    if not isinstance(message.content, RecordDict):
+    if type(message.content) is not RecordDict:  # Flower casts and does not look
         raise TypeError("no step")
     # A message does not contain its own hash.
     message.metadata.__dict__["_message_id"] = tree.object_id
