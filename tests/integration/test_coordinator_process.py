@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import ssl
@@ -20,6 +21,7 @@ from tests.integration.coordinator_process import (
     veilscore,
 )
 from veilscore.coordinator import folder
+from veilscore.coordinator.relay import BEAT_S, HUNG, HUNG_S
 from veilscore.coordinator.runs import RESTARTED
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.events import ActorHead, build_event, sign_event
@@ -252,6 +254,19 @@ def test_a_run_ends_when_a_party_is_lost(
         view = running.view(run)
     assert view["stopped_by"] == "bureau"
     assert running.events("run_closed")[-1].run_closed.party == "bureau"
+
+
+def test_a_coordinator_that_was_paused_blames_no_party(
+    running: Coordinator, bank: Member
+) -> None:
+    assert running.process is not None
+    with bank.attached():
+        said = len(running.log_file.read_text())
+        os.kill(running.process.pid, signal.SIGSTOP)
+        time.sleep(HUNG_S + BEAT_S)
+        os.kill(running.process.pid, signal.SIGCONT)
+        time.sleep(BEAT_S + 1)
+        assert HUNG not in running.log_file.read_text()[said:]
 
 
 def test_killed_in_the_middle_of_a_run_and_started_again(tmp_path: Path) -> None:

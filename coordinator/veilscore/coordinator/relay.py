@@ -82,6 +82,7 @@ class Relay:
         self._held: dict[str, set[str]] = {}
         self._losses: deque[_Loss] = deque(maxlen=256)
         self._ready: set[str] = set()
+        self._beaten: float | None = None  # when it last was
 
     def attached(self) -> frozenset[str]:
         """Return the parties that are not lost."""
@@ -133,7 +134,14 @@ class Relay:
         ]
 
     def beat(self, now: float) -> list[PartyLost]:
-        """Ping every party; give up those that long said nothing."""
+        """Ping every party; give up those that long said nothing.
+
+        Not after a time in which the hub itself did not run: it heard nobody then.
+        """
+        if self._beaten is not None and now - self._beaten > 2 * BEAT_S:
+            for member in self._members.values():
+                member.heard = now
+        self._beaten = now
         lost: list[PartyLost] = []
         for party, member in list(self._members.items()):
             if now - member.heard > HUNG_S:

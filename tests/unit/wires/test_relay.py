@@ -212,6 +212,22 @@ def test_a_party_that_says_nothing_for_long_is_hung() -> None:
     assert relay.attached() == {"aa"}
 
 
+def test_a_hub_that_did_not_run_for_long_gives_nobody_up_for_it() -> None:
+    relay = Relay(HUB)
+    first, silent = _parties(relay, "aa", "bb")
+    assert relay.beat(BEAT_S) == []
+    woke = BEAT_S + 4 * HUNG_S
+    assert relay.beat(woke) == []
+    assert relay.attached() == {"aa", "bb"}
+    # From then on silence counts again.
+    now = woke
+    while not (lost := relay.beat(now)):
+        first.exchange(now, rounds=2)
+        now += BEAT_S
+        assert now <= woke + HUNG_S + BEAT_S
+    assert lost == [PartyLost(silent.name, HUNG)]
+
+
 def test_a_loss_told_into_a_broken_stream_is_told_again() -> None:
     relay = Relay(HUB)
     first, _ = _parties(relay, "aa", "bb")
