@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.attacks.conftest import Tell
-from tests.attacks.test_repeated_runs import DATA, HOLDERS, ROWS
+from tests.attacks.test_repeated_runs import COLUMNS, DATA, HOLDERS, ROWS
 from tests.protocol.ring_training import train
 
 discriminant: Any = importlib.import_module("sklearn.discriminant_analysis")
@@ -31,7 +31,8 @@ def joint_scores() -> NDArray[np.int64]:
     scores = np.zeros((ROWS, MODELS), dtype=np.int64)
     for model in range(MODELS):
         columns = np.hstack([DATA.columns[party].codes for party in DATA.columns])
-        risk = columns @ rng.normal(size=columns.shape[1]) + rng.normal(0, 2, ROWS)
+        weights = rng.normal(0, 1, len(DATA.columns) * COLUMNS)
+        risk = columns @ weights + rng.normal(0, 2, ROWS)
         run = train(replace(DATA, bad=risk > np.quantile(risk, 0.8)))
         for party in HOLDERS:
             codes = DATA.columns[party].codes
