@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tell
 from tests.protocol.score_world import People, World, world
-
-__all__ = ["Tell"]  # where attacks look for it
 
 
 @pytest.fixture(scope="module")

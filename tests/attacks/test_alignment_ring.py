@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.conduct import conduct
 from tests.protocol.test_alignment import (
     COORDINATOR,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.plain_ring import MODULUS, PlainRing
 from tests.protocol.ring_training import RingRun, load, train
 from veilscore.models.vertical import run as run_terms

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.ring_training import DataSet, begin, load
 from veilscore.models.metrics import auc
 from veilscore.models.vertical.feature_holder import FeatureHolder

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import BoundError, ProtocolError

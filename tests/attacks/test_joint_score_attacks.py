@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,

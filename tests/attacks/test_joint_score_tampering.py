@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.score_cards import HOLDERS, entity, plain_score
 from tests.protocol.score_world import RawRequester, World, pass_on
 from veilscore.keys.paillier.public import PublicKey

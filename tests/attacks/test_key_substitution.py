@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from veilscore.keys.errors import RegistryError
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import PartyRecord, Registry, Role

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.plain_ring import PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import ProtocolError

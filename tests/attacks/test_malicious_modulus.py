@@ -16,7 +16,7 @@ import phe
 import pytest
 from gmpy2 import invert, is_prime, mpz, next_prime, powmod
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from veilscore.coordinator import config, setup
 from veilscore.keys.certificates import TlsKey
 from veilscore.keys.enrolment import PartyCard

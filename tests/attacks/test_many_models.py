@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.attacks.test_repeated_runs import COLUMNS, DATA, HOLDERS, ROWS
 from tests.protocol.ring_training import train
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.ring_training import DataSet, begin
 from tests.protocol.score_world import START, People, World
 from tests.protocol.test_stopped_runs import RUN, Scene

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from tests.protocol.plain_ring import PlainRing
 from tests.protocol.ring_training import DataSet, RingRun, begin
 from tests.protocol.test_alignment import aligned, contract, people

@@ -17,7 +17,7 @@ from math import gcd, prod
 import pytest
 from gmpy2 import invert, is_prime, mpz, powmod
 
-from tests.attacks.conftest import Tell
+from tests.conftest import Tell
 from veilscore.keys.paillier.answer_noise import NoisePool, draw_noise
 from veilscore.keys.paillier.histogram import weighted_products
 from veilscore.keys.paillier.peer_noise import PeerEncryptor
