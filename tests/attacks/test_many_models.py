@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.conftest import Tell
 from tests.attacks.test_repeated_runs import COLUMNS, DATA, HOLDERS, ROWS
+from tests.conftest import Tell
 from tests.protocol.ring_training import train
 
 discriminant: Any = importlib.import_module("sklearn.discriminant_analysis")
