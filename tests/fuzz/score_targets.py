@@ -135,7 +135,7 @@ def refusal_of_the_hub(stock: Stock) -> Target:
 
     def decode(data: bytes) -> None:
         details = data.decode(errors="replace")
-        fault = explain(details, "hub.example:9443", stock.certificate, NOW)
+        fault = explain(details, "hub", "hub.example:9443", stock.certificate, NOW)
         assert str(fault)
 
     return Target(decode, [b"registry: this party is not in the registry"])

@@ -134,7 +134,8 @@ def test_an_address_where_nobody_answers_is_named(hub: World) -> None:
     wire.close()
     fault = _refusal(hub, hub.identity(BANK_A), port=wire.port)
     assert isinstance(fault, UnreachableError)
-    assert f"127.0.0.1:{wire.port} does not answer" in fault.what
+    assert (fault.party, fault.place) == ("coordinator", f"127.0.0.1:{wire.port}")
+    assert "does not answer" in fault.what
     assert fault.remedy
 
 

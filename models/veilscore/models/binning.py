@@ -250,6 +250,7 @@ def _no_value(column: str) -> DataError:
 
 def _no_variation(column: str) -> DataError:
     return DataError(
-        f"all rows of column {column!r} fall into one bin",
+        f"all rows of column {column!r} fall into one bin; none may hold under 1 % of "
+        "them",
         remedy="Leave the column out: it tells no row from another",
     )

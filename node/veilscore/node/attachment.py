@@ -149,7 +149,7 @@ class Attachment:
         try:
             return await call(self._stub)
         except grpc.aio.AioRpcError as error:
-            fault = self._explained(error)
+            fault = self._explained(error.details())
             if isinstance(fault, UnreachableError) and not self._state.is_open:
                 fault = self._why_closed()
             raise fault from error
@@ -183,13 +183,20 @@ class Attachment:
         return not self._state.is_open or waiting == 0
 
     def _why_closed(self) -> Fault:
-        return self._fault or UnreachableError(
-            f"the coordinator at {self._address} has not answered yet"
+        return self._fault or self._unreachable("the coordinator has not answered yet")
+
+    def _unreachable(self, what: str) -> UnreachableError:
+        return UnreachableError(
+            what,
+            party=self._coordinator,
+            place=self._address,
+            remedy="Check that the coordinator runs, and this machine's way to it.",
         )
 
-    def _explained(self, error: grpc.aio.AioRpcError) -> Fault:
+    def _explained(self, details: str | None) -> Fault:
         return explain(
-            error.details() or "",
+            details or "",
+            self._coordinator,
             self._address,
             self._shown.certificate,
             time.time(),
@@ -233,24 +240,22 @@ class Attachment:
             self._forget_session()
             return error
         except grpc.aio.AioRpcError as error:
-            fault = self._explained(error)
+            fault = self._explained(error.details())
             if isinstance(fault, CoordinatorRefusedError) and fault.reason == "wire":
                 self._forget_session()
             return fault
         else:
-            return UnreachableError("the coordinator closed the stream")
+            return self._unreachable("the coordinator closed the stream")
         finally:
             writer.cancel()
             self._stream.cancel()
 
     def _silent(self) -> Fault:
         if self._shown is not self._identity:
-            return UnreachableError("attaching anew with another certificate")
+            return self._unreachable("attaching anew with another certificate")
         if self._state.is_open:
-            return UnreachableError(
-                "the coordinator's process does not respond", place=self._address
-            )
-        return explain("", self._address, self._shown.certificate, time.time())
+            return self._unreachable("the coordinator's process does not respond")
+        return self._explained("")
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()

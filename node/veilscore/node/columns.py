@@ -13,6 +13,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from veilscore.models.binning import (
+    CategoricalBins,
+    Codes,
+    NumericBins,
+    fit_categorical,
+    fit_numeric,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NumericColumn:
@@ -24,6 +32,11 @@ class NumericColumn:
     def __post_init__(self) -> None:
         """Freeze the array: every part of the node reads the same one."""
         self.values.setflags(write=False)
+
+    def cut(self) -> tuple[NumericBins, Codes]:
+        """Return bins fitted to these rows and the bin of each; raises DataError."""
+        bins = fit_numeric(self.values, column=self.name)
+        return bins, bins.apply(self.values)
 
     def take(self, rows: NDArray[np.intp]) -> "NumericColumn":
         """Return the column at these rows."""
@@ -41,6 +54,12 @@ class CategoryColumn:
     def __post_init__(self) -> None:
         """Freeze the array."""
         self.codes.setflags(write=False)
+
+    def cut(self) -> tuple[CategoricalBins, Codes]:
+        """Return bins fitted to these rows and the bin of each; raises DataError."""
+        texts = self.texts()
+        bins = fit_categorical(texts, column=self.name)
+        return bins, bins.apply(texts)
 
     def texts(self) -> list[str | None]:
         """Return the level of every row, None where it is missing."""

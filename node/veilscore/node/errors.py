@@ -1,6 +1,11 @@
 """What can go wrong at a node."""
 
+from typing import TYPE_CHECKING
+
 from veilscore.fault import Fault
+
+if TYPE_CHECKING:
+    from veilscore.node.columns import RejectedRow
 
 
 class NodeError(Fault):
@@ -14,6 +19,15 @@ class SourceError(NodeError):
 
     code = "source"
     exit_code = 5
+
+
+class RejectedIdsError(SourceError):
+    """More rows without a valid id than the contract allows; ``rejected`` lists them.
+
+    Whoever may write a file writes the list and names it in the remedy.
+    """
+
+    rejected: tuple["RejectedRow", ...] = ()
 
 
 class RefusedError(NodeError):
@@ -48,9 +62,15 @@ class CoordinatorRefusedError(NodeError):
     exit_code = 6
 
     def __init__(
-        self, what: str, *, reason: str, place: str = "", remedy: str = ""
+        self,
+        what: str,
+        *,
+        reason: str,
+        party: str = "",
+        place: str = "",
+        remedy: str = "",
     ) -> None:
-        super().__init__(what, place=place, remedy=remedy)
+        super().__init__(what, party=party, place=place, remedy=remedy)
         self.reason = reason
 
 

@@ -16,8 +16,10 @@ from veilscore.runtime.errors import UnreachableError
 _REFUSAL = re.compile(r"([a-z-]+): (.+)")
 
 
-def explain(details: str, address: str, certificate: bytes, now: float) -> Fault:
-    """Return the fault behind a failed call.
+def explain(
+    details: str, coordinator: str, address: str, certificate: bytes, now: float
+) -> Fault:
+    """Return the fault behind a failed call to the coordinator at an address.
 
     ``details`` are those of its gRPC status, ``certificate`` is the node's in PEM.
     """
@@ -25,6 +27,7 @@ def explain(details: str, address: str, certificate: bytes, now: float) -> Fault
         return CoordinatorRefusedError(
             refusal[2],
             reason=refusal[1],
+            party=coordinator,
             place=address,
             remedy="Ask the coordinator's operator; the reason is in the hub's log.",
         )
@@ -35,6 +38,7 @@ def explain(details: str, address: str, certificate: bytes, now: float) -> Fault
     if "handshake" in details:
         return InvalidKeyError(
             "the coordinator's certificate is not one this node trusts",
+            party=coordinator,
             place=address,
             remedy="Check the address, the authority's certificate from the welcome "
             "kit, and this machine's clock.",
@@ -42,11 +46,14 @@ def explain(details: str, address: str, certificate: bytes, now: float) -> Fault
     if "Socket closed" in details or "reset by peer" in details:
         return UnreachableError(
             "the coordinator closed the connection; it may refuse this certificate",
+            party=coordinator,
             place=address,
             remedy="Ask the coordinator's operator: the hub's log says why.",
         )
     return UnreachableError(
-        f"the coordinator at {address} does not answer",
+        "the coordinator does not answer",
+        party=coordinator,
+        place=address,
         remedy="Check the address, that the coordinator runs, and that this machine "
         "may connect to it.",
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from veilscore.node.columns import Columns, RejectedRow
 from veilscore.node.config import NodeSettings
+from veilscore.node.errors import RejectedIdsError
 from veilscore.node.sources.csv_file import write_csv
 from veilscore.node.sources.loading import load_columns
 
@@ -28,17 +29,24 @@ class Snapshot:
 def load_snapshot(settings: NodeSettings) -> Snapshot:
     """Load the declared source, or nothing for a party that only asks for scores.
 
-    Raises SourceError naming party, place and remedy; then no file is written.
+    Raises SourceError naming party, place and remedy. If that is for too many rows
+    without a valid id, they are listed first; otherwise no file is written then.
     """
     if settings.source is None:
         nothing = Columns((), (), np.zeros(0, np.int8), np.zeros(0, np.bool_))
         return Snapshot(nothing, time.time())
-    columns = load_columns(settings.source, settings.party)
-    write_rejects(settings.state / REJECTS, columns.rejected)
+    path = settings.state / REJECTS
+    try:
+        columns = load_columns(settings.source, settings.party)
+    except RejectedIdsError as error:
+        _write_rejects(path, error.rejected)
+        error.remedy += f"; all such rows stand with their reason in {path}"
+        raise
+    _write_rejects(path, columns.rejected)
     return Snapshot(columns, time.time())
 
 
-def write_rejects(path: Path, rejected: tuple[RejectedRow, ...]) -> None:
+def _write_rejects(path: Path, rejected: tuple[RejectedRow, ...]) -> None:
     """List the rows whose id failed its check, in one piece; replaces the last list."""
     rows = ((item.row, item.column, item.reason) for item in rejected)
     write_csv(path, ("row", "column", "reason"), rows)

@@ -92,7 +92,7 @@ def test_a_numeric_missing_code_is_a_number_however_written(load: Load) -> None:
 
 @given(
     values=st.lists(
-        st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        st.none() | st.floats(-1e300, 1e300),
         min_size=2,
         max_size=50,
     ).filter(lambda values: len({v for v in values if v is not None} - {-1.0}) > 1)
@@ -190,6 +190,33 @@ def test_every_breach_is_named(load: Load, text: str, what: str, place: str) -> 
     assert what in error.what
     assert place in error.place
     assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "what"),
+    [
+        ("numeric", ["5"] * 989 + ["7"] * 11, ""),
+        ("numeric", ["5"] * 999 + ["7"], "fall into one bin"),
+        ("numeric", ["5"] * 995 + ["6", "7", "8", "9", "10"], "fall into one bin"),
+        ("numeric", ["5", "7", "1e301"], "one beyond 1e+300"),
+        ("categorical", ["a"] * 989 + ["b"] * 11, ""),
+        ("categorical", [str(number) for number in range(1000)], "fall into one bin"),
+    ],
+)
+def test_a_column_that_every_run_would_refuse_is_refused_at_the_start(
+    load: Load, kind: str, cells: list[str], what: str
+) -> None:
+    declaration: Declaration = {
+        "id": {"column": "id", "type": "opaque"},
+        "feature": [{"column": "x", "kind": kind}],
+    }
+    text = "id,x\n" + "\n".join(f"{at},{cell}" for at, cell in enumerate(cells))
+    if not what:
+        assert len(load(declaration, text)) == len(cells)
+        return
+    error = refused(load, declaration, text)
+    assert what in error.what
+    assert error.place.endswith("loans.csv, column `x`")
 
 
 def test_a_column_is_not_constant_while_some_cells_are_missing(load: Load) -> None:

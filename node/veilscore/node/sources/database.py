@@ -41,6 +41,7 @@ def parse_url(text: str, party: str) -> URL:
         raise SourceError(
             "the value of `sql` is not a database URL",
             party=party,
+            place="[source]",
             remedy="Write it as dialect+driver://user@host/database",
         ) from None
     if url.password is not None:

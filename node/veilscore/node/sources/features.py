@@ -6,14 +6,18 @@ for their id. A cell that breaks the declaration raises ``SourceError`` with its
 
 from collections.abc import Sequence
 from math import nan
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from veilscore.models.errors import DataError
 from veilscore.node.columns import CategoryColumn, NumericColumn
 from veilscore.node.sources.cells import number_of, text_of
 from veilscore.node.sources.origin import Chunk, Origin
 from veilscore.node.sources.settings import FeatureSettings
+
+_Column = TypeVar("_Column", NumericColumn, CategoryColumn)
 
 
 class Numbers:
@@ -53,7 +57,7 @@ class Numbers:
         values = np.concatenate(self._parts)[kept]
         present = ~np.isnan(values)
         _refuse_empty(values[present], present, self._name, self._origin)
-        return NumericColumn(self._name, values)
+        return _useful(NumericColumn(self._name, values), self._origin)
 
 
 def _numeric_codes(missing: Sequence[str]) -> list[float]:
@@ -96,9 +100,9 @@ class Categories:
         rank = {level: at for at, level in enumerate(levels)}
         ranks = [rank.get(level, -1) for level in self._levels]
         # Code -1, missing, reads the last place.
-        return CategoryColumn(
-            self._name, np.array([*ranks, -1], np.int32)[codes], tuple(levels)
-        )
+        recoded = np.array([*ranks, -1], np.int32)[codes]
+        column = CategoryColumn(self._name, recoded, tuple(levels))
+        return _useful(column, self._origin)
 
 
 def _refuse_empty(
@@ -119,3 +123,12 @@ def _refuse_empty(
             "Remove it from the declared features",
             column=column,
         )
+
+
+def _useful(column: _Column, origin: Origin) -> _Column:
+    """Refuse now what every run would refuse once it has begun."""
+    try:
+        column.cut()
+    except DataError as error:
+        raise origin.error(error.what, error.remedy, column=column.name) from error
+    return column

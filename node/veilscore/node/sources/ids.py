@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
 from veilscore.node.columns import RejectedRow
+from veilscore.node.errors import RejectedIdsError
 from veilscore.node.sources.cells import text_of
 from veilscore.node.sources.origin import Chunk, Origin
 from veilscore.node.sources.settings import IdSettings
@@ -54,20 +55,33 @@ class Ids:
         return [self._settings.type] * len(chunk[self._settings.column])
 
     def finish(self) -> tuple[tuple[str, ...], NDArray[np.bool_], list[RejectedRow]]:
-        """Return ids, the rows kept and the rows rejected; raise on duplicates."""
+        """Return ids, the rows kept and the rows rejected.
+
+        Raises RejectedIdsError if those are too many, SourceError on duplicates.
+        """
         kept = np.concatenate(self._kept)
-        share = len(self._rejected) / len(kept)
-        if share > self._settings.max_rejected_share:
-            example = self._rejected[0]
-            raise self._origin.error(
+        share = self._settings.max_rejected_share
+        if len(self._rejected) / len(kept) > share:
+            raise self._too_many(
                 f"{len(self._rejected)} of {len(kept)} rows have no valid id, more "
-                f"than the allowed share of {self._settings.max_rejected_share:g}; "
-                f"the first is row {example.row}: {example.reason}",
-                "Check the declared id type and column, or clean the ids",
-                column=self._settings.column,
+                f"than the allowed share of {share:g}"
             )
+        if not self._ids:
+            raise self._too_many("no row has a valid id")
         self._refuse_duplicates(kept)
         return tuple(self._ids), kept, self._rejected
+
+    def _too_many(self, what: str) -> RejectedIdsError:
+        first = self._rejected[0]
+        column = self._settings.column
+        error = RejectedIdsError(
+            f"{what}; the first is row {first.row}: {first.reason}",
+            party=self._origin.party,
+            place=self._origin.place(column),
+            remedy="Check the declared id type and column, or clean the ids",
+        )
+        error.rejected = tuple(self._rejected)
+        return error
 
     def _refuse_duplicates(self, kept: NDArray[np.bool_]) -> None:
         repeated = len(self._ids) - len(set(self._ids))

@@ -66,8 +66,6 @@ def assemble(
     if not rows:
         raise origin.error("the table has no rows", "Export it again")
     entities, kept, rejected = ids.finish()
-    if not entities:
-        raise origin.error("no row has a valid id", "Check the declared id type")
     if labels is None:
         outcome = np.full(len(entities), -1, dtype=np.int8)
         holdout = np.zeros(len(entities), dtype=np.bool_)

@@ -27,12 +27,17 @@ class Origin:
         self, what: str, remedy: str, *, column: str = "", row: int = 0
     ) -> SourceError:
         """Return the error to raise about this source."""
-        place = self.name
-        if column:
-            place += f", column `{column}`"
-        if row:
-            place += f", data row {row}"
+        place = self.place(column, row)
         return SourceError(what, party=self.party, place=place, remedy=remedy)
+
+    def place(self, column: str = "", row: int = 0) -> str:
+        """Return where in this source something is."""
+        parts = [self.name]
+        if column:
+            parts.append(f"column `{column}`")
+        if row:
+            parts.append(f"data row {row}")
+        return ", ".join(parts)
 
     def require(self, columns: Iterable[str], found: Sequence[str]) -> None:
         """Raise ``SourceError`` unless each declared column is there once."""

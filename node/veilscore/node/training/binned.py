@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from veilscore.models.binning import MISSING, Bins, fit_categorical, fit_numeric
+from veilscore.models.binning import MISSING, Bins
 from veilscore.models.scorecard import KNOWN_TO_ALL, Card, Feature
 from veilscore.models.vertical.run import RunColumns
 from veilscore.models.vertical.solution import Solution
-from veilscore.node.columns import Columns, NumericColumn
+from veilscore.node.columns import Columns
 from veilscore.node.training.alignment import Alignment
 from veilscore.v1.training_pb2 import RunContract
 
@@ -35,15 +35,8 @@ class BinnedColumns:
         codes = np.full(shape, MISSING, dtype=np.uint16)
         bins: list[Bins] = []
         for index, feature in enumerate(source.take(known).features):
-            if isinstance(feature, NumericColumn):
-                fitted = fit_numeric(feature.values, column=feature.name)
-                codes[places, index] = fitted.apply(feature.values)
-                bins.append(fitted)
-            else:
-                texts = feature.texts()
-                levels = fit_categorical(texts, column=feature.name)
-                codes[places, index] = levels.apply(texts)
-                bins.append(levels)
+            fitted, codes[places, index] = feature.cut()
+            bins.append(fitted)
         names = tuple(feature.name for feature in source.features)
         counts = tuple(fitted.count for fitted in bins)
         return cls(RunColumns(names, codes, counts), tuple(bins))
