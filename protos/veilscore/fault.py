@@ -5,6 +5,9 @@ terminal, the REST API and a peer's refusal can all show the same sentence.
 Subclasses, one file ``errors.py`` a package, say what the caller does next.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class Fault(Exception):  # noqa: N818 - the name of a thing, not of a class kind
     """Something a person or a peer must do something about.
@@ -25,8 +28,23 @@ class Fault(Exception):  # noqa: N818 - the name of a thing, not of a class kind
         self.place = place
         self.remedy = remedy
 
+    def fields(self) -> dict[str, str]:
+        """Return what JSON says of it, for people of this institution."""
+        names = ("code", "what", "party", "place", "remedy")
+        return {name: getattr(self, name) for name in names}
+
     def __str__(self) -> str:
         """Return the whole sentence, for people of this institution."""
         where = ", ".join(part for part in (self.party, self.place) if part)
         sentence = f"{where}: {self.what}" if where else self.what
         return f"{sentence}. Remedy: {self.remedy}" if self.remedy else sentence
+
+
+@contextmanager
+def concerning(party: str) -> Generator[None]:
+    """Let a fault that names no party name this one: whose work is done here."""
+    try:
+        yield
+    except Fault as fault:
+        fault.party = fault.party or party
+        raise

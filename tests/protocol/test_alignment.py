@@ -86,8 +86,12 @@ def test_nothing_an_id_could_be_read_from_leaves_a_holder() -> None:
 
 def test_no_common_entity_is_one_clear_error() -> None:
     sets = SETS | {"regulator": people(900, 950)}
-    with pytest.raises(RunError, match="no labelled row of bank is known to regulator"):
+    with pytest.raises(
+        RunError, match="no labelled row of bank is known to regulator"
+    ) as caught:
         aligned(sets, set(people(60, 120)), contract())
+    assert caught.value.party == "regulator"
+    assert "the same id type" in caught.value.remedy
 
 
 def test_a_run_too_large_for_its_contract_is_refused() -> None:

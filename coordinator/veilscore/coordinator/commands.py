@@ -60,6 +60,7 @@ def init(
             help="Listen at all addresses of this machine: the host is not its own.",
         ),
     ] = False,
+    as_json: _Json = False,
 ) -> None:
     """Make a coordinator's folder: keys, authority, registry, log, configuration."""
     from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
@@ -73,10 +74,13 @@ def init(
         passphrase_file,
         listen_everywhere,
     )
-    fingerprint = setup.create(new, time.time())
+    fingerprint = setup.create(new, time.time()).hex()
+    if as_json:
+        _print_json({"party": setup.NAME, "fingerprint": fingerprint})
+        return
     _say(f"made {folder}")
     _say("fingerprint, for every node's operator to compare out of band:")
-    typer.echo(fingerprint.hex())
+    typer.echo(fingerprint)
 
 
 @app.command()
@@ -189,13 +193,17 @@ def stop(
 
 
 @app.command()
-def doctor(*, config_file: _Config) -> None:
-    """Check everything the coordinator needs, and say what to do."""
+def doctor(*, config_file: _Config, as_json: _Json = False) -> None:
+    """Check everything the coordinator needs, and say what to do.
+
+    Ends with exit code 1 if anything is wrong.
+    """
     settings = config.read(config_file)
     from veilscore.coordinator.doctor import examine  # noqa: PLC0415 - takes long
     from veilscore.runtime import checkup  # noqa: PLC0415 - with it
 
-    raise typer.Exit(checkup.show(examine(settings, time.time())))
+    findings = examine(settings, time.time())
+    raise typer.Exit(checkup.show(findings, as_json=as_json))
 
 
 def train(

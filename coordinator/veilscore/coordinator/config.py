@@ -3,8 +3,10 @@
 Secrets are paths to files, never values.
 """
 
+import ipaddress
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
@@ -12,8 +14,12 @@ from veilscore.runtime.settings import LocalPath, Settings, load
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-
-WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - refused
+# RFC 1123, section 2.1; a last label of digits only is an address gone wrong.
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*"
+    r"(?![0-9]+\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    re.IGNORECASE,
+)
 
 
 class ListenSettings(Settings):
@@ -40,8 +46,7 @@ class DialledSettings(ListenSettings):
     @field_validator("host")
     @classmethod
     def _dialled(cls, host: str) -> str:
-        if host in WILDCARDS:
-            raise ValueError("should be a name or address that nodes can dial")
+        check_dialled(host)
         return host
 
     @property
@@ -71,6 +76,7 @@ class WebSettings(ListenSettings):
 class CoordinatorSettings(Settings):
     """The coordinator's file."""
 
+    party_key = "name"
     name: str
     state: LocalPath
     passphrase_file: LocalPath
@@ -81,6 +87,16 @@ class CoordinatorSettings(Settings):
     hub: DialledSettings
     flower: DialledSettings
     web: WebSettings
+
+
+def check_dialled(host: str) -> None:
+    """Raise ValueError unless this is a host name or an address of one machine."""
+    try:
+        one = not ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        one = _HOST_NAME.fullmatch(host) is not None
+    if not one:
+        raise ValueError("should be a name or address that nodes can dial")
 
 
 def _joined(host: str, port: int) -> str:

@@ -22,6 +22,7 @@ def examine(settings: CoordinatorSettings, now: float) -> Iterator[Finding]:
     """Make all checks, one after the other."""
     secret = (settings.passphrase_file, settings.keystore, settings.web.token_file)
     findings = checkup.examine(
+        settings.name,
         {
             "private files": lambda: checkup.secret_files(secret),
             "keys and registry": lambda: _keys(settings),
@@ -33,7 +34,7 @@ def examine(settings: CoordinatorSettings, now: float) -> Iterator[Finding]:
             "byte-code": checkup.byte_code,
             "temporary folder": checkup.temporary_folder,
             "disk": lambda: checkup.disk(settings.state),
-        }
+        },
     )
     for finding in findings:
         if finding.fault:

@@ -7,6 +7,7 @@ import json
 from typing import Final
 
 from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.fault import concerning
 from veilscore.keys import files
 from veilscore.keys.certificates import Certificate, TlsKey
 from veilscore.keys.errors import InvalidKeyError
@@ -27,8 +28,10 @@ def origin(key: VerifyKey) -> str:
 
 
 def open_keystore(settings: CoordinatorSettings) -> Keystore:
-    """Open the coordinator's keystore; raises KeystoreError naming the file."""
-    return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
+    """Open the coordinator's keystore; raises KeystoreError or FileError."""
+    with concerning(settings.name):
+        passphrase = read_passphrase(settings.passphrase_file)
+        return Keystore.open(settings.keystore, passphrase)
 
 
 def open_signer(settings: CoordinatorSettings) -> Signer:
@@ -57,12 +60,12 @@ def open_identity(
     try:
         Certificate.parse(certificate).check(now)
     except InvalidKeyError as error:
-        raise InvalidKeyError(
-            error.what,
-            place=str(settings.certificate),
-            remedy="Set the clock of this machine if it is wrong; else run: "
-            "veilscore coordinator renew --config DIR/coordinator.toml",
-        ) from error
+        error.place = str(settings.certificate)
+        error.remedy = (
+            "Set the clock of this machine if it is wrong; else run: "
+            "veilscore coordinator renew --config DIR/coordinator.toml"
+        )
+        raise
     return TlsIdentity(files.read(settings.authority), certificate, key.private_pem())
 
 

@@ -27,7 +27,7 @@ from veilscore.coordinator.rounds import Surroundings
 from veilscore.coordinator.runs import RunBook
 from veilscore.coordinator.superlink import SuperLink, SuperLinkConfig
 from veilscore.coordinator.web.app import coordinator_app
-from veilscore.fault import Fault
+from veilscore.fault import Fault, concerning
 from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
@@ -57,9 +57,10 @@ class CoordinatorService:
 
         Raises PortInUseError, before anything else, and the Fault of what is wrong.
         """
-        for listen in (settings.hub, settings.flower):
-            port_is_free(listen.listen_host, listen.port)
-        port_is_free(settings.web.host, settings.web.port)
+        with concerning(settings.name):
+            for listen in (settings.hub, settings.flower):
+                port_is_free(listen.listen_host, listen.port)
+            port_is_free(settings.web.host, settings.web.port)
         require_pinned()
         keystore = folder.open_keystore(settings)
         self._signer = Signer.from_private_bytes(keystore.get(folder.SIGNING))

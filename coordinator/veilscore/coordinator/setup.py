@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from veilscore.coordinator.config import WILDCARDS, CoordinatorSettings
+from veilscore.coordinator.config import CoordinatorSettings, check_dialled
 from veilscore.coordinator.folder import (
     AUTHORITY,
     LOG,
@@ -21,6 +21,7 @@ from veilscore.coordinator.folder import (
     open_keystore,
     origin,
 )
+from veilscore.fault import concerning
 from veilscore.keys import files
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import Certificate, TlsKey
@@ -64,14 +65,22 @@ class Admission:
 def create(new: NewCoordinator, now: float) -> bytes:
     """Make the folder and return the fingerprint of the signing key.
 
-    Raises ConfigError if the folder holds anything, or nodes could not dial the host.
+    Raises ConfigError if the folder holds anything, or nodes could not dial the host,
+    FileError or KeystoreError for the passphrase file. Nothing is made then.
     """
-    if new.host in WILDCARDS:
+    try:
+        check_dialled(new.host)
+    except ValueError as error:
         raise ConfigError(
             "nodes cannot dial this host",
+            party=NAME,
             place=new.host,
-            remedy="Name the address of this machine that nodes reach.",
-        )
+            remedy="Name by --host this machine as nodes reach it, for instance "
+            "coordinator.example.org or 192.0.2.7.",
+        ) from error
+    if new.passphrase_file:
+        with concerning(NAME):
+            read_passphrase(new.passphrase_file)
     party_folder.make(new.folder, NAME)
     passphrase_file = party_folder.passphrase_file(new.folder, new.passphrase_file)
     signer, tls = Signer.generate(), TlsKey.generate()

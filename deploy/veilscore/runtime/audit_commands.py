@@ -29,6 +29,7 @@ app = typer.Typer(help="Verify the audit log.", no_args_is_help=True)
 
 _TIMEOUT_S = 30
 
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Fingerprint = Annotated[
     str,
     typer.Option(
@@ -47,7 +48,7 @@ def verify(
         Path | None, typer.Option(help="An older checkpoint of the same log.")
     ] = None,
     fingerprint: _Fingerprint = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Verify an exported log without asking anybody.
 
@@ -55,26 +56,29 @@ def verify(
     """
     pinned = _parse_fingerprint(fingerprint)
     older = files.read(checkpoint).decode(errors="replace") if checkpoint else None
-    if as_json:
-        _verify_as_json(export, pinned, older)
-    else:
-        _verify_aloud(export, pinned, older)
+    _verify(export, pinned, older, as_json=as_json)
 
 
 @app.command()
 def export(
     url: Annotated[str, typer.Option("--from", help="The coordinator's web address.")],
     out: Annotated[Path, typer.Option(help="The tar file to write.")],
+    *,
     fingerprint: _Fingerprint = "",
+    as_json: _Json = False,
 ) -> None:
-    """Fetch a coordinator's log into one tar file, and verify what was fetched."""
+    """Fetch a coordinator's log into one tar file, and verify what was fetched.
+
+    Prints and ends as `verify` does; a log that fails a step is kept as
+    OUT.unverified.
+    """
     pinned = _parse_fingerprint(fingerprint)
     if out.exists():
         raise typer.BadParameter(f"{out} exists already", param_hint="--out")
     unverified = out.with_name(out.name + ".unverified")
     try:
-        _fetch(url, unverified)
-        _verify_aloud(unverified, pinned, None)
+        _fetch(url, unverified, quiet=as_json)
+        _verify(unverified, pinned, None, as_json=as_json)
         unverified.replace(out)
     except OSError as error:
         raise ConfigError(
@@ -84,9 +88,10 @@ def export(
         ) from error
 
 
-def _fetch(url: str, path: Path) -> None:
+def _fetch(url: str, path: Path, *, quiet: bool) -> None:
     base = url.rstrip("/") + "/"
-    with httpx.Client(timeout=_TIMEOUT_S) as client, Progress(transient=True) as bar:
+    progress = Progress(transient=True, disable=quiet)
+    with httpx.Client(timeout=_TIMEOUT_S) as client, progress as bar:
 
         def get(name: str) -> bytes:
             return _get(client, base + name)
@@ -117,6 +122,13 @@ def _get(client: httpx.Client, address: str) -> bytes:
             remedy="Check the address and that the coordinator is running.",
         ) from error
     return bytes(data)
+
+
+def _verify(
+    export: Path, pinned: bytes | None, older: str | None, *, as_json: bool
+) -> None:
+    verify = _verify_as_json if as_json else _verify_aloud
+    verify(export, pinned, older)
 
 
 def _verify_aloud(export: Path, pinned: bytes | None, older: str | None) -> None:

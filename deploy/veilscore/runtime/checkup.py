@@ -5,6 +5,7 @@ do. Nothing is changed.
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import typer
 from rich.console import Console
 
-from veilscore.fault import Fault
+from veilscore.fault import Fault, concerning
 from veilscore.keys import files
 from veilscore.runtime.errors import ConfigError, HostError
 from veilscore.runtime.flower.pin import PINNED, require_pinned
@@ -34,24 +36,37 @@ class Finding:
     fault: Fault | None = None
 
 
-def examine(checks: Mapping[str, Callable[[], str]]) -> Iterator[Finding]:
-    """Make all checks, one after the other."""
+def examine(party: str, checks: Mapping[str, Callable[[], str]]) -> Iterator[Finding]:
+    """Make all checks of a party's program, one after the other."""
     for name, check in checks.items():
         try:
-            yield Finding(name, check())
+            with concerning(party):
+                found = check()
+            yield Finding(name, found)
         except Fault as fault:
             yield Finding(name, fault.what, fault)
 
 
-def show(findings: Iterable[Finding]) -> int:
-    """Print findings as they come; returns the exit code."""
-    console = Console(highlight=False)
-    healthy = True
+def show(findings: Iterable[Finding], *, as_json: bool) -> int:
+    """Print findings as they come, or as one JSON object; returns the exit code."""
+    console = Console(highlight=False, quiet=as_json)
+    made: list[Finding] = []
     for finding in findings:
         console.print("[red]✗[/]" if finding.fault else "[green]✓[/]", end=" ")
         told = str(finding.fault) if finding.fault else finding.found
         console.print(f"{finding.check}: {told}", markup=False, soft_wrap=True)
-        healthy = healthy and finding.fault is None
+        made.append(finding)
+    healthy = all(finding.fault is None for finding in made)
+    if as_json:
+        checks = [
+            {
+                "check": finding.check,
+                "found": finding.found,
+                "error": finding.fault.fields() if finding.fault else None,
+            }
+            for finding in made
+        ]
+        typer.echo(json.dumps({"healthy": healthy, "checks": checks}))
     return 0 if healthy else 1
 
 

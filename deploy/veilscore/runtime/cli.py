@@ -85,9 +85,7 @@ def _as_command(name: str, loaded: Any) -> click.Command:  # noqa: ANN401 - thei
 
 def _print(fault: Fault, *, as_json: bool) -> None:
     if as_json:
-        names = ("code", "what", "party", "place", "remedy")
-        told = {name: getattr(fault, name) for name in names}
-        click.echo(json.dumps({"error": told}), err=True)
+        click.echo(json.dumps({"error": fault.fields()}), err=True)
         return
     from rich.console import Console  # noqa: PLC0415 - only for bad news
     from rich.text import Text  # noqa: PLC0415 - with it

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, TypeVar, cast, get_args
+from typing import Annotated, ClassVar, Final, TypeVar, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from veilscore.fault import concerning
 from veilscore.runtime.errors import ConfigError
 
 # tomllib takes time with the square of a dotted key's parts: seconds for 40 KB of them.
@@ -34,8 +35,10 @@ class Settings(BaseModel):
 
     Strict: ``"8080"`` is no number, ``1`` is no truth value. A rule over several
     keys is a ``model_validator(mode="after")`` that raises ``ValueError``.
+    ``party_key`` is the key that says whose file it is, if one does.
     """
 
+    party_key: ClassVar[str] = ""
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, validate_default=True
     )
@@ -85,7 +88,9 @@ def loads(data: bytes, model: type[_Model], path: Path | None = None) -> _Model:
         return model.model_validate_json(text, context=context)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        raise _refusal(place, document, model, details) from None
+        party = document.get(model.party_key)
+        with concerning(party if isinstance(party, str) else ""):
+            raise _refusal(place, document, model, details) from None
 
 
 def _parse(data: bytes, place: str) -> tuple[dict[str, object], str]:

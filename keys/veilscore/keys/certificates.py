@@ -19,7 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from veilscore.keys.errors import InvalidKeyError, RegistryError
+from veilscore.keys.errors import (
+    ExpiredCertificateError,
+    InvalidKeyError,
+    RegistryError,
+)
 from veilscore.keys.identity import check_party_name
 
 PARTY_URI: Final = "spiffe://veilscore/party/"
@@ -157,7 +161,10 @@ class Certificate:
         return self.not_before + (self.not_after - self.not_before) * 2 // 3
 
     def check(self, now: float) -> None:
-        """Raise InvalidKeyError unless the certificate is valid at ``now``."""
+        """Raise InvalidKeyError unless the certificate is valid at ``now``.
+
+        If that is because it has expired, ExpiredCertificateError.
+        """
         if now < self.not_before:
             raise InvalidKeyError(
                 f"the TLS certificate is not valid before {_date(self.not_before)}",
@@ -165,7 +172,7 @@ class Certificate:
                 remedy="Set the clock of this machine, or wait.",
             )
         if now >= self.not_after:
-            raise InvalidKeyError(
+            raise ExpiredCertificateError(
                 f"the TLS certificate expired on {_date(self.not_after)}",
                 party=self.name,
                 remedy="Hand card.json to the coordinator again, and join with the "

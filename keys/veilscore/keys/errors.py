@@ -15,6 +15,12 @@ class InvalidKeyError(KeysError):
     code = "invalid-key"
 
 
+class ExpiredCertificateError(InvalidKeyError):
+    """A party's own certificate that only its operator can renew."""
+
+    exit_code = 2
+
+
 class InvalidCiphertextError(KeysError):
     """A number that is not a ciphertext of the key it claims."""
 
@@ -56,6 +62,7 @@ class KeystoreError(KeysError):
     """A keystore file that cannot be read, opened or trusted."""
 
     code = "keystore"
+    exit_code = 2
 
 
 class RegistryError(KeysError):

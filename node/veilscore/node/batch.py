@@ -6,7 +6,7 @@ Each appears whole or not at all, after everything was asked.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +21,7 @@ from veilscore.node.sources.origin import Origin
 from veilscore.runtime.errors import ConfigError
 
 Encoding = Literal["utf-8", "gb18030"]
+Watch = Callable[[int, int], None]
 
 _UNKNOWN: Final = "a data holder of the model does not know the entity"
 _LONGEST_ID: Final = 200  # characters, as the node's interface takes them
@@ -65,9 +66,11 @@ class _Row:
 
 
 def score_file(
-    node: LocalNode, borrowers: Borrowers, question: Question, out: Path
+    node: LocalNode, borrowers: Borrowers, question: Question, out: Path, watch: Watch
 ) -> Outcome:
     """Score every row whose id is valid and that the model can score.
+
+    ``watch`` hears of how many were asked about so far, of all.
 
     Raises ConfigError for an output that cannot be written and SourceError for a file
     that cannot be read, both before anything is asked; else what the node refuses.
@@ -79,6 +82,7 @@ def score_file(
     scored: list[tuple[str, int, float]] = []
     model = question.model
     for start in range(0, len(rows), question.at_once):
+        watch(start, len(rows))
         part = rows[start : start + question.at_once]
         answer = node.scores(_request(part, question, model))
         model = answer.model  # of all that follow, even if another is trained meanwhile
@@ -88,6 +92,7 @@ def score_file(
             else:
                 pd = found.probability_of_default
                 scored.append((row.entity, found.score, pd))
+    watch(len(rows), len(rows))
     write_csv(errors, ("row", "reason"), sorted(failed))
     write_csv(out, ("id", "score", "probability_of_default"), scored)
     return Outcome(len(scored), len(failed), model, str(errors))

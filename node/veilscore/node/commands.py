@@ -10,6 +10,8 @@ import json
 import logging
 import signal
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -18,14 +20,22 @@ from typing import Annotated, Final
 import click
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
+from veilscore.fault import concerning
 from veilscore.keys import files
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
 from veilscore.node import config, setup
-from veilscore.node.batch import Borrowers, Encoding, Question, score_file
+from veilscore.node.batch import Borrowers, Encoding, Question, Watch, score_file
 from veilscore.node.errors import SourceError
 from veilscore.node.local import LocalNode
 from veilscore.node.scoring.settings import Purpose
@@ -152,7 +162,8 @@ def run(config_file: Config) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every poll
     settings = config.read(config_file)
     token = AccessToken.read(settings.web.token_file)
-    port_is_free(settings.web.host, settings.web.port)
+    with concerning(settings.party):
+        port_is_free(settings.web.host, settings.web.port)
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -235,12 +246,16 @@ def card(
 
 
 @app.command()
-def doctor(config_file: Config) -> None:
-    """Check files, keys, certificates, data and ports; say what to do."""
+def doctor(config_file: Config, *, as_json: AsJson = False) -> None:
+    """Check files, keys, certificates, data and ports; say what to do.
+
+    Ends with exit code 1 if anything is wrong.
+    """
     from veilscore.node.doctor import examine  # noqa: PLC0415
     from veilscore.runtime import checkup  # noqa: PLC0415
 
-    raise typer.Exit(checkup.show(examine(config.read(config_file))))
+    findings = examine(config.read(config_file))
+    raise typer.Exit(checkup.show(findings, as_json=as_json))
 
 
 def score(
@@ -274,8 +289,8 @@ def score(
         )
     borrowers = Borrowers(csv, encoding, id_column, id_type, type_column)
     question = Question(purpose, consent, model, batch)
-    with LocalNode(config_file) as node:
-        result = score_file(node, borrowers, question, out)
+    with LocalNode(config_file) as node, _progress(quiet=as_json) as watch:
+        result = score_file(node, borrowers, question, out, watch)
     if as_json:
         typer.echo(json.dumps(asdict(result)))
         raise typer.Exit(0 if result.scored else SourceError.exit_code)
@@ -289,6 +304,26 @@ def score(
         f"{result.scored} scored, {result.failed} failed; see {out}"
         + (f" and {result.errors}" if result.failed else "")
     )
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Generator[Watch]:
+    """Show on a terminal how many entities were asked about."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    silent = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
+        task = bar.add_task("Asking for scores", total=None)
+
+        def watch(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield watch
 
 
 def _read_source(path: Path) -> str:

@@ -37,6 +37,7 @@ class FlowerSettings(Settings):
 class NodeSettings(Settings):
     """A node's file."""
 
+    party_key = "party"
     party: str
     state: LocalPath
     passphrase_file: LocalPath

@@ -4,7 +4,6 @@ import socket
 import time
 from collections.abc import Iterator
 
-from veilscore.keys.certificates import Certificate
 from veilscore.node import setup
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NodeError
@@ -20,6 +19,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
     """Make all checks, one after the other."""
     secret = (settings.passphrase_file, settings.keystore, settings.web.token_file)
     return checkup.examine(
+        settings.party,
         {
             "private files": lambda: checkup.secret_files(secret),
             "keystore": lambda: _keystore(settings),
@@ -32,7 +32,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
             "byte-code": checkup.byte_code,
             "temporary folder": checkup.temporary_folder,
             "disk": lambda: checkup.disk(settings.state),
-        }
+        },
     )
 
 
@@ -48,23 +48,21 @@ def _kit(settings: NodeSettings) -> str:
 
 
 def _certificate(settings: NodeSettings) -> str:
-    certificate, now = (
-        Certificate.parse(setup.load_kit(settings).certificate),
-        time.time(),
-    )
-    certificate.check(now)
+    now = time.time()
+    certificate = setup.valid_certificate(settings, setup.load_kit(settings), now)
     days = int((certificate.not_after - now) // 86_400)
     if now >= certificate.renew_from:
         raise NodeError(
             f"the certificate expires in {days} days",
-            party=settings.party,
+            place=str(settings.kit),
             remedy="Hand card.json to the coordinator again and join with the new kit.",
         )
     return f"valid for {days} days"
 
 
 def _reachable(settings: NodeSettings) -> str:
-    addresses = setup.load_kit(settings).addresses
+    kit = setup.load_kit(settings)
+    addresses = kit.addresses
     for name in ("hub", "flower"):
         host, _, port = addresses[name].rpartition(":")
         try:
@@ -72,6 +70,7 @@ def _reachable(settings: NodeSettings) -> str:
         except OSError as error:
             raise UnreachableError(
                 f"the coordinator's {name} does not answer",
+                party=kit.registry.coordinator.name,
                 place=addresses[name],
                 remedy="Ask whether the coordinator runs, then look at the firewall: "
                 "this node only dials out, to these two ports.",

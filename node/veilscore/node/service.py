@@ -15,9 +15,9 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from veilscore.fault import Fault
+from veilscore.fault import Fault, concerning
 from veilscore.keys import files
-from veilscore.keys.certificates import Certificate, TlsKey
+from veilscore.keys.certificates import TlsKey
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
@@ -59,8 +59,7 @@ class NodeService:
         """Open everything that can fail for local reasons; nothing is started yet."""
         self.settings = settings
         self.kit = setup.load_kit(settings)
-        self.certificate = Certificate.parse(self.kit.certificate)
-        self.certificate.check(time.time())
+        self.certificate = setup.valid_certificate(settings, self.kit, time.time())
         files.sweep(settings.state)
         keystore = setup.open_keystore(settings)
         signer = Signer.from_private_bytes(keystore.get(setup.SIGNING))
@@ -150,7 +149,8 @@ class NodeService:
         )
         self._executor = Executor(self.supernode.api, self._handle, self._note_task)
         stopping(self.supernode.stop)  # which deletes its secrets, too
-        self.supernode.start()
+        with concerning(settings.party):
+            self.supernode.start()
         self._link.start()
         stopping(self._link.close)
         stopping(self.scoring.close)

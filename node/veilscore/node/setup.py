@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from veilscore.fault import concerning
 from veilscore.keys import files
-from veilscore.keys.certificates import FlowerKey, TlsKey
+from veilscore.keys.certificates import Certificate, FlowerKey, TlsKey
 from veilscore.keys.enrolment import PartyCard, WelcomeKit
-from veilscore.keys.errors import KeystoreError
+from veilscore.keys.errors import InvalidKeyError, KeystoreError
 from veilscore.keys.identity import Signer, check_party_name
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.paillier.private import PrivateKey
@@ -66,7 +67,8 @@ def create(new: NewNode) -> bytes:
     settings = _toml(new, new.passphrase_file or new.folder / "passphrase").encode()
     loads(settings, NodeSettings, new.folder / "node.toml")
     if new.passphrase_file:
-        read_passphrase(new.passphrase_file)
+        with concerning(new.party):
+            read_passphrase(new.passphrase_file)
     paillier = PrivateKey.generate(new.key_bits)
     party_folder.make(new.folder, new.party)
     passphrase_file = party_folder.passphrase_file(new.folder, new.passphrase_file)
@@ -103,8 +105,23 @@ def join(settings: NodeSettings, kit: bytes, fingerprint: bytes) -> WelcomeKit:
 
 
 def open_keystore(settings: NodeSettings) -> Keystore:
-    """Open the node's keystore; raises KeystoreError naming the file."""
-    return Keystore.open(settings.keystore, read_passphrase(settings.passphrase_file))
+    """Open the node's keystore; raises KeystoreError or FileError."""
+    with concerning(settings.party):
+        passphrase = read_passphrase(settings.passphrase_file)
+        return Keystore.open(settings.keystore, passphrase)
+
+
+def valid_certificate(
+    settings: NodeSettings, kit: WelcomeKit, now: float
+) -> Certificate:
+    """Return the node's own certificate; raises InvalidKeyError unless it is valid."""
+    certificate = Certificate.parse(kit.certificate)
+    try:
+        certificate.check(now)
+    except InvalidKeyError as error:
+        error.place = str(settings.kit)
+        raise
+    return certificate
 
 
 def load_kit(settings: NodeSettings) -> WelcomeKit:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.coordinator.test_cli import run
 from tests.unit.coordinator.test_coordinator_doctor import free_ports
-from veilscore.coordinator import config
+from veilscore.coordinator import config, folder
+from veilscore.keys import files
 
 
 @pytest.fixture
@@ -17,6 +18,52 @@ def toml(tmp_path: Path) -> Path:
     ports = ("--hub-port", hub, "--flower-port", flower, "--web-port", web)
     assert run("coordinator", "init", str(tmp_path / "hub"), *ports) == 0
     return tmp_path / "hub" / "coordinator.toml"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--passphrase-file", "missing"), "missing: the file cannot be read"),
+        (("--passphrase-file", "open"), "open: other users of this machine may read"),
+        (("--passphrase-file", "empty"), "empty: the passphrase is empty"),
+        (("--host", "not a host"), "not a host: nodes cannot dial this host"),
+        (("--host", "300.1.2.3"), "300.1.2.3: nodes cannot dial this host"),
+        (("--host", "hub.example:9443"), "9443: nodes cannot dial this host"),
+        (("--host", "*"), "*: nodes cannot dial this host"),
+        (("--hub-port", "0"), "--hub-port"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_folder_is_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    what: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("open").write_text("a passphrase\n")
+    Path("open").chmod(0o644)
+    files.create(Path("empty"), b"\n")
+    assert run("coordinator", "init", "hub", *options) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert what in told
+    if not what.startswith("--"):
+        assert told.startswith("Error coordinator, ")
+        assert "Remedy: " in told
+    assert not Path("hub").exists()
+
+
+@pytest.mark.parametrize("host", ["hub.example", "A-1", "192.0.2.7", "2001:db8::7"])
+def test_a_new_coordinator_tells_its_fingerprint_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    made = tmp_path / "hub"
+    assert run("coordinator", "init", str(made), "--host", host, "--json") == 0
+    settings = config.read(made / "coordinator.toml")
+    fingerprint = folder.open_signer(settings).verify_key.fingerprint
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"party": "coordinator", "fingerprint": fingerprint.hex()}
+    assert settings.hub.host == host
 
 
 def test_a_mistyped_path_is_no_case_for_a_backup(
@@ -61,3 +108,17 @@ def test_the_doctor_ends_with_1_if_anything_is_wrong(
     lines = capsys.readouterr().out.splitlines()
     assert [line[0] for line in lines if "private files" in line] == ["✗"]
     assert [line[0] for line in lines if "keys and registry" in line] == ["✓"]
+    assert run("coordinator", "doctor", "--config", str(toml), "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["healthy"] is False
+    checks = {check["check"]: check for check in told["checks"]}
+    assert len(checks) == len(lines)
+    assert checks["keys and registry"]["error"] is None
+    assert checks["keys and registry"]["found"].startswith("registry version 1")
+    assert checks["private files"]["error"] == {
+        "code": "file",
+        "what": "other users of this machine may read or write this file",
+        "party": "coordinator",
+        "place": str(toml.parent / "web.token"),
+        "remedy": f"Run: chmod 600 {toml.parent / 'web.token'}",
+    }

@@ -145,6 +145,21 @@ def test_a_file_is_asked_about_in_batches_of_one_model(desk: Desk) -> None:
     assert told == {"scored": 5, "failed": 0, "errors": str(desk.errors)}
 
 
+def test_a_terminal_shows_how_many_entities_were_asked_about(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "id\n" + "".join(f"a-{number}\n" for number in range(5))
+    options = ("--type", "opaque", "--batch", "2")
+    assert desk.score(text, *options) == 0
+    assert "Asking" not in desk.told
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes a stream for a terminal
+    assert desk.score(text, *options) == 0
+    assert "Asking for scores" in desk.told
+    assert "5/5" in desk.told
+    assert desk.score(text, *options, "--json") == 0
+    assert json.loads(desk.told)["scored"] == 5
+
+
 def test_a_file_in_gb18030_is_read_if_that_is_said(desk: Desk) -> None:
     text = "编号\n甲-1\n".encode("gb18030")
     options = ("--type", "opaque", "--id-column", "编号")

@@ -178,6 +178,24 @@ def test_a_log_is_fetched_and_verified(
     assert not list(tmp_path.glob("*.unverified"))
 
 
+def test_a_fetched_log_is_told_as_json(
+    web: Web, log: SampleLog, tmp_path: Path
+) -> None:
+    out = tmp_path / "fetched.tar"
+    options = ("--out", out, *pinned(log), "--json")
+    result = run("export", "--from", web.url, *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads(
+        run("verify", out, *pinned(log), "--json").stdout
+    )
+    out.unlink()
+    web.files["tile/entries/000"] = web.files["tile/entries/000"][:-1] + b"!"
+    result = run("export", "--from", web.url, *options)
+    assert result.exit_code == 7
+    assert json.loads(result.stdout)["verified"] is False
+    assert not out.exists()
+
+
 def test_a_log_that_does_not_verify_is_kept_under_another_name(
     web: Web, log: SampleLog, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from veilscore.fault import concerning
 from veilscore.keys import masks
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
@@ -221,7 +222,8 @@ class RunSession:
         own = int((alignment.positions >= 0).sum())
         if min(alignment.rows, own) < self.around.min_rows:
             raise RefusedError("the run has fewer rows than this node allows")
-        self._binned = BinnedColumns.of(source, alignment)
+        with concerning(self.around.party):
+            self._binned = BinnedColumns.of(source, alignment)
         self._role = self._take_role(alignment, self._binned.columns)
 
     def _meet(self) -> None:
