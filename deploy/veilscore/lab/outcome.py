@@ -40,6 +40,10 @@ class Quality:
     brier: float
     alone_auc: float
     alone_ks: float
+    gini: float
+    alone_gini: float
+    calibration_intercept: float | None
+    calibration_slope: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,15 @@ def _quality(quality: Quality) -> _Rows:
     yield "  judged on", f"{quality.rows:,} {judged} rows of the label holder"
     for name, alone, joint in (
         ("  AUC", quality.alone_auc, quality.auc),
+        ("  Gini", quality.alone_gini, quality.gini),
         ("  KS", quality.alone_ks, quality.ks),
     ):
         gain = f"[bold]{joint:.4f}[/] together ({joint - alone:+.4f})"
         yield name, f"{alone:.4f} alone → {gain}"
     yield "  Brier", f"{quality.brier:.4f}"
+    intercept, slope = quality.calibration_intercept, quality.calibration_slope
+    if intercept is not None and slope is not None:
+        yield "  calibration", f"slope {slope:.2f}, intercept {intercept:+.2f}"
 
 
 def _parity(parity: Parity, *, exact: bool) -> _Rows:

@@ -9,8 +9,6 @@ AUC with ties: Hanley & McNeil, Radiology 143 (1982). Calibration intercept and
 slope: Cox, Biometrika 45 (1958).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -21,18 +19,6 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _NEWTON_STEPS = 100
-_SMOOTHING = 0.5  # as in WoE: an empty cell must not make a figure infinite
-
-
-@dataclass(frozen=True, slots=True)
-class RiskGroup:
-    """One line of a decile table; lift is the bad rate over the overall bad rate."""
-
-    rows: int
-    bad: int
-    bad_rate: float
-    lift: float
-    captured: float  # share of all bads in this group and the riskier ones
 
 
 def roc_curve(bad: BoolArray, risk: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -48,9 +34,9 @@ def auc(bad: BoolArray, risk: FloatArray) -> float:
     return twice / (2 * int(false[-1]) * int(true[-1]))
 
 
-def gini(bad: BoolArray, risk: FloatArray) -> float:
-    """Return 2 AUC - 1."""
-    return 2 * auc(bad, risk) - 1
+def gini(area: float) -> float:
+    """Return the Gini coefficient that belongs to an AUC."""
+    return 2 * area - 1
 
 
 def ks(bad: BoolArray, risk: FloatArray) -> float:
@@ -63,14 +49,6 @@ def brier(bad: BoolArray, pd: FloatArray) -> float:
     """Return the mean squared error of the probabilities."""
     _require_same_rows(bad, pd)
     return float(np.mean((pd - bad) ** 2))
-
-
-def log_loss(bad: BoolArray, pd: FloatArray) -> float:
-    """Return the mean negative log likelihood; 0 and 1 count as one ulp inside."""
-    _require_same_rows(bad, pd)
-    ulp = np.finfo(np.float64).eps
-    inside = np.clip(pd, ulp, 1 - ulp)
-    return float(-np.mean(np.log(np.where(bad, inside, 1 - inside))))
 
 
 def calibration(bad: BoolArray, pd: FloatArray) -> tuple[float, float]:
@@ -105,46 +83,6 @@ def calibration(bad: BoolArray, pd: FloatArray) -> tuple[float, float]:
         "calibration is not defined: the probabilities separate goods and bads",
         remedy="Use more rows",
     )
-
-
-def decile_table(bad: BoolArray, risk: FloatArray) -> tuple[RiskGroup, ...]:
-    """Return up to ten groups of about equal size, riskiest first.
-
-    Rows of equal risk stay in one group, so the table does not depend on the order
-    of rows; with heavy ties there are fewer groups.
-    """
-    _require_both_classes(bad, risk)
-    riskier = risk.size - np.searchsorted(np.sort(risk), risk, side="right")
-    decile = riskier * 10 // risk.size
-    rows = np.bincount(decile, minlength=10)
-    bads = np.bincount(decile[bad], minlength=10)
-    captured = np.cumsum(bads) / bads.sum()
-    overall = bads.sum() / risk.size
-    return tuple(
-        RiskGroup(
-            rows=int(rows[i]),
-            bad=int(bads[i]),
-            bad_rate=float(bads[i] / rows[i]),
-            lift=float(bads[i] / rows[i] / overall),
-            captured=float(captured[i]),
-        )
-        for i in np.flatnonzero(rows)
-    )
-
-
-def psi(expected: IntArray, actual: IntArray) -> float:
-    """Return the population stability index of two tables of counts by bin.
-
-    Under .10 is stable, over .25 asks for action.
-    """
-    if expected.shape != actual.shape or not (expected.sum() and actual.sum()):
-        raise DataError(
-            "stability needs two non-empty tables over the same bins",
-            remedy="Count both snapshots with the bins of one card",
-        )
-    before = (expected + _SMOOTHING) / (expected.sum() + _SMOOTHING * expected.size)
-    after = (actual + _SMOOTHING) / (actual.sum() + _SMOOTHING * actual.size)
-    return float(np.sum((after - before) * np.log(after / before)))
 
 
 def _roc_counts(bad: BoolArray, risk: FloatArray) -> tuple[IntArray, IntArray]:

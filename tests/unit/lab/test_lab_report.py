@@ -47,6 +47,10 @@ RUN = RunOutcome(
         brier=0.134,
         alone_auc=0.684,
         alone_ks=0.277,
+        gini=0.551,
+        alone_gini=0.368,
+        calibration_intercept=-0.031,
+        calibration_slope=1.04,
     ),
     exact=True,
     parity=PARITY,
@@ -99,6 +103,8 @@ def test_the_table_tells_everything() -> None:
         "14,640 in the run, the label holder learned from 5,906",
         "61.5 s: join 1.5, rows 60.0",
         "0.6840 alone → 0.7755 together (+0.0915)",
+        "0.3680 alone → 0.5510 together (+0.1830)",  # Gini
+        "slope 1.04, intercept -0.03",
         "0.6840 alone, 0.77570 pooled, 0.77560 here (-0.00010, bar 0.001)",
         "2.0e-04 at worst (bar 0.005)",
         "AUC +0.00045 on the held-out rows, -0.00002 on all labelled",
@@ -114,6 +120,12 @@ def test_the_table_tells_everything() -> None:
         assert part in text
     assert "✗" not in text
     assert all(OUTCOME.checks().values())
+
+
+def test_a_calibration_that_is_not_defined_is_left_out() -> None:
+    quality = replace(RUN.quality, calibration_intercept=None, calibration_slope=None)
+    text = text_of(replace(OUTCOME, runs=(replace(RUN, quality=quality),)))
+    assert "calibration" not in text
 
 
 def test_a_comparison_that_was_promised_and_not_made_fails_a_check() -> None:

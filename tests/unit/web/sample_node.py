@@ -86,6 +86,8 @@ def full_status() -> NodeStatus:
                     brier=0.1371,
                     alone_auc=0.7184,
                     alone_ks=0.3306,
+                    calibration_intercept=-0.0312,
+                    calibration_slope=1.0415,
                 ),
             ),
             ModelState(digest("peer's"), "77" * 16, NOW_MS - 9 * 86_400_000, None),

@@ -145,7 +145,10 @@ def test_the_status_says_what_the_page_shows(
     assert status["reasons"] == ["Events of this node could not be logged yet"]
     assert status["link"]["since_ms"] == NOW_MS - 3 * 3_600_000
     assert status["source"]["rows"] == 128_450
-    assert status["models"][0]["evaluation"]["auc"] == 0.7769
+    judged = status["models"][0]["evaluation"]
+    assert judged["auc"] == 0.7769
+    assert judged["gini"] == pytest.approx(0.5538)
+    assert (judged["brier"], judged["calibration_slope"]) == (0.1371, 1.0415)
     assert status["models"][1]["evaluation"] is None
     assert (status["run"]["run"], status["run"]["fraction"]) == (RUN, 0.42)
     assert status["failure"] is None

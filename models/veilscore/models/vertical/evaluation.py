@@ -5,16 +5,20 @@ there unless its operator shows them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veilscore.models.metrics import auc, brier, ks
+from veilscore.models.errors import DataError
+from veilscore.models.metrics import auc, brier, calibration, gini, ks
 from veilscore.models.scorecard import Scale
 from veilscore.models.vertical import solve
 from veilscore.models.vertical.ports import Floats
+
+_ALWAYS: Final = ("auc", "ks", "brier", "alone_auc", "alone_ks")
+_CALIBRATION: Final = ("calibration_intercept", "calibration_slope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +37,36 @@ class Evaluation:
     brier: float
     alone_auc: float
     alone_ks: float
+    # Of the true log odds of default on those of the scores, (0, 1) is perfect; None
+    # where the scores do not vary or separate goods and bads.
+    calibration_intercept: float | None = None
+    calibration_slope: float | None = None
+
+    @property
+    def gini(self) -> float:
+        """Of the joint card."""
+        return gini(self.auc)
+
+    @property
+    def alone_gini(self) -> float:
+        """Of the label holder's own columns."""
+        return gini(self.alone_auc)
+
+    def figures(self) -> dict[str, int | float | bool]:
+        """Return the figures that are defined, for ``of`` to read."""
+        named = asdict(self)
+        return {name: value for name, value in named.items() if value is not None}
 
     @classmethod
     def of(cls, figures: Mapping[str, str | int | float | bool]) -> Self:
-        """Read what ``dataclasses.asdict`` made of an evaluation.
-
-        Files of older versions do not say how many rows were aligned and learned from:
-        these are 0 then.
-        """
+        """Read what ``figures`` returned."""
         return cls(
-            aligned=int(figures.get("aligned", 0)),
-            learned=int(figures.get("learned", 0)),
+            aligned=int(figures["aligned"]),
+            learned=int(figures["learned"]),
             rows=int(figures["rows"]),
             on_holdout=bool(figures["on_holdout"]),
-            **{
-                name: float(figures[name])
-                for name in ("auc", "ks", "brier", "alone_auc", "alone_ks")
-            },
+            **{name: float(figures[name]) for name in _ALWAYS},
+            **{name: float(figures[name]) for name in _CALIBRATION if name in figures},
         )
 
 
@@ -75,6 +92,7 @@ def evaluate(
         judged, bad = learned, train[learned] == 1
     joint = scale.default_probability(scores[judged])
     alone = solve.sigmoid(offset + own[judged] @ weights)
+    intercept, slope = _calibration(bad, joint)
     return Evaluation(
         aligned=len(train),
         learned=len(learned),
@@ -85,4 +103,15 @@ def evaluate(
         brier=brier(bad, joint),
         alone_auc=auc(bad, alone),
         alone_ks=ks(bad, alone),
+        calibration_intercept=intercept,
+        calibration_slope=slope,
     )
+
+
+def _calibration(
+    bad: NDArray[np.bool_], pd: Floats
+) -> tuple[float, float] | tuple[None, None]:
+    try:
+        return calibration(bad, pd)
+    except DataError:  # the scores are constant, or perfect on these rows
+        return None, None

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -334,7 +334,7 @@ class RunSession:
             self._role.evaluation if isinstance(self._role, LabelHolder) else None
         )
         self.finished = FinishedModel(
-            manifest, self._card, asdict(evaluation) if evaluation else None
+            manifest, self._card, evaluation.figures() if evaluation else None
         )
 
     # -- carrying a script -----------------------------------------------------

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
+from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.node.scoring.refusals import TRANSIENT, Reason
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.web.face import NodeFace, NodeStatus, Unready
@@ -187,6 +188,12 @@ def _check_ids(entities: Sequence[Entity]) -> None:
         )
 
 
+def _figures(found: Evaluation | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {**asdict(found), "gini": found.gini, "alone_gini": found.alone_gini}
+
+
 def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object]:
     """Return the status as JSON."""
     return {
@@ -203,7 +210,7 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
                 "hash": model.hash.hex(),
                 "run": model.run,
                 "added_ms": model.added_ms,
-                "evaluation": asdict(model.evaluation) if model.evaluation else None,
+                "evaluation": _figures(model.evaluation),
             }
             for model in status.models
         ],
