@@ -7,7 +7,8 @@ from typing import get_args
 
 import click
 import pytest
-from pydantic import BaseModel
+import yaml
+from pydantic import BaseModel, ConfigDict
 
 from tests.deploy_documents import DEPLOY, ROOT, blocks_of, commands_of, text_of
 from tests.unit.lab.test_lab_files import registry_of
@@ -142,8 +143,96 @@ def test_the_walk_through_declares_a_table_that_a_node_reads(tmp_path: Path) -> 
     assert source.csv == folder / "borrowers.csv"
 
 
-def test_containers_can_map_code_from_their_temporary_folder() -> None:
+class Build(BaseModel):
+    """What an image is made of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    context: str
+    dockerfile: str
+
+
+class Service(BaseModel):
+    """One container, in the words of Compose that our file uses and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str
+    build: Build
+    command: list[str]
+    volumes: list[str]
+    depends_on: list[str] = []
+    restart: str
+    stop_grace_period: str
+    read_only: bool
+    tmpfs: list[str]
+    cap_drop: list[str]
+    security_opt: list[str]
+
+
+class Compose(BaseModel):
+    """The file; what its ``x-`` blocks hold has been merged into the services."""
+
+    services: dict[str, Service]
+    volumes: dict[str, None]
+
+
+@pytest.fixture(scope="module")
+def compose() -> Compose:
+    return Compose.model_validate(yaml.safe_load(text_of("compose/compose.yaml")))
+
+
+def dockerfile_of(service: Service) -> Path:
+    context = (DEPLOY / "compose" / service.build.context).resolve()
+    assert (context / "pyproject.toml").is_file()
+    return context / service.build.dockerfile
+
+
+def test_every_container_runs_a_command_that_exists(compose: Compose) -> None:
+    assert compose.services.keys() == {
+        "coordinator",
+        "bank",
+        "regulator",
+        "agriculture",
+    }
+    for name, service in compose.services.items():
+        parse(service.command)
+        assert service.command[0] == (
+            "coordinator" if name == "coordinator" else "node"
+        )
+        # The image starts the program itself, and is the one its file is built as.
+        dockerfile = dockerfile_of(service).read_text()
+        assert '\nENTRYPOINT ["veilscore"]\n' in dockerfile
+        assert f" -t {service.image} .\n" in dockerfile
+
+
+def test_containers_find_what_they_mount_and_wait_for(compose: Compose) -> None:
+    used: set[str] = set()
+    for name, service in compose.services.items():
+        assert set(service.depends_on) <= compose.services.keys()
+        (made,) = re.findall(
+            r"install -d -o veilscore -g veilscore -m 0700 (.*)",
+            dockerfile_of(service).read_text(),
+        )
+        mounts = [each.split(":") for each in service.volumes]
+        ours = {source: target for source, target, *mode in mounts if not mode}
+        assert ours.keys() <= compose.volumes.keys()
+        # The user of the image may write where the image made the folder.
+        assert set(ours.values()) == set(made.split())
+        used |= ours.keys()
+        # Keys of a party are in no other party's volume.
+        assert ours[name] == "/party"
+        data = [mount for mount in mounts if mount[0] not in ours]
+        assert data == (
+            [] if name == "coordinator" else [[f"./data/{name}", "/data", "ro"]]
+        )
+        config = service.command[service.command.index("--config") + 1]
+        assert Path(config).parent == Path("/party")
+    assert used == compose.volumes.keys()
+
+
+def test_containers_can_map_code_from_their_temporary_folder(compose: Compose) -> None:
     # Docker mounts a tmpfs noexec unless told otherwise; rbcl maps its code from there.
-    text = text_of("compose/compose.yaml")
-    (line,) = [line for line in text.splitlines() if line.startswith("  tmpfs:")]
-    assert line == '  tmpfs: ["/tmp:exec"]'
+    for service in compose.services.values():
+        assert service.tmpfs == ["/tmp:exec"]  # noqa: S108 - of the container
+        assert service.read_only
