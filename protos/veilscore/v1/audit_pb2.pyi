@@ -3,8 +3,9 @@
 isort:skip_file
 Events of the audit log.
 
-Who may see it: the coordinator, the parties and every auditor. No event holds
-personal data: no id, feature, label or score, and no plain hash of one.
+Who may see it: the coordinator, the parties and every auditor, and whoever else reads
+the log. No event holds personal data: no id, feature, label or score, and no plain
+hash of one.
 """
 
 from collections import abc as _abc
@@ -24,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SignedEvent(_message.Message):
-    """A leaf of the log. Public to auditors."""
+    """A leaf of the log. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -54,7 +55,7 @@ Global___SignedEvent: _TypeAlias = SignedEvent  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
-    """Something a party did. Public to auditors."""
+    """Something a party did. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -164,7 +165,7 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class PartyJoined(_message.Message):
-    """A party was registered. Signed by the coordinator."""
+    """A party was registered. Signed by the coordinator. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -196,7 +197,7 @@ Global___PartyJoined: _TypeAlias = PartyJoined  # noqa: Y015
 
 @_typing.final
 class KeyPublished(_message.Message):
-    """A receiving key was handed in. Signed by its owner."""
+    """A receiving key was handed in. Signed by its owner. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,7 +227,7 @@ Global___KeyPublished: _TypeAlias = KeyPublished  # noqa: Y015
 
 @_typing.final
 class RunOpened(_message.Message):
-    """The coordinator opened a run. Signed by the coordinator."""
+    """The coordinator opened a run. Signed by the coordinator. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,7 +253,7 @@ Global___RunOpened: _TypeAlias = RunOpened  # noqa: Y015
 
 @_typing.final
 class RunDecided(_message.Message):
-    """A node approved or refused a run. Signed by the node."""
+    """A node approved or refused a run. Signed by the node. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -282,7 +283,7 @@ Global___RunDecided: _TypeAlias = RunDecided  # noqa: Y015
 
 @_typing.final
 class StepDone(_message.Message):
-    """A node finished its part of a step. Signed by the node."""
+    """A node finished its part of a step. Signed by the node. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,7 +321,7 @@ Global___StepDone: _TypeAlias = StepDone  # noqa: Y015
 
 @_typing.final
 class RunClosed(_message.Message):
-    """A run ended. Signed by the coordinator."""
+    """A run ended. Signed by the coordinator. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -350,7 +351,7 @@ Global___RunClosed: _TypeAlias = RunClosed  # noqa: Y015
 
 @_typing.final
 class ModelRegistered(_message.Message):
-    """A model was registered. Signed by every party of the run."""
+    """A model was registered. Signed by every party of the run. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -376,7 +377,7 @@ Global___ModelRegistered: _TypeAlias = ModelRegistered  # noqa: Y015
 
 @_typing.final
 class ScoreRequested(_message.Message):
-    """A requester asked for scores. Signed by the requester."""
+    """A requester asked for scores. Signed by the requester. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -420,7 +421,7 @@ Global___ScoreRequested: _TypeAlias = ScoreRequested  # noqa: Y015
 
 @_typing.final
 class ScoreDecided(_message.Message):
-    """A data holder decided on a request. Signed by the data holder."""
+    """A data holder decided on a request. Signed by the data holder. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -450,7 +451,7 @@ Global___ScoreDecided: _TypeAlias = ScoreDecided  # noqa: Y015
 
 @_typing.final
 class ScoreAnswered(_message.Message):
-    """A data holder answered. Signed by the data holder."""
+    """A data holder answered. Signed by the data holder. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -480,7 +481,7 @@ Global___ScoreAnswered: _TypeAlias = ScoreAnswered  # noqa: Y015
 
 @_typing.final
 class Started(_message.Message):
-    """A process of a party started. Signed by the party."""
+    """A process of a party started. Signed by the party. Seen by everybody."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

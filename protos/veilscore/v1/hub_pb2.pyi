@@ -482,7 +482,7 @@ Global___DirectoryResponse: _TypeAlias = DirectoryResponse  # noqa: Y015
 
 @_typing.final
 class SignedKey(_message.Message):
-    """A receiving key and its owner's Ed25519 signature. Public."""
+    """A receiving key and its owner's Ed25519 signature. Seen by every registered party."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -508,7 +508,9 @@ Global___SignedKey: _TypeAlias = SignedKey  # noqa: Y015
 
 @_typing.final
 class ReceivingKey(_message.Message):
-    """Public halves of keys made for one purpose and deleted after it. Public."""
+    """Public halves of keys made for one purpose and deleted after it. Seen by every
+    registered party.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -4,7 +4,8 @@ isort:skip_file
 What a requester and the data holders tell each other about one joint score
 request.
 
-Who may see it: every message is sealed to one recipient.
+Who may see it: every message but the manifest is sealed to one recipient; the
+comment of each says who that is ("Seen by").
 """
 
 from collections import abc as _abc
@@ -24,7 +25,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ScoreMessage(_message.Message):
-    """The one message type inside a sealed envelope of purpose "score"."""
+    """The one message type inside a sealed envelope of purpose "score". Seen by its
+    recipient; the hub learns its size.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,8 +65,8 @@ Global___ScoreMessage: _TypeAlias = ScoreMessage  # noqa: Y015
 
 @_typing.final
 class ScoreQuery(_message.Message):
-    """Asks a data holder for its part of joint scores. The data holder learns who
-    is asked about; all data holders get the same bytes of body.
+    """Asks a data holder for its part of joint scores. Seen by that data holder, which
+    learns who is asked about; all data holders get the same bytes of body.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -152,8 +155,8 @@ Global___ScoreQueryBody: _TypeAlias = ScoreQueryBody  # noqa: Y015
 
 @_typing.final
 class ScoreAnswer(_message.Message):
-    """One data holder's masked, packed partial scores. The requester multiplies the
-    ciphertexts of all holders and learns only the sums.
+    """One data holder's masked, packed partial scores. Seen by the requester, which
+    multiplies the ciphertexts of all holders and learns only the sums.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -186,7 +189,7 @@ Global___ScoreAnswer: _TypeAlias = ScoreAnswer  # noqa: Y015
 
 @_typing.final
 class ScoreRefusal(_message.Message):
-    """The data holder will not answer. The requester learns why."""
+    """The data holder will not answer. Seen by the requester, which learns why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -266,7 +269,9 @@ Global___ModelManifest: _TypeAlias = ModelManifest  # noqa: Y015
 
 @_typing.final
 class CardEntry(_message.Message):
-    """One party's card. Seen as the manifest is."""
+    """One party's card, as part of a manifest. Seen by coordinator, all parties of the run
+    and auditors.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -3,9 +3,9 @@
 isort:skip_file
 What the parties of one vertical training run tell each other.
 
-Who may see it: every message is sealed to one recipient; the comment of each
-says who that is and what it learns. "Rotated" means: multiplied by the
-sender's secret random rotation of its own columns.
+Who may see it: what parties tell each other is sealed to one recipient; the comment
+of each message says who that is ("Seen by") and what it learns. "Rotated" means:
+multiplied by the sender's secret random rotation of its own columns.
 """
 
 from collections import abc as _abc
@@ -221,7 +221,9 @@ Global___StepReport: _TypeAlias = StepReport  # noqa: Y015
 
 @_typing.final
 class TrainingMessage(_message.Message):
-    """The one message type inside a sealed envelope of a run."""
+    """The one message type inside a sealed envelope of a run. Seen by its recipient;
+    the hub learns its size.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -344,8 +346,8 @@ Global___TrainingMessage: _TypeAlias = TrainingMessage  # noqa: Y015
 @_typing.final
 class BlindedSet(_message.Message):
     """A set of ids hashed to ristretto255 and raised by secret keys, in its owner's
-    random order. The next holder, or at the end the coordinator, learns its
-    padded size and pseudonyms that stand for nothing outside this run.
+    random order. Seen by the next holder, or at the end by the coordinator, which
+    learns its padded size and pseudonyms that stand for nothing outside this run.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -376,8 +378,8 @@ Global___BlindedSet: _TypeAlias = BlindedSet  # noqa: Y015
 
 @_typing.final
 class HopKey(_message.Message):
-    """What the sender raised every set by, sent when all have passed it. The coordinator
-    learns nothing about the key.
+    """What the sender raised every set by, sent when all have passed it. Seen by the
+    coordinator, which learns nothing about the key.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -401,7 +403,8 @@ Global___HopKey: _TypeAlias = HopKey  # noqa: Y015
 @_typing.final
 class HopChallenge(_message.Message):
     """From it follow the coefficients by which the points of a set are added up. Drawn
-    when every holder has sent its HopKey; the same for all.
+    when every holder has sent its HopKey; the same for all. Seen by every holder, which
+    learns nothing from it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -425,8 +428,8 @@ Global___HopChallenge: _TypeAlias = HopChallenge  # noqa: Y015
 @_typing.final
 class HopProof(_message.Message):
     """That the sender's one key leads from every set it was sent to the set it passed on.
-    The coordinator learns random sums of blinded points, and compares those of
-    neighbours in the ring.
+    Seen by the coordinator, which learns random sums of blinded points, and compares
+    those of neighbours in the ring.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -457,7 +460,9 @@ Global___HopProof: _TypeAlias = HopProof  # noqa: Y015
 
 @_typing.final
 class HopSums(_message.Message):
-    """Random sums of one set's points, 32 bytes each."""
+    """Random sums of one set's blinded points, 32 bytes each. Seen by the coordinator, as
+    part of a HopProof.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -541,8 +546,8 @@ Global___Positions: _TypeAlias = Positions  # noqa: Y015
 
 @_typing.final
 class EncryptedRows(_message.Message):
-    """One Paillier ciphertext a row of the run, under the sender's key. The
-    recipient learns nothing.
+    """One Paillier ciphertext a row of the run, under the sender's key. Seen by a
+    feature holder, which learns nothing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -570,8 +575,8 @@ Global___EncryptedRows: _TypeAlias = EncryptedRows  # noqa: Y015
 @_typing.final
 class CountAnswer(_message.Message):
     """Encrypted sums of every bin, bins shuffled within their column, everything
-    but the two count slots masked. The label holder learns [labelled, bad] per
-    anonymous bin.
+    but the two count slots masked. Seen by the label holder, which learns
+    [labelled, bad] per anonymous bin.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -596,7 +601,7 @@ Global___CountAnswer: _TypeAlias = CountAnswer  # noqa: Y015
 
 @_typing.final
 class BinCiphertexts(_message.Message):
-    """The bins of one column."""
+    """The bins of one column. Seen by the label holder, as part of a CountAnswer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -618,8 +623,8 @@ Global___BinCiphertexts: _TypeAlias = BinCiphertexts  # noqa: Y015
 
 @_typing.final
 class Counts(_message.Message):
-    """Good and bad counts of the recipient's bins, in the order it sent them. The
-    feature holder learns them.
+    """Good and bad counts of the recipient's bins, in the order it sent them. Seen by
+    the feature holder whose bins they are.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -644,7 +649,9 @@ Global___Counts: _TypeAlias = Counts  # noqa: Y015
 
 @_typing.final
 class BinCounts(_message.Message):
-    """The bins of one column."""
+    """The bins of one column. Seen by the feature holder whose column it is, as part of
+    Counts.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -680,7 +687,7 @@ Global___BinCounts: _TypeAlias = BinCounts  # noqa: Y015
 
 @_typing.final
 class Moments(_message.Message):
-    """Second moments of the sender's rotated columns. The label holder learns them."""
+    """Second moments of the sender's rotated columns. Seen by the label holder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -717,7 +724,8 @@ Global___Moments: _TypeAlias = Moments  # noqa: Y015
 @_typing.final
 class CrossAnswer(_message.Message):
     """Sums of the recipient's encrypted rotated rows weighted by the sender's
-    rotated codes, masked uniformly. The recipient learns nothing.
+    rotated codes, masked uniformly. Seen by the feature holder that encrypted the
+    rows, which learns nothing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -740,8 +748,8 @@ Global___CrossAnswer: _TypeAlias = CrossAnswer  # noqa: Y015
 
 @_typing.final
 class CrossShares(_message.Message):
-    """The sender's halves of the cross blocks of all its pairs. The label holder
-    learns the rotated cross moments once it has both halves of a pair.
+    """The sender's halves of the cross blocks of all its pairs. Seen by the label holder,
+    which learns the rotated cross moments once it has both halves of a pair.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -766,8 +774,8 @@ Global___CrossShares: _TypeAlias = CrossShares  # noqa: Y015
 
 @_typing.final
 class CrossShare(_message.Message):
-    """One half of a masked cross block. The label holder adds both halves modulo
-    the modulus and learns the rotated cross moments of the pair.
+    """One half of a masked cross block. Seen by the label holder, which adds both halves
+    modulo the modulus and learns the rotated cross moments of the pair.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -804,8 +812,8 @@ Global___CrossShare: _TypeAlias = CrossShare  # noqa: Y015
 
 @_typing.final
 class Block(_message.Message):
-    """The recipient's part of the solution, in its rotated coordinates. The feature
-    holder learns its own weights.
+    """The recipient's part of the solution, in its rotated coordinates. Seen by that
+    feature holder, which learns its own weights.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -831,7 +839,8 @@ Global___Block: _TypeAlias = Block  # noqa: Y015
 @_typing.final
 class Predictor(_message.Message):
     """The sender's linear predictor of every row plus its fresh noise, under a
-    zero-sum mask. The label holder learns the sum over all feature holders.
+    zero-sum mask. Seen by the label holder, which learns the sum over all feature
+    holders.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -854,7 +863,7 @@ Global___Predictor: _TypeAlias = Predictor  # noqa: Y015
 
 @_typing.final
 class Gradient(_message.Message):
-    """Inner products of residuals and rotated columns. The label holder learns them."""
+    """Inner products of residuals and rotated columns. Seen by the label holder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -876,7 +885,7 @@ Global___Gradient: _TypeAlias = Gradient  # noqa: Y015
 
 @_typing.final
 class Slope(_message.Message):
-    """The factor between provisional and final points. Feature holders learn it."""
+    """The factor between provisional and final points. Seen by the feature holders."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -899,7 +908,8 @@ Global___Slope: _TypeAlias = Slope  # noqa: Y015
 @_typing.final
 class ScoreShare(_message.Message):
     """Packed partial scores of the run's rows under a zero-sum mask, under the
-    label holder's key. The label holder learns the sum over all feature holders.
+    label holder's key. Seen by the label holder, which learns the sum over all feature
+    holders.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
