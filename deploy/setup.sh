@@ -32,13 +32,38 @@ Veilscore sets itself up in .venv ($groups):
   PyTorch, CPU build    about 200 MB (for horizontal training, not built yet)
   everything else       about 250 MB$([ "$groups" = dev ] && echo ", and 350 MB for tests and checks")
   on disk afterwards    about $([ "$groups" = dev ] && echo 2.3 || echo 1.5) GB; two to five minutes on an ordinary line
-If your package index has no CPU build of PyTorch for this machine, pip takes the
-standard one (several GB). To avoid that, name a CPU wheel: make demo TORCH=/path/to.whl
+Where pip finds no CPU build, it takes the standard one with CUDA (several GB). That is
+said with sizes before it is downloaded, and how to avoid it.
 TEXT
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install --upgrade 'pip>=25.1'
+# What pip would download for PyTorch. Where that is the build with CUDA, one of pip's
+# indexes or folders may have the CPU build under its own name.
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+plan() { pip install --dry-run --report "$report" "$1"; }
+plan "$torch"
+cuda=$(.venv/bin/python deploy/cuda_in_plan.py "$report")
+if [ -n "$cuda" ] && [ -z "${TORCH:-}" ] && plan "$torch+cpu" 2>/dev/null; then
+    torch=$torch+cpu
+    cuda=
+fi
+if [ -n "$cuda" ]; then
+    cat >&2 <<TEXT
+pip finds only the build of PyTorch with CUDA, which nothing here uses:
+  $cuda
+To avoid that, stop now and name the index of CPU builds that PyTorch's installation page
+gives, or a CPU wheel:
+  PIP_EXTRA_INDEX_URL=URL make demo
+  make demo TORCH=/path/to.whl
+TEXT
+    if [ -t 2 ]; then
+        echo "Going on in 10 seconds." >&2
+        sleep 10
+    fi
+fi
 pip install "$torch"
 if [ "$groups" = dev ]; then
     pip install --group dev --editable '.[parquet]'
