@@ -4,7 +4,13 @@ import pytest
 
 from tests.sample_contract import sample_contract
 from veilscore.node.errors import RefusedError
-from veilscore.node.training.policy import TrainingSettings, check, check_columns
+from veilscore.node.training.policy import (
+    MAX_NOISY_STEPS,
+    MAX_POLISH_STEPS,
+    TrainingSettings,
+    check,
+    check_columns,
+)
 from veilscore.v1.training_pb2 import RunContract
 
 PARTIES = ("agriculture", "bank", "regulator")
@@ -77,6 +83,21 @@ def test_each_clause_needs_its_own_permission() -> None:
     with pytest.raises(RefusedError, match="needs polish steps"):
         check(contract(exact=True), "regulator", exact)
     check(two_parties(), "regulator", TrainingSettings(allow_two_party=True))
+
+
+def test_noise_is_averaged_over_few_steps_only() -> None:
+    settings = TrainingSettings(allow_polish=True, allow_exact=True)
+    check(contract(polish_steps=MAX_NOISY_STEPS, polish_noise=0.25), "bank", settings)
+    check(contract(polish_steps=MAX_POLISH_STEPS, exact=True), "bank", settings)
+    for made in (
+        contract(polish_steps=MAX_NOISY_STEPS + 1, polish_noise=10.0),
+        contract(polish_steps=MAX_POLISH_STEPS + 1, exact=True),
+    ):
+        with pytest.raises(RefusedError, match="so many polish steps") as caught:
+            check(made, "bank", settings)
+        assert caught.value.party == "bank"
+        assert caught.value.place == "contract of run r1"
+        assert f"at most {MAX_NOISY_STEPS} polish steps" in caught.value.remedy
 
 
 def test_only_the_label_holder_minds_how_many_rows_cover_its_customers() -> None:

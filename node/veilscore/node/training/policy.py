@@ -13,6 +13,9 @@ from veilscore.runtime.settings import Settings
 from veilscore.v1.training_pb2 import RunContract
 
 MAX_POLISH_STEPS = 20
+# With noise: the mean of one predictor over 20 steps would bear less than a quarter of
+# it. The attacks on transcripts and by chosen weights are measured up to this many.
+MAX_NOISY_STEPS = 4
 # Of the points that double the odds: finer scores would tell more than a score should.
 FINEST = 200
 MAX_POINTS = 1_000_000
@@ -88,7 +91,8 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             "the noise on counts is out of range",
         ),
         (
-            contract.polish_steps > MAX_POLISH_STEPS,
+            contract.polish_steps
+            > (MAX_POLISH_STEPS if contract.exact else MAX_NOISY_STEPS),
             "so many polish steps are not allowed here",
         ),
         (
@@ -129,7 +133,14 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
     )
     for broken, sentence in rules:
         if broken:
-            raise RefusedError(sentence)
+            raise RefusedError(
+                sentence,
+                party=own,
+                place=f"contract of run {contract.run}",
+                remedy="Have another contract proposed. This node's limits: [training] "
+                "in node.toml; at most "
+                f"{MAX_NOISY_STEPS} polish steps with noise, {MAX_POLISH_STEPS} exact.",
+            )
 
 
 def check_columns(
