@@ -7,74 +7,19 @@ what its own columns alone give, and own columns with the final scores, which it
 query anyway.
 """
 
-import importlib
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from tests.attacks.transcript import joint_predictors, joint_scores
+from tests.attacks.transcript import Thief
 from tests.conftest import Tell
-from tests.protocol.ring_training import RingRun, load, train
+from tests.protocol.ring_training import load, train
 from veilscore.models.vertical import run as run_terms
 from veilscore.node.training.policy import MAX_NOISY_STEPS
 
 pytestmark = pytest.mark.long
 
-# Ship no types.
-ensemble: Any = importlib.import_module("sklearn.ensemble")
-threadpoolctl: Any = importlib.import_module("threadpoolctl")
-
-KNOWN = 2000
 VICTIMS = (("regulator", "SEX"), ("regulator", "EDUCATION"), ("bureau", "PAY_0"))
 # Shares of 19,000 customers, and the boosting's own chance: three standard errors.
 TOLERANCE = 0.012
-
-
-@dataclass(frozen=True)
-class Thief:
-    """What the label holder has of a run, row by row."""
-
-    run: RingRun
-
-    @property
-    def own(self) -> list[NDArray[Any]]:
-        return list(self.run.data.columns[self.run.data.label_holder].codes.T)
-
-    @property
-    def final(self) -> list[NDArray[Any]]:
-        return [*self.own, joint_scores(self.run, "evaluate")]
-
-    @property
-    def everything(self) -> list[NDArray[Any]]:
-        provisional = joint_scores(self.run, "calibrate")
-        # What is left of the provisional score once the final one is known.
-        final = joint_scores(self.run, "evaluate")
-        slope = float(np.cov(provisional, final)[0, 1] / final.var())
-        rest = provisional - slope * final
-        shown = joint_predictors(self.run)
-        # The weights hardly change: the mean bears less noise than any step's.
-        mean = [sum(shown) / len(shown)] if shown else []
-        return [*self.final, provisional, rest, *shown, *mean]
-
-    def guesses_right(
-        self, view: list[NDArray[Any]], holder: str, column: str
-    ) -> float:
-        """Return the share of the other customers whose bin is guessed right."""
-        columns = self.run.data.columns[holder]
-        truth = columns.codes[:, columns.names.index(column)]
-        customers = np.random.default_rng(7).permutation(
-            np.nonzero(~self.run.data.test)[0]
-        )
-        known, others = customers[:KNOWN], customers[KNOWN:]
-        seen = np.column_stack(view)
-        model = ensemble.HistGradientBoostingClassifier(max_iter=60, random_state=1)
-        with threadpoolctl.threadpool_limits(1):  # beside another test, two would spin
-            model.fit(seen[known], truth[known])
-            right = model.predict(seen[others]) == truth[others]
-        return float(right.mean())
 
 
 @pytest.fixture(scope="module")

@@ -113,6 +113,8 @@ def begin(
     polish: int = 0,
     noise: float = 0.0,
     holder: type[FeatureHolder] = FeatureHolder,
+    bank: type[LabelHolder] = LabelHolder,
+    granularity: int = 1,
 ) -> RingRun:
     """Make a run in which nothing has happened yet."""
     contract = sample_contract(
@@ -122,13 +124,14 @@ def begin(
         polish_steps=polish,
         polish_noise=noise,
         exact=polish > 0 and noise == 0,
+        granularity=granularity,
     )
     terms, ring = Terms(contract), PlainRing()
     labels = Labels(
         np.where(data.test, -1, data.bad).astype(np.int8),
         np.where(data.test, data.bad, -1).astype(np.int8),
     )
-    bank = LabelHolder(
+    learner = bank(
         data.label_holder, terms, data.columns[data.label_holder], labels, ring
     )
     others = {
@@ -142,13 +145,17 @@ def begin(
         )
         for party in terms.feature_holders
     }
-    return RingRun(data, contract, bank, others, {})
+    return RingRun(data, contract, learner, others, {})
 
 
-def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
-    """Train; ``exact`` if there are polish steps without noise."""
-    run = begin(data, polish=polish, noise=noise)
+def finish(run: RingRun) -> RingRun:
+    """Play all steps of a run that has just begun."""
     for step in steps(run.contract):
         if step not in {"join", "rows", "register"}:
             run.play(step)
     return run
+
+
+def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
+    """Train; ``exact`` if there are polish steps without noise."""
+    return finish(begin(data, polish=polish, noise=noise))

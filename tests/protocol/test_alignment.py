@@ -95,8 +95,8 @@ def test_no_common_entity_is_one_clear_error() -> None:
 
 
 def test_a_run_too_large_for_its_contract_is_refused() -> None:
-    with pytest.raises(RunError, match="its contract allows 100"):
-        aligned(SETS, set(people(60, 190)), contract(max_rows=100))
+    with pytest.raises(RunError, match="its contract allows 150"):
+        aligned(SETS, set(people(60, 190)), contract(max_rows=150))
 
 
 def test_duplicate_entities_are_refused_by_the_next_holder() -> None:

@@ -137,6 +137,13 @@ def choose_rows(
 
 
 def _number_of_rows(contract: RunContract, labelled: int, union: int) -> int:
+    if labelled > contract.max_rows:
+        raise RunError(
+            f"wants {labelled} rows learned from, the contract allows "
+            f"{contract.max_rows} in all",
+            party=contract.label_holder,
+            remedy="it declares fewer labels, or all agree to a larger max_rows",
+        )
     wanted = union
     if contract.cover_ratio >= 0:
         wanted = min(union, labelled + math.ceil(contract.cover_ratio * labelled))

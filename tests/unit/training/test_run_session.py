@@ -12,6 +12,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.node.columns import Columns
 from veilscore.node.errors import RefusedError, TrainingError
+from veilscore.node.training.alignment import Alignment
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
@@ -113,3 +114,22 @@ def test_a_run_that_is_over_opens_nothing(session: RunSession) -> None:
     with pytest.raises(TrainingError, match="over"):
         session.receive(b"sealed to keys of the run")
     assert session.rows == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "own", "sentence", "place"),
+    [
+        (301, 250, "more rows than its contract", "301 rows, max_rows = 300"),
+        (300, 199, "fewer rows than this node", "300 rows, 199 of them known here"),
+    ],
+)
+def test_rows_outside_the_limits_are_refused_and_the_chooser_named(
+    session: RunSession, rows: int, own: int, sentence: str, place: str
+) -> None:
+    session.contract.max_rows = 300
+    session.check_rows(Alignment(np.arange(200), 300))
+    positions = np.where(np.arange(rows) < own, np.arange(rows), -1)
+    with pytest.raises(RefusedError, match=sentence) as caught:
+        session.check_rows(Alignment(positions, rows))
+    assert (caught.value.party, caught.value.place) == ("coordinator", place)
+    assert caught.value.remedy

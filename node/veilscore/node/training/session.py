@@ -217,14 +217,30 @@ class RunSession:
                 labelled,
             )
         )
-        if alignment.rows > self.contract.max_rows:
-            raise RefusedError("the run has more rows than its contract allows")
-        own = int((alignment.positions >= 0).sum())
-        if min(alignment.rows, own) < self.around.min_rows:
-            raise RefusedError("the run has fewer rows than this node allows")
+        self.check_rows(alignment)
         with concerning(self.around.party):
             self._binned = BinnedColumns.of(source, alignment)
         self._role = self._take_role(alignment, self._binned.columns)
+
+    def check_rows(self, alignment: Alignment) -> None:
+        """Refuse the coordinator's choice if rows are too many or too few."""
+        most, least = self.contract.max_rows, self.around.min_rows
+        if alignment.rows > most:
+            raise RefusedError(
+                "the run has more rows than its contract allows",
+                party=self.around.coordinator,
+                place=f"{alignment.rows} rows, max_rows = {most}",
+                remedy="ask its operator why it chose rows outside the contract",
+            )
+        own = int((alignment.positions >= 0).sum())
+        if min(alignment.rows, own) < least:
+            raise RefusedError(
+                "the run has fewer rows than this node allows",
+                party=self.around.coordinator,
+                place=f"{alignment.rows} rows, {own} of them known here",
+                remedy="start a run over more entities that this node knows, or lower "
+                f"min_rows in [training] of node.toml from {least}",
+            )
 
     def _meet(self) -> None:
         """Fetch and verify the run keys of everybody on the roster."""
