@@ -57,10 +57,11 @@ class Cells:
     @classmethod
     def of(cls, vectors: Floats, coarseness: float) -> "Cells":
         grid = np.rint(vectors / coarseness).astype(np.int64)
-        factors = np.random.default_rng(1).integers(1, 1 << 62, grid.shape[1])
+        drawn = np.random.default_rng(1)
+        factors = np.array(drawn.integers(1, 1 << 62, grid.shape[1]), dtype=np.int64)
         # One number a cell, modulo 2^64: sorted ten times as fast.
         _, first, cell, counts = np.unique(
-            (grid * factors).sum(axis=1),
+            grid @ factors,
             return_index=True,
             return_inverse=True,
             return_counts=True,

@@ -39,17 +39,14 @@ def data() -> DataSet:
 
 def hidden(run: RingRun, step: str) -> Floats:
     """Return the joint vector of a step as it is without noise, (rows,)."""
-    if step == "calibrate":
-        parts = [
-            each.solution().partial_scores(each.columns.codes).astype(np.float64)
-            for each in run.others.values()
-        ]
-    else:
-        parts = [
-            lookup(each.columns.codes, each._woe_tables()) @ each._weights
-            for each in run.others.values()
-        ]
-    return np.sum(parts, axis=0)
+    joint = np.zeros(ROWS)
+    for each in run.others.values():
+        part, codes = each.solution(), each.columns.codes
+        if step == "calibrate":
+            joint += part.partial_scores(codes)
+        else:
+            joint -= lookup(codes, part.woe) @ part.weights
+    return joint
 
 
 def noise_of(run: RingRun) -> dict[str, Floats]:

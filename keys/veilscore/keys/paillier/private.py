@@ -3,8 +3,8 @@
 Whoever holds it reads everything under its key. The bytes of ``to_bytes`` are the
 secret itself: they go into the keystore or over a pipe to a worker, nowhere else.
 
-GMP's powers do not take constant time: a decryption is never timed for a peer, answers
-leave in batches.
+GMP's powers do not take constant time, and nothing waits for a fixed cadence: how long
+a step took, which peers see, covers all of its decryptions.
 """
 
 from collections.abc import Sequence
