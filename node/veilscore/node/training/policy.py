@@ -91,9 +91,12 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             "the noise on counts is out of range",
         ),
         (
-            contract.polish_steps
-            > (MAX_POLISH_STEPS if contract.exact else MAX_NOISY_STEPS),
-            "so many polish steps are not allowed here",
+            contract.exact and contract.polish_steps > MAX_POLISH_STEPS,
+            f"more than {MAX_POLISH_STEPS} exact steps are not allowed here",
+        ),
+        (
+            not contract.exact and contract.polish_steps > MAX_NOISY_STEPS,
+            f"more than {MAX_NOISY_STEPS} polish steps are not allowed here",
         ),
         (
             contract.exact and contract.polish_steps < 1,
@@ -137,9 +140,8 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
                 sentence,
                 party=own,
                 place=f"contract of run {contract.run}",
-                remedy="Have another contract proposed. This node's limits: [training] "
-                "in node.toml; at most "
-                f"{MAX_NOISY_STEPS} polish steps with noise, {MAX_POLISH_STEPS} exact.",
+                remedy="Ask the coordinator's operator for another contract. What this "
+                "node's operator may change stands in [training] of node.toml.",
             )
 
 
