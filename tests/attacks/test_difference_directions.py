@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
 from tests.attacks.transcript import joint_predictors, joint_scores
+from tests.conftest import Tell
 from tests.protocol.ring_training import RingRun, load, train
 from veilscore.models.vertical.ports import Floats
 

@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.attacks.conftest import Tell
 from tests.attacks.transcript import joint_predictors, joint_scores
+from tests.conftest import Tell
 from tests.protocol.ring_training import DataSet, RingRun, begin
 from veilscore.models.vertical.ports import Floats
 from veilscore.models.vertical.run import RunColumns

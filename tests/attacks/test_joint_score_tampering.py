@@ -100,7 +100,7 @@ def test_h2_a_hub_that_doubles_an_answer_changes_nothing(
     lab.wiretap = lambda _, __, data: [data, data]
     scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
     right = [plain_score(name) for name in NAMES]
-    wrong = sum(map(int.__ne__, (each.score for each in scores), right))
+    wrong = sum(each.score != plain for each, plain in zip(scores, right, strict=True))
     tell("H2 scores that a doubled answer changes", f"{wrong} of {len(NAMES)}", 0)
     assert [each.score for each in scores] == right
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
 from tests.attacks.test_rotation import Curious
 from tests.attacks.transcript import joint_scores
+from tests.conftest import Tell
 from tests.protocol.ring_training import begin, finish, load
+from veilscore.models.binning import MOST_BINS
 from veilscore.models.vertical.answers import read_counts
 from veilscore.models.vertical.layout import ROTATION_SCALE, SCORE_LIMIT
 from veilscore.models.vertical.ports import Floats
@@ -61,7 +62,9 @@ class Liar(Curious):
         total, made_up = [len(self._bad), int(self._bad.sum())], Counts()
         self.sums[peer] = [], []
         for column in answer.columns:
-            counted = read_counts(peer, column, self.own, self._layout, total)
+            counted = read_counts(
+                peer, column, self.own, self._layout, total, MOST_BINS
+            )
             good, bad = ladder(len(counted[0]))
             self.codes.append(woe_table(good, bad).codes)
             self.sums[peer][0].append(int(self.codes[-1] @ sum(counted)))

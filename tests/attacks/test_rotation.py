@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
 from tests.attacks.lattice import Vector, rotation
+from tests.conftest import Tell
 from tests.protocol.ring_training import DataSet, RingRun, begin, load
+from veilscore.models.binning import MOST_BINS
 from veilscore.models.vertical.answers import read_counts
 from veilscore.models.vertical.label_holder import LabelHolder
 from veilscore.models.vertical.layout import ROTATED_UNIT, ROTATION_SCALE
@@ -38,7 +39,9 @@ class Curious(LabelHolder):
         total = [len(self._bad), int(self._bad.sum())]
         labelled, bads = list[int](), list[int]()
         for column, told in zip(answer.columns, released.columns, strict=True):
-            good, bad = read_counts(peer, column, self.own, self._layout, total)
+            good, bad = read_counts(
+                peer, column, self.own, self._layout, total, MOST_BINS
+            )
             pooled = np.array([told.good, told.bad, told.pool])
             codes = woe_table(*pooled).codes
             labelled.append(int(codes @ (good + bad)))

@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.attacks.conftest import Tell
 from tests.attacks.transcript import Thief, joint_predictors, joint_scores
+from tests.conftest import Tell
 from tests.protocol.ring_training import RingRun, begin, finish, load
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder

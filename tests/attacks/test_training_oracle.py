@@ -9,8 +9,8 @@ granularity, and how many runs a day a node takes part in.
 import numpy as np
 import pytest
 
-from tests.attacks.conftest import Tell
 from tests.attacks.transcript import joint_scores
+from tests.conftest import Tell
 from tests.protocol.ring_training import DataSet, RingRun, begin, finish
 from tests.protocol.test_alignment import aligned, contract, people
 from veilscore.coordinator.errors import RunError

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.attacks.conftest import Tell
 from tests.attacks.transcript import joint_scores
+from tests.conftest import Tell
 from tests.protocol.ring_training import DataSet, load, train
 from veilscore.models.binning import MISSING
 from veilscore.models.vertical.ports import Floats

@@ -52,7 +52,7 @@ class Question:
     """The borrowers asked about again and again, and their scores."""
 
     request: dict[str, object]
-    scores: list[int]
+    scores: list[int | None]
 
 
 def play(lab: ChaosLab, schedule: Schedule, question: Question) -> Outcome:
@@ -232,7 +232,7 @@ class _Asker:
     lab: ChaosLab
     question: Question
     refusals: list[Error] = field(default_factory=list[Error])
-    wrong: list[list[int]] = field(default_factory=list[list[int]])
+    wrong: list[list[int | None]] = field(default_factory=list[list[int | None]])
     _answered: threading.Event = field(default_factory=threading.Event)
     _leaving: threading.Event = field(default_factory=threading.Event)
 
