@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Tell
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
 from tests.sample_contract import sample_contract
-from veilscore.models.errors import BoundError, ProtocolError
+from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.layout import (
     RowLayout,
@@ -195,16 +195,23 @@ def test_a_slope_that_would_leave_the_slots_is_refused(factor: float) -> None:
         say(counted().calibrate(), "bank", TrainingMessage(slope=Slope(factor=factor)))
 
 
-def test_scores_that_do_not_fit_their_slots_never_leave() -> None:
-    holder = counted()
-    block = TrainingMessage(block=Block(weights=[600.0, 600.0]))
+def score(holder: FeatureHolder, weight: float, factor: float) -> None:
+    """Give the victim a solution and a slope, and ask for its final scores."""
+    solution = TrainingMessage(block=Block(weights=[weight] * len(BINS)))
     solving, scoring = holder.solve(), holder.calibrate()
     next(solving)
     with pytest.raises(StopIteration):
-        solving.send({"bank": block})
+        solving.send({"bank": solution})
     assert isinstance(next(scoring), Send)
     next(scoring)
     with pytest.raises(StopIteration):
-        scoring.send({"bank": TrainingMessage(slope=Slope(factor=1000.0))})
-    with pytest.raises(BoundError, match="slot"):
-        next(holder.evaluate())
+        scoring.send({"bank": TrainingMessage(slope=Slope(factor=factor))})
+    assert isinstance(next(holder.evaluate()), Send)
+
+
+def test_scores_that_would_hold_more_than_a_score_needs_never_leave() -> None:
+    score(counted(), 1.0, 1.0)
+    for weight, factor in ((600.0, 1.0), (1.0, 1000.0)):
+        with pytest.raises(ProtocolError, match="more than 800 points") as caught:
+            score(counted(), weight, factor)
+        assert caught.value.party == "bank"

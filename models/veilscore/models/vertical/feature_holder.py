@@ -30,6 +30,7 @@ from veilscore.models.vertical.layout import (
 from veilscore.models.vertical.ports import Floats, OwnKey, PeerKey, ZeroSumMasks
 from veilscore.models.vertical.run import (
     COUNT_LIMIT,
+    DOUBLINGS_LIMIT,
     PREDICTOR_SCALE,
     SLOPE_LIMIT,
     WEIGHT_LIMIT,
@@ -324,6 +325,13 @@ class FeatureHolder:
     def _score_share(self, label: str, spread: float = 0.0) -> Send:
         modulus = self._label_key.modulus
         scores = self.solution().partial_scores(self.columns.codes)
+        most = DOUBLINGS_LIMIT * self.terms.contract.points_to_double_odds
+        if np.abs(scores).max() > most:
+            raise ProtocolError(
+                f"a solution by which scores reach more than {most:g} points",
+                party=self.terms.label_holder,
+                remedy="ask it for another run, with a larger ridge in the contract",
+            )
         if spread:
             blur = np.rint(spread * noise.gaussian(len(scores)))
             scores = scores + blur.astype(np.int64)

@@ -20,6 +20,9 @@ COUNT_LIMIT = 1 << 40
 # of 1 that the scores are. They keep predictors and scores within their slots.
 WEIGHT_LIMIT = 1000.0
 SLOPE_LIMIT = 1000.0
+# How often one holder's part of a score may double the odds, up or down: twice what was
+# seen of honest ones. It is what a score can tell of a row, whatever the weights.
+DOUBLINGS_LIMIT = 20
 # Noise on provisional scores, of each feature holder: a quarter of the points that
 # double the odds, and far above what rounding to points, or to the contract's multiple
 # of them, moves a score by.
