@@ -54,7 +54,7 @@ def test_the_first_page_shows_the_node_in_order(operator: httpx.Client) -> None:
         "0.7769",
         '<td class="number">0.5538</td>',  # Gini
         '<td class="number">0.1371</td>',  # Brier
-        '1.0415<br><span class="quiet">intercept -0.0312</span>',
+        "calibration: slope 1.0415, intercept -0.0312",
         "Only the label holder can judge a model",
         "42%",
         "Polish 2",
