@@ -40,7 +40,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.coordinator.directory": ("receiving key",),
     "veilscore.coordinator.fleet": ("reply through Flower",),
     "veilscore.coordinator.post": ("message to the coordinator",),
-    "veilscore.coordinator.rounds": ("step report",),
+    "veilscore.coordinator.replies": ("step report",),
     "veilscore.coordinator.web.decoding": ("event that its actor made up",),
     "veilscore.keys.authority": ("certificate request", "private keys"),
     "veilscore.keys.certificates": ("certificate", "Flower key", "private keys"),

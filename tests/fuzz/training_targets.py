@@ -19,9 +19,7 @@ from tests.sample_contract import sample_contract
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.fleet import StepReply
 from veilscore.coordinator.post import RunPost
-from veilscore.coordinator.rounds import (
-    _read_report,  # pyright: ignore[reportPrivateUsage] - its callers need a whole run
-)
+from veilscore.coordinator.replies import read_report
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
@@ -282,7 +280,7 @@ def step_report(_: Stock) -> Target:
         reply = StepReply(
             "bank", ok=True, payload=data, code="", reason="", message_id=""
         )
-        _read_report(reply, "evaluate")
+        read_report(reply, "evaluate")
 
     report = StepReport(
         sent=bytes(32), bytes_bucket=4096, card=bytes(32), max_abs_points=9

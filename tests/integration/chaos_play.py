@@ -186,7 +186,8 @@ class _Play:
             # By a clock that is wrong all nodes are late: it may name any of them.
             skewed = self.fault.kind is Kind.SKEW
             return {"", *self.lab.parties} if skewed else {""}
-        return {self.fault.party}
+        healed = self.fault.part is Part.HUB and not self.fault.loses
+        return {"", self.fault.party} if healed else {self.fault.party}
 
     def _resume(self) -> None:
         """See that all parties join a new run; then stop it.

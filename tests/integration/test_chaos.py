@@ -14,7 +14,8 @@ to 10 are judged after that. It counts as a failure
 3.  if a stopped run gives no reason, or names another party than the one it happened
     to; "" stands for the coordinator. Whose own clock is wrong may name any node, for
     to it all are late; so may a coordinator whose certificate has expired, for none can
-    come back to it;
+    come back to it. A line to the hub that is back before its party is lost may be laid
+    to either end;
 4.  if a new run, with everybody back, has not been joined by all within a minute, or,
     every fourth time, is not complete within five; if then, whatever was struck, scores
     are not answered within 90 s, or an answer, also one of those asked for while scores

@@ -9,7 +9,6 @@ as a Fault that names the party.
 
 import hashlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,11 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from google.protobuf.message import DecodeError
-
 from veilscore.coordinator.errors import PartyStoppedError, RunError
 from veilscore.coordinator.fleet import UNAVAILABLE, StepReply
 from veilscore.coordinator.post import RunPost
+from veilscore.coordinator.replies import UNREACHABLE, check_reply, read_report
 from veilscore.fault import Fault
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import Registry
@@ -34,10 +32,7 @@ from veilscore.v1.training_pb2 import RunContract, StepReport, StepRequest
 _log = logging.getLogger(__name__)
 
 _DIGEST_BYTES: Final = 32
-_CODE = re.compile(r"[a-z0-9-]{1,40}")
 _AWAITING: Final = "awaiting-approval"
-# What this hub refuses because of itself, not of who asks; codes of ``refusals``.
-_OWN_FAILURES: Final = frozenset({"log-store", "internal", "overload"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +43,7 @@ class Patience:
     online_s: float = 60.0  # for SuperNodes that are just starting
     again_s: float = 2.0  # between two questions
     step_s: float = 7200.0  # for one step of training
+    verdict_s: float = 4.0  # for the hub to notice that a line broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +254,19 @@ class Director:
             step,
             dict.fromkeys(self._parties, payload),
             self._around.patience.step_s,
-            lambda reply: check_reply(reply, step),
+            lambda reply: self._judge(reply, step),
         )
-        return {name: _read_report(reply, step) for name, reply in replies.items()}
+        return {name: read_report(reply, step) for name, reply in replies.items()}
+
+    def _judge(self, reply: StepReply, step: str) -> None:
+        """Raise if the party refused, failed or could not reach this coordinator.
+
+        If its line broke, the hub says so within a moment, and names it; if the hub
+        says nothing, it was this end.
+        """
+        if reply.code == UNREACHABLE:
+            self._over.wait(self._around.patience.verdict_s)
+        check_reply(reply, step)
 
     def _await_online(self) -> None:
         """Give SuperNodes that are just starting some time.
@@ -295,7 +301,7 @@ class Director:
             if reply.code != _AWAITING:
                 if reply.ok or reply.code == "refused":
                     self._watcher.on_decision(reply.party, approved=reply.ok)
-                check_reply(reply, "join")
+                self._judge(reply, "join")
 
         waiting: Collection[str] = self._parties
         while True:
@@ -365,31 +371,3 @@ class Director:
             points_to_double_odds=contract.points_to_double_odds,
             granularity=contract.granularity,
         ).SerializeToString(deterministic=True)
-
-
-def check_reply(reply: StepReply, step: str) -> None:
-    """Raise PartyStoppedError if the party refused or failed; trust no text of it.
-
-    What this coordinator could not do for the party is a RunError.
-    """
-    if reply.ok:
-        return
-    code = reply.code if _CODE.fullmatch(reply.code) else "malformed"
-    if code == "coordinator-refused" and reply.reason in _OWN_FAILURES:
-        raise RunError(
-            f"this coordinator could not take what {reply.party} handed in "
-            f"({reply.reason})",
-            place=f"step {step}",
-            remedy="Read the coordinator's log, and check its disk.",
-        )
-    said = reply.reason if code == "refused" and reply.reason else code
-    raise PartyStoppedError(said, reason=code, party=reply.party, place=f"step {step}")
-
-
-def _read_report(reply: StepReply, step: str) -> StepReport:
-    try:
-        return StepReport.FromString(reply.payload)
-    except DecodeError as error:
-        raise RunError(
-            "its report cannot be read", party=reply.party, place=f"step {step}"
-        ) from error

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.unit.coordinator.staged_run import (
@@ -25,7 +25,8 @@ from tests.unit.coordinator.staged_run import (
 from tests.unit.tlog.sample_log import Parties
 from veilscore.coordinator.errors import PartyStoppedError, RunError
 from veilscore.coordinator.fleet import StepReply
-from veilscore.coordinator.rounds import Director, Patience, check_reply
+from veilscore.coordinator.replies import check_reply
+from veilscore.coordinator.rounds import Director, Patience
 from veilscore.fault import Fault
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
@@ -343,8 +344,29 @@ def test_what_the_coordinator_could_not_do_is_no_party_s_fault(
     assert ("bank handed in (" in caught.value.what) == (blamed == "")
 
 
+@pytest.mark.parametrize(("broken", "blamed"), [(False, ""), (True, "bank")])
+def test_a_hub_out_of_reach_is_the_coordinator_s_unless_the_line_broke(
+    parties: Parties,
+    broken: bool,  # noqa: FBT001 - a parameter of the test
+    blamed: str,
+) -> None:
+    stage = Stage(parties, Patience(verdict_s=0.5))
+
+    def answer() -> StepReply:
+        if broken:
+            threading.Timer(0.1, stage.director.lose, ["bank", "broken"]).start()
+        return failed("bank", "unreachable")
+
+    stage.nodes["bank"].scripted["moments"] = [answer]
+    with pytest.raises(Fault) as caught:
+        stage.lead()
+    assert caught.value.party == blamed
+    assert ("could not reach" in caught.value.what) != broken
+
+
 @given(code=st.text(max_size=60), reason=st.text(max_size=60))
 def test_whatever_a_party_answers_the_code_is_a_word(code: str, reason: str) -> None:
+    assume(code != "unreachable")
     with pytest.raises(PartyStoppedError) as caught:
         check_reply(failed("bank", code, reason), "solve")
     assert re.fullmatch(r"[a-z0-9-]{1,40}", caught.value.reason)
