@@ -32,7 +32,7 @@ def joint_scores() -> NDArray[np.int64]:
     for model in range(MODELS):
         columns = np.hstack([DATA.columns[party].codes for party in DATA.columns])
         weights = rng.normal(0, 1, len(DATA.columns) * COLUMNS)
-        risk = columns @ weights + rng.normal(0, 2, ROWS)
+        risk = columns @ weights + rng.normal(0, 6, ROWS)
         run = train(replace(DATA, bad=risk > np.quantile(risk, 0.8)))
         for party in HOLDERS:
             codes = DATA.columns[party].codes

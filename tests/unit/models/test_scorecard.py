@@ -178,7 +178,7 @@ def test_nothing_but_the_additive_module_loads_torch() -> None:
     # A vertical run must never pay for torch (seconds and hundreds of MB).
     script = """
 import importlib, sys
-for name in "binning woe scorecard card_file metrics report".split():
+for name in "binning woe scorecard card_file metrics".split():
     importlib.import_module("veilscore.models." + name)
 sys.exit("torch" in sys.modules)
 """
