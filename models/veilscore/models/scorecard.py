@@ -163,8 +163,9 @@ class Card:
     @property
     def max_abs_points(self) -> int:
         """Largest absolute partial score any entity can have."""
-        highest = sum(max(feature.points) for feature in self.features)
-        lowest = sum(min(feature.points) for feature in self.features)
+        start = self.intercept_points
+        highest = start + sum(max(feature.points) for feature in self.features)
+        lowest = start + sum(min(feature.points) for feature in self.features)
         extreme, step = max(abs(highest), abs(lowest)), self.granularity
         return (2 * extreme + step) // (2 * step) * step  # as round_half_away
 

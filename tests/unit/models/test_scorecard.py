@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,11 +123,11 @@ def test_rounding_moves_by_half_a_step_at_most(points: int, step: int) -> None:
     assert rounded == -int(round_half_away(np.array([-points]), step)[0])
 
 
-@given(st.integers(1, 50))
-def test_bound_is_reached_and_never_passed(granularity: int) -> None:
+@given(st.integers(1, 50), st.integers(-2000, 2000))
+def test_bound_is_reached_and_never_passed(granularity: int, start: int) -> None:
     every = codes(*((age, state) for age in range(4) for state in range(4)))
-    partial = card(granularity).partial_codes(every)
-    assert np.max(np.abs(partial)) == card(granularity).max_abs_points
+    made = replace(card(granularity), intercept_points=start)
+    assert np.max(np.abs(made.partial_codes(every))) == made.max_abs_points
 
 
 def test_reasons_are_points_lost_against_the_best_bin() -> None:
