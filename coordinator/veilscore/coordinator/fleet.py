@@ -9,7 +9,6 @@ label or score; those travel between the parties in sealed envelopes.
 """
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +17,7 @@ import httpx
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from veilscore.coordinator.errors import RunError
+from veilscore.runtime.awake_clock import AwakeClock
 from veilscore.runtime.flower.pace import Pace
 from veilscore.runtime.flower.server_task import error_name
 
@@ -74,6 +74,7 @@ class Fleet:
         self._node_ids = dict(node_ids)
         self._wake = wake
         self._pace = Pace(poked=step_done)
+        self._clock = AwakeClock()
         self._aborted = ""
         self._done: dict[str, float] = {}  # since when a party says so of this step
         self._lost: set[str] = set()  # who will not answer this step
@@ -85,7 +86,7 @@ class Fleet:
 
     def note_done(self, party: str) -> None:
         """Note that a party says that its reply is on its way."""
-        self._done.setdefault(party, time.monotonic())
+        self._done.setdefault(party, self._clock())
         self._pace.poked.set()
 
     def note_lost(self, party: str) -> None:
@@ -112,7 +113,7 @@ class Fleet:
         it refuses or is gone, is a reply. ``judge`` sees each as it comes and ends
         the call by raising: other nodes may be waiting for the one that failed.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = self._clock() + timeout_s
         self._check()
         self._done.clear()
         self._lost.clear()
@@ -122,7 +123,7 @@ class Fleet:
         replies: dict[str, StepReply] = {}
         while waiting:
             self._check()
-            if time.monotonic() > deadline:
+            if self._clock() > deadline:
                 raise RunError(
                     f"no answer to step {step} within {timeout_s:g} s",
                     party=", ".join(sorted(waiting.values())),
@@ -161,7 +162,7 @@ class Fleet:
                 yield _failure(party, message_id, UNAVAILABLE, why)
 
     def _check_arrived(self, step: str, parties: Iterable[str]) -> None:
-        now = time.monotonic()
+        now = self._clock()
         lost = [name for name in parties if now > self._done.get(name, now) + REPLY_S]
         if lost:
             raise RunError(

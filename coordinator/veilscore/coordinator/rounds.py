@@ -10,7 +10,6 @@ as a Fault that names the party.
 import hashlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from veilscore.fault import Fault
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import Registry
 from veilscore.models.vertical.run import steps
+from veilscore.runtime.awake_clock import AwakeClock
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
@@ -273,9 +273,9 @@ class Director:
 
         Flower takes no message at all for a node that never was there.
         """
-        patience, began = self._around.patience, time.monotonic()
+        patience, clock = self._around.patience, AwakeClock()
         while missing := sorted(set(self._parties) - set(self._around.online())):
-            if time.monotonic() - began > patience.online_s:
+            if clock() > patience.online_s:
                 raise PartyStoppedError(
                     "its SuperNode is not connected",
                     reason="absent",
@@ -285,14 +285,14 @@ class Director:
 
     def _join(self, fleet: Caller) -> None:
         """Ask for approval until everybody has decided, or a deadline passes."""
-        patience, began = self._around.patience, time.monotonic()
+        patience, clock = self._around.patience, AwakeClock()
         payload = StepRequest(contract=self._body).SerializeToString()
         away_since: dict[str, float] = {}
 
         def judge(reply: StepReply) -> None:
             # Flower takes a SuperNode that was just started again for gone until its
             # next heartbeat.
-            now = time.monotonic()
+            now = clock()
             if reply.code == UNAVAILABLE:
                 if now - away_since.setdefault(reply.party, now) <= patience.online_s:
                     return
@@ -310,7 +310,7 @@ class Director:
             waiting = sorted(name for name, reply in replies.items() if not reply.ok)
             if not waiting:
                 return
-            if time.monotonic() - began > patience.approval_s:
+            if clock() > patience.approval_s:
                 raise PartyStoppedError(
                     f"did not decide within {patience.approval_s:g} s",
                     reason=_AWAITING,

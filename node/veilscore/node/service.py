@@ -211,7 +211,9 @@ class NodeService:
         again = connected and not self.link_state[0] and self._started.is_set()
         self.link_state = (connected, detail, time.time())
         LOG.info("coordinator: %s", detail)
-        if again:  # a restarted hub has no keys of ours
+        if again:
+            self._summons.renew(time.monotonic())
+            # A restarted hub has no keys of ours.
             self._attempt(self.scoring.publish_keys, "publish our receiving keys")
 
     # -- Flower ----------------------------------------------------------------

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from veilscore.coordinator.errors import RunError
-from veilscore.coordinator.fleet import UNAVAILABLE, Fleet, StepReply
+from veilscore.coordinator.fleet import REPLY_S, UNAVAILABLE, Fleet, StepReply
+from veilscore.runtime.awake_clock import AwakeClock
 
 if TYPE_CHECKING:
     from .conftest import ScriptedGrid, Woken
@@ -129,6 +130,23 @@ def test_a_reply_that_is_done_and_does_not_come_is_lost(
     assert caught.value.party == "bureau"
     grid.answer = echo
     assert fleet.call("moments", PAYLOADS, timeout_s=5).keys() == PAYLOADS.keys()
+
+
+def test_a_coordinator_that_stood_still_gives_the_reply_time_to_come(
+    grid: "ScriptedGrid", woken: "Woken", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    clock = AwakeClock(lambda: now[0])
+    monkeypatch.setattr("veilscore.coordinator.fleet.AwakeClock", lambda: clock)
+    fleet = Fleet(grid, "run-1", {"bank": 11}, wake=woken, step_done=threading.Event())
+
+    def stand_still() -> None:
+        fleet.note_done("bank")
+        now[0] += 100 * REPLY_S
+
+    threading.Timer(0.05, stand_still).start()
+    threading.Timer(0.3, setattr, [grid, "answer", echo]).start()
+    assert fleet.call("counts", {"bank": b""}, timeout_s=2 * REPLY_S)["bank"].ok
 
 
 def test_who_is_noted_as_lost_counts_as_unavailable_at_once(

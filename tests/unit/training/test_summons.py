@@ -52,3 +52,13 @@ def test_a_message_may_come_before_the_notice_of_it() -> None:
     summons.came(RUN, "join")
     summons.waits(RUN, "join", NOW)
     assert summons.overdue(NOW + OVERDUE_S) is None
+
+
+def test_a_line_that_was_away_begins_the_wait_anew() -> None:
+    summons = Summons()
+    summons.renew(NOW)
+    assert summons.under_way() is None
+    summons.waits(RUN, "counts", NOW)
+    summons.renew(NOW + OVERDUE_S)
+    assert summons.overdue(NOW + 2 * OVERDUE_S - 0.1) is None
+    assert summons.overdue(NOW + 2 * OVERDUE_S) == (RUN, "counts")

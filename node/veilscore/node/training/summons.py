@@ -7,7 +7,7 @@ wait for its deadline. The hub's notice says which message there is, so a node c
 No clock and no thread: times are arguments, in seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
 
@@ -49,6 +49,12 @@ class Summons:
         with self._lock:
             if self._newest is not None and self._newest.run == run:
                 self._newest = None
+
+    def renew(self, now: float) -> None:
+        """Note that the line to the coordinator, which was away, is back."""
+        with self._lock:
+            if self._newest is not None:
+                self._newest = replace(self._newest, since=now)
 
     def forget(self) -> None:
         """Note that whatever was under way is over: the hub forgot it."""
