@@ -24,7 +24,7 @@ from tests.protocol.score_cards import (
 from tests.protocol.score_world import RawRequester, World
 from veilscore.keys.masks import pair_secret
 from veilscore.models.scorecard import KNOWN_TO_ALL
-from veilscore.models.vertical.layout import SCORE_BITS, ScoreLayout
+from veilscore.models.vertical.layout import HIDING, SCORE_BITS, ScoreLayout
 from veilscore.node.errors import ScoringError
 from veilscore.node.scoring import holder as holder_core
 from veilscore.node.scoring.query import Query
@@ -286,7 +286,7 @@ def test_c4_a_model_for_entities_known_to_all_hides_that_part(
     told = len(alone) - len(added)
     tell("C4 parts read of entities that one holder knows, known_to_all", told, 0)
     assert told == 0
-    assert min(added) >= holder_core.HIDING
+    assert min(added) >= HIDING
 
 
 def test_one_holders_vector_is_uniform_to_the_requester(bank: RawRequester) -> None:

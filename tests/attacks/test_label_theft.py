@@ -3,8 +3,10 @@
 A column whose bins add up passes the totals check, whatever its rows are. The holder
 weights single rows of a bin with powers of two: the counts that come back hold one bit
 for each. Other rows, counted alone in the first column, keep the bins above the least
-count, and a last bin makes up for the others. What it can read is bounded by what it is
-told: two counts for a bin, for as many bins as the contract allows.
+count, and a last bin makes up for the others. Both counts of a bin can hold labels: in
+the difference of two labelled rows the first slot cancels, and divided by that slot's
+size it leaves the difference of their labels there. What a holder can read is bounded
+by what it is told: two counts for a bin, for as many bins as the contract allows.
 """
 
 import secrets
@@ -38,7 +40,9 @@ RNG = np.random.default_rng(3)
 BAD: Final = (RNG.random(ROWS) < 0.2).astype(np.int8)
 CUSTOMER: Final = RNG.random(ROWS) < 0.5
 LAYOUT: Final = RowLayout.plan(ROWS, 1, COLUMNS, PlainRing().modulus)
-BOUND: Final = MAX_BINS * LAYOUT.count_bits
+BOUND: Final = MAX_BINS * 2 * LAYOUT.count_bits
+KNOWN_GOOD: Final = int(np.flatnonzero(BAD == 0)[-1])  # a customer of the thief's, too
+UNIT: Final = pow(1 << LAYOUT.count_bits, -1, PlainRing().modulus)
 NOBODY: Final = np.full(ROWS, -1, dtype=np.int8)
 
 
@@ -46,20 +50,22 @@ NOBODY: Final = np.full(ROWS, -1, dtype=np.int8)
 class Theft:
     """So many bins a column, each with the powers from ``lowest`` up, and a last one.
 
-    Below the lowest power it puts nothing: noise would spoil it.
+    Below the lowest power it puts nothing: noise would spoil it. ``differences`` are
+    labels in the slot of the labelled, by powers of their own.
     """
 
     bins: int
     powers: int
     lowest: int = 0
+    differences: int = 0
 
     @property
     def chosen(self) -> NDArray[np.int64]:
-        """Different rows for every power, (columns, bins, powers)."""
-        each = self.bins * self.powers
+        """Different rows for every power, (columns, bins, powers and differences)."""
+        labels = self.powers + self.differences
         columns = min(COLUMNS, MAX_BINS // (self.bins + 1)) - 1
-        order = np.random.default_rng(5).permutation(ROWS)[: columns * each]
-        return order.reshape(columns, self.bins, self.powers)
+        order = np.random.default_rng(5).permutation(KNOWN_GOOD)
+        return order[: columns * self.bins * labels].reshape(columns, self.bins, labels)
 
     def answer(self, vectors: list[int]) -> CountAnswer:
         """Return the made-up bins; ``vectors`` are the encrypted rows."""
@@ -72,8 +78,15 @@ class Theft:
             forms = [
                 kept
                 + sum(vectors[row] << bit for bit, row in enumerate(rows, self.lowest))
-                for kept, rows in zip(alone, column, strict=True)
+                for kept, rows in zip(
+                    alone, (rows[: self.powers] for rows in column), strict=True
+                )
             ]
+            for bin_, rows in enumerate(column):
+                forms[bin_] += UNIT * sum(
+                    vectors[row] - vectors[KNOWN_GOOD] << bit
+                    for bit, row in enumerate(rows[self.powers :])
+                )
             answer.columns.append(self._column(forms, sum(vectors)))
         return answer
 
@@ -95,6 +108,17 @@ class Theft:
             for count in (bad, labelled)
         )
         return bads, customers
+
+    def read_differences(self, counts: Counts) -> NDArray[np.bool_]:
+        """Return who of the differences' rows is bad."""
+        labelled = np.array(
+            [np.add(column.bad, column.good)[: self.bins] for column in counts.columns]
+        )
+        sums = labelled[1:] - labelled[0] - ((1 << self.powers) - 1)
+        bads: NDArray[np.bool_] = (
+            sums[..., None] >> np.arange(self.differences) & 1 == 1
+        )
+        return bads
 
 
 def terms(**clauses: float) -> Terms:
@@ -139,7 +163,7 @@ def stolen(theft: Theft) -> int | str:
         return error.party
     # A last bin that kept too few is pooled with another, and the column is lost.
     clear = [not any(column.pool) for column in counts.columns[1:]]
-    bad, _ = theft.read(counts)
+    bad = np.concatenate([theft.read(counts)[0], theft.read_differences(counts)], 2)
     assert (bad == BAD[theft.chosen])[clear].all()
     return bad[clear].size
 
@@ -164,7 +188,12 @@ def test_made_up_columns_read_no_more_labels_than_their_counts_have_bits(
     most = max(each for each in found if isinstance(each, int))
     tell(f"C3 labels of {ROWS} in one run, {MAX_BINS} bins", most, BOUND)
     assert "bureau" in found  # powers that carry into the totals are caught
-    assert BOUND / 3 < most <= BOUND
+    both = stolen(Theft(3, 9, differences=10))
+    tell(
+        f"C3 labels of {ROWS} in one run, {MAX_BINS} bins, by both counts", both, BOUND
+    )
+    assert isinstance(both, int)
+    assert BOUND / 6 < most < BOUND / 2 < both <= min(BOUND, ROWS)
 
 
 def test_they_read_as_well_who_is_a_customer(tell: Tell) -> None:

@@ -255,7 +255,9 @@ def moments(codes: NDArray[np.uint16]) -> None:
 def test_a_puppet_without_data_is_named_before_anything_is_solved(tell: Tell) -> None:
     named = 0
     for codes in PUPPETS.values():
-        with pytest.raises(ProtocolError, match="the same for every row") as caught:
+        with pytest.raises(
+            ProtocolError, match="tell no row of the run from another"
+        ) as caught:
             moments(codes)
         named += caught.value.party == PUPPET
     tell("H4 puppets without data that go unnamed", len(PUPPETS) - named, 0)

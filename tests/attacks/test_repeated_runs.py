@@ -86,7 +86,7 @@ def test_two_runs_show_the_bins_of_a_row_that_only_one_learns_from(tell: Tell) -
 def gram(data: DataSet) -> tuple[np.ndarray[tuple[int, int]], RingRun]:
     """Return the market's second moments with its rotation undone.
 
-    The label holder can do so for a holder of 2 to 4 columns (SECURITY.md); here the
+    The label holder can do so for a holder of 2 to 6 columns (SECURITY.md); here the
     market's own rotation is looked up.
     """
     run = begin(data)

@@ -124,7 +124,7 @@ def expel(
     *,
     config_file: _Config,
 ) -> None:
-    """Take a party's roles away for good; a running coordinator notices."""
+    """Take a party's roles away; a running coordinator notices."""
     from veilscore.coordinator import setup  # noqa: PLC0415 - takes long
 
     version = setup.expel(config.read(config_file), party)

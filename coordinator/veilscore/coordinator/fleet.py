@@ -78,7 +78,7 @@ class Fleet:
         self._aborted = ""
         self._done: dict[str, float] = {}  # since when a party says so of this step
         self._lost: set[str] = set()  # who will not answer this step
-        self._cut_off = False  # from a SuperLink that was handing out replies
+        self._cut_off = False  # from the SuperLink while replies were under way
 
     def parties(self) -> tuple[str, ...]:
         """Return the names of the nodes, sorted."""
@@ -150,10 +150,7 @@ class Fleet:
             if party is not None:
                 reply = _read(party, message_id, message)
                 if reply.code == _HANDED_OUT and self._cut_off:
-                    raise RunError(
-                        f"the reply of {party} was lost with the SuperLink",
-                        remedy="Start the run again.",
-                    )
+                    raise _lost_with_superlink([party])
                 yield reply
         for message_id, party in list(waiting.items()):
             if party in self._lost:
@@ -164,6 +161,8 @@ class Fleet:
     def _check_arrived(self, step: str, parties: Iterable[str]) -> None:
         now = self._clock()
         lost = [name for name in parties if now > self._done.get(name, now) + REPLY_S]
+        if lost and self._cut_off:
+            raise _lost_with_superlink(lost)
         if lost:
             raise RunError(
                 f"the reply to step {step} is done and did not arrive",
@@ -211,6 +210,14 @@ class Fleet:
             return ()  # the SuperLink comes back by itself; the deadline decides
         except httpx.HTTPError as error:
             raise _superlink_error(error) from error
+
+
+def _lost_with_superlink(parties: Iterable[str]) -> RunError:
+    return RunError(
+        f"the reply of {', '.join(sorted(parties))} was lost with the SuperLink",
+        remedy="Start the run again; if it recurs, read the end of "
+        "flower/superlink.log.",
+    )
 
 
 def _superlink_error(error: httpx.HTTPError) -> RunError:

@@ -36,10 +36,11 @@ def check_reply(reply: StepReply, step: str) -> None:
         )
     if code == UNREACHABLE:
         raise RunError(
-            f"{reply.party} could not reach this coordinator's hub",
+            f"{reply.party} says that it could not reach this coordinator's hub, which "
+            "saw no line break for good",
             place=f"step {step}",
             remedy="Start the run again; if it recurs, see whether this machine stood "
-            "still or was overloaded.",
+            "still or was overloaded, then look at the line to that party.",
         )
     said = reply.reason if code == "refused" and reply.reason else code
     raise PartyStoppedError(said, reason=code, party=reply.party, place=f"step {step}")

@@ -261,8 +261,8 @@ class Director:
     def _judge(self, reply: StepReply, step: str) -> None:
         """Raise if the party refused, failed or could not reach this coordinator.
 
-        If its line broke, the hub says so within a moment, and names it; if the hub
-        says nothing, it was this end.
+        If its line broke for good, the hub says so within a moment, and names it. If
+        the hub says nothing, it was this end or a line that healed: nobody is blamed.
         """
         if reply.code == UNREACHABLE:
             self._over.wait(self._around.patience.verdict_s)

@@ -290,8 +290,9 @@ class CoordinatorService:
             if not self._flower_up:
                 self._superlink.wait_until_healthy(0)
             for record in self._members.registry.records:
-                if record.flower_key != self._flower_keys.get(record.name, ""):
-                    self._register_node(record.name, record.flower_key)
+                key = record.flower_key  # none: expelled, or runs no SuperNode
+                if key and key != self._flower_keys.get(record.name):
+                    self._register_node(record.name, key)
             self._flower_up = True
         except (FlowerError, UnreachableError):
             self._flower_up = False  # not up yet, or on its way back

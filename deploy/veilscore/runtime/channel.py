@@ -8,6 +8,7 @@ touching a file.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Final
 
 import grpc
@@ -73,7 +74,7 @@ def server_credentials(
     ``on_connection`` is called when a TLS handshake begins, on a thread of gRPC, and
     returns what to show and trust: a certificate is renewed without a restart.
     """
-    shown = identity
+    shown, comparing = identity, Lock()
 
     def configuration(identity: TlsIdentity) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
@@ -83,12 +84,14 @@ def server_credentials(
     def renewed() -> grpc.ServerCertificateConfiguration | None:
         # gRPC frees the configuration before, also under the hands of a handshake on
         # another thread. Anew for every connection, that crashed a hub to which many
-        # came at once: all nodes, when it had been suspended for a while.
+        # came at once: all nodes, when it had been suspended for a while. The moment of
+        # a renewal, once in a certificate's life, is left.
         nonlocal shown
         current = on_connection()
-        if current == shown:
-            return None
-        shown = current
+        with comparing:
+            if current == shown:
+                return None
+            shown = current
         return configuration(current)
 
     return grpc.dynamic_ssl_server_credentials(

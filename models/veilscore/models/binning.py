@@ -35,7 +35,7 @@ _SMALL = 100  # one part in so many rows is the least a bin holds
 # Each but the missing one and the pool of rare levels holds a part of the rows.
 MOST_BINS = _SMALL + 2
 _EXACT = 1e15  # whole numbers under this are written with all their digits
-_LARGEST = 1e300  # differences of numbers up to this do not overflow
+LARGEST = 1e300  # differences of numbers up to this do not overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,9 @@ def fit_numeric(
     known = values[~_missing_rows(values, missing)]
     if known.size == 0:
         raise _no_value(column)
-    if not np.abs(known).max() <= _LARGEST:
+    if not np.abs(known).max() <= LARGEST:
         raise DataError(
-            f"column {column!r} holds an infinite number or one beyond {_LARGEST:g}",
+            f"column {column!r} holds an infinite number or one beyond {LARGEST:g}",
             remedy="Correct the value at its source or declare it a missing code",
         )
     distinct, counts = np.unique(known, return_counts=True)

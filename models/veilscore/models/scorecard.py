@@ -116,7 +116,7 @@ class Feature:
 
 
 KNOWN_TO_ALL: Final = "known_to_all"
-"""The parameter that says that an entity gets a score only if all holders know it."""
+"""The parameter that says that a query scores only what all who answer it know."""
 
 
 @dataclass(frozen=True, slots=True)

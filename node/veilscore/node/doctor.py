@@ -4,11 +4,18 @@ import socket
 import time
 from collections.abc import Iterator
 
+from veilscore.keys.certificates import TlsKey
+from veilscore.keys.enrolment import WelcomeKit
+from veilscore.models.errors import DataError
 from veilscore.node import setup
+from veilscore.node.clock import ahead_s, check_clock
+from veilscore.node.columns import Feature
 from veilscore.node.config import NodeSettings
-from veilscore.node.errors import NodeError
+from veilscore.node.errors import NodeError, SourceError
+from veilscore.node.greeting import greet
 from veilscore.node.sources.loading import load_columns
 from veilscore.runtime import checkup
+from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.checkup import Finding
 from veilscore.runtime.errors import UnreachableError
 
@@ -17,7 +24,9 @@ DIAL_S = 3.0
 
 def examine(settings: NodeSettings) -> Iterator[Finding]:
     """Make all checks, one after the other."""
-    secret = (settings.passphrase_file, settings.keystore, settings.web.token_file)
+    secret = [settings.passphrase_file, settings.keystore, settings.web.token_file]
+    if settings.source is not None and settings.source.password_file is not None:
+        secret.append(settings.source.password_file)
     return checkup.examine(
         settings.party,
         {
@@ -25,7 +34,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
             "keystore": lambda: _keystore(settings),
             "coordinator's kit": lambda: _kit(settings),
             "certificate": lambda: _certificate(settings),
-            "coordinator": lambda: _reachable(settings),
+            "coordinator": lambda: _coordinator(settings),
             "data source": lambda: _source(settings),
             "ports": lambda: _ports(settings),
             "Flower": checkup.flower,
@@ -60,32 +69,51 @@ def _certificate(settings: NodeSettings) -> str:
     return f"valid for {days} days"
 
 
-def _reachable(settings: NodeSettings) -> str:
+def _coordinator(settings: NodeSettings) -> str:
     kit = setup.load_kit(settings)
-    addresses = kit.addresses
+    _dial(kit)
+    key = TlsKey.from_pem(setup.open_keystore(settings).get(setup.TLS)).private_pem()
+    tls = TlsIdentity(kit.authority, kit.certificate, key)
+    sent, health, received = greet(kit, tls)
+    check_clock(ahead_s(sent, health.time, received))
+    return "hub and Flower answer, the hub admits this node, the clocks agree"
+
+
+def _dial(kit: WelcomeKit) -> None:
     for name in ("hub", "flower"):
-        host, _, port = addresses[name].rpartition(":")
+        host, _, port = kit.addresses[name].rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), DIAL_S).close()
         except OSError as error:
             raise UnreachableError(
                 f"the coordinator's {name} does not answer",
                 party=kit.registry.coordinator.name,
-                place=addresses[name],
+                place=kit.addresses[name],
                 remedy="Ask whether the coordinator runs, then look at the firewall: "
                 "this node only dials out, to these two ports.",
             ) from error
-    return "hub and Flower answer"
 
 
 def _source(settings: NodeSettings) -> str:
     if settings.source is None:
         return "none: this node only asks for scores"
     columns = load_columns(settings.source, settings.party)
+    for feature in columns.features:
+        _check_useful(feature)
     return (
         f"{len(columns)} entities, {len(columns.features)} features, "
         f"{len(columns.rejected)} rows rejected"
     )
+
+
+def _check_useful(feature: Feature) -> None:
+    """Refuse what no run over all rows could use; one over some of them might."""
+    try:
+        feature.cut()
+    except DataError as error:
+        raise SourceError(
+            error.what, place=f"[source], column `{feature.name}`", remedy=error.remedy
+        ) from error
 
 
 def _ports(settings: NodeSettings) -> str:

@@ -14,6 +14,12 @@ class NodeError(Fault):
     code = "node"
 
 
+class ClockError(NodeError):
+    """A clock of this host by which the others' limits cannot be kept."""
+
+    code = "clock"
+
+
 class SourceError(NodeError):
     """A data source that breaks its declared contract."""
 

@@ -78,6 +78,7 @@ class OperatorView:
         reasons = {
             Unready.NOT_CONNECTED: not service.link_state[0],
             Unready.CERTIFICATE_EXPIRED: service.certificate.not_after <= time.time(),
+            Unready.CLOCK_DIFFERS: service.clock_fault is not None,
             Unready.LOG_WAITS: service.events_waiting > 0,
             Unready.REGISTRY_REFUSED: service.registry.alarm is not None,
         }

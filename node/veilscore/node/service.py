@@ -26,7 +26,9 @@ from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.node import setup
+from veilscore.node.clock import ahead_s, check_clock
 from veilscore.node.config import NodeSettings
+from veilscore.node.errors import ClockError
 from veilscore.node.executor import Executor
 from veilscore.node.link import Link
 from veilscore.node.receipts import Receipts
@@ -86,6 +88,7 @@ class NodeService:
         self._summons = Summons()
         self._stopping, self._started = threading.Event(), threading.Event()
         self.link_state: tuple[bool, str, float] = (False, "not started", time.time())
+        self.clock_fault: ClockError | None = None
 
     # -- life ------------------------------------------------------------------
 
@@ -279,8 +282,20 @@ class NodeService:
 
     def refresh_registry(self) -> None:
         """Take over a newer registry from the coordinator, if it is in order."""
-        if self.registry.take(self._link.health().registry):
+        sent = time.time()
+        health = self._link.health()
+        self._compare_clocks(ahead_s(sent, health.time, time.time()))
+        if self.registry.take(health.registry):
             self.scoring.renew_registry(self._registry)
+
+    def _compare_clocks(self, ahead: float) -> None:
+        agreed, self.clock_fault = self.clock_fault is None, None
+        try:
+            check_clock(ahead)
+        except ClockError as fault:
+            self.clock_fault = fault
+            if agreed:  # said once
+                LOG.warning("%s", fault)
 
     def _keep_current(self) -> None:
         while not self._stopping.wait(REFRESH_S):

@@ -5,7 +5,8 @@ and, at the label holder, how well the joint card did. The card is this party's 
 whoever has the folder without the keystore learns how many models there are.
 
 Nothing is shelved that could answer wrongly: the card must be the manifest's, and the
-partial scores of all holders together must fit a slot of a packed answer.
+partial scores of all holders together must fit a slot of a packed answer and be none
+that means "hidden".
 """
 
 import hashlib
@@ -21,11 +22,11 @@ from veilscore.keys import files
 from veilscore.keys.keystore import Keystore
 from veilscore.models.card_file import decode, digest
 from veilscore.models.scorecard import Card, Parameter, Scale
-from veilscore.models.vertical.layout import SCORE_BITS
+from veilscore.models.vertical.layout import HIDING
 from veilscore.node.errors import ShelfError
 from veilscore.v1.score_pb2 import ModelManifest
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SUFFIX: Final = ".model"
 _REMEDY: Final = "Train the model again, or restore the file from a backup."
 
@@ -113,7 +114,8 @@ class Shelf:
             raise ShelfError(
                 f"a model of version {plain[0]}, expected {_VERSION}",
                 place=str(path),
-                remedy="Use the release of the program that stored the model.",
+                remedy="Use the release of the program that stored it, or move the "
+                "file away and train the model again.",
             )
         return _check(_Stored.model_validate_json(plain[1:]))
 
@@ -157,9 +159,9 @@ def _read_manifest(data: bytes) -> ModelManifest:
         or names != sorted(set(names))
     ):
         raise ShelfError("the manifest is not in its canonical form", remedy=_REMEDY)
-    if sum(entry.max_abs_points for entry in manifest.cards) >= 1 << SCORE_BITS - 1:
+    if sum(entry.max_abs_points for entry in manifest.cards) >= HIDING // 2:
         raise ShelfError(
-            f"joint scores of this model do not fit {SCORE_BITS} bits",
+            "joint scores of this model are too large",
             remedy="Train the model again with fewer points to double the odds.",
         )
     _scale(manifest)  # raises DataError unless points mean something on it

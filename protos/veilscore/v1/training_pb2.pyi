@@ -92,8 +92,8 @@ class RunContract(_message.Message):
     made-up columns can read.
     """
     known_to_all: _builtins.bool
-    """An entity that one of the holders does not know gets no score; else that
-    holder's points for missing values.
+    """In queries, an entity that a feature holder does not know gets no score; else
+    that holder's points for missing values, as the run's own rows do always.
     """
     @_builtins.property
     def roster(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterEntry]:

@@ -209,6 +209,18 @@ def test_a_reply_that_went_down_with_the_superlink_is_no_fault_of_the_party(
     assert (answer.ok, answer.code) == (False, "message-unavailable")
 
 
+def test_a_reply_that_a_dying_superlink_swallowed_is_no_fault_of_the_party(
+    fleet: Fleet, grid: "ScriptedGrid", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veilscore.coordinator.fleet.REPLY_S", 0.3)
+    grid.answer = lambda _: None
+    grid.failures = [httpx.ConnectError("killed")]
+    threading.Timer(0.05, fleet.note_done, ["bank"]).start()
+    with pytest.raises(RunError, match="lost with the SuperLink") as caught:
+        fleet.call("counts", {"bank": b""}, timeout_s=20)
+    assert not caught.value.party
+
+
 @pytest.mark.parametrize(
     ("code", "what"), [(401, "the run was stopped"), (500, "the SuperLink failed")]
 )

@@ -11,6 +11,7 @@ from veilscore.models.binning import NumericBins
 from veilscore.models.card_file import digest, encode
 from veilscore.models.errors import CardFileError, DataError
 from veilscore.models.scorecard import Card, Feature, Scale
+from veilscore.models.vertical.layout import HIDING
 from veilscore.node.errors import ShelfError
 from veilscore.node.shelf import Shelf
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
@@ -129,13 +130,16 @@ def test_a_damaged_or_renamed_file_is_not_read(
         Shelf(folder, keystore)
 
 
-def test_a_file_of_a_later_version_is_not_read(
-    folder: Path, keystore: Keystore
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_file_of_another_version_is_not_read(
+    folder: Path, keystore: Keystore, version: int
 ) -> None:
     folder.mkdir()
-    (folder / "a.model").write_bytes(keystore.seal_at_rest("a.model", b"\2{}"))
-    with pytest.raises(ShelfError, match="version 2"):
+    plain = bytes((version,)) + b"{}"
+    (folder / "a.model").write_bytes(keystore.seal_at_rest("a.model", plain))
+    with pytest.raises(ShelfError, match=f"version {version}") as caught:
         Shelf(folder, keystore)
+    assert "train the model again" in caught.value.remedy
 
 
 def test_a_crash_while_writing_leaves_the_old_model(
@@ -155,6 +159,13 @@ def test_a_crash_while_writing_leaves_the_old_model(
     assert len(list(folder.iterdir())) == 1
 
 
+def test_scores_just_below_what_hides_one_are_shelved(shelf: Shelf) -> None:
+    large = manifest()
+    large.cards[0].max_abs_points = HIDING // 2 - CARD.max_abs_points - 1
+    put = shelf.put(written(large), FILE, now=1.0)
+    assert shelf.latest() == put
+
+
 def test_a_folder_that_cannot_be_used_is_named(
     tmp_path: Path, keystore: Keystore
 ) -> None:
@@ -168,7 +179,7 @@ UNSORTED.cards.reverse()
 TWICE = manifest()
 TWICE.cards[1].party = "bank"
 HUGE = manifest()
-HUGE.cards[0].max_abs_points = 2**31 - 1 - CARD.max_abs_points + 1
+HUGE.cards[0].max_abs_points = HIDING // 2 - CARD.max_abs_points
 NARROW = manifest()
 NARROW.cards[1].max_abs_points = CARD.max_abs_points - 1
 
@@ -181,7 +192,7 @@ NARROW.cards[1].max_abs_points = CARD.max_abs_points - 1
         (written(manifest()) + b"\xaa\x06\x00", ShelfError, "canonical"),
         (written(UNSORTED), ShelfError, "canonical"),
         (written(TWICE), ShelfError, "canonical"),
-        (written(HUGE), ShelfError, "do not fit 32 bits"),
+        (written(HUGE), ShelfError, "are too large"),
         (written(NARROW), ShelfError, "exceed the manifest's bound"),
         (written(manifest(base_odds=0.0)), DataError, "scale"),
         (written(manifest(base_odds=10.0)), ShelfError, "another run or scale"),

@@ -271,6 +271,11 @@ def test_a_password_belongs_into_a_file(tmp_path: Path) -> None:
     source = source.replace(":hunter2", "") + "\npassword_file = 'pw'"
     assert "password file" in refused(tmp_path, source).what
     (tmp_path / "pw").write_text("hunter4\n")
+    (tmp_path / "pw").chmod(0o640)
+    error = refused(tmp_path, source)
+    assert "other users of this machine" in error.what
+    assert "chmod 600" in error.remedy
+    (tmp_path / "pw").chmod(0o600)
     error = refused(tmp_path, source)
     assert "no driver" in error.what
     assert "hunter" not in str(error)

@@ -3,6 +3,12 @@
 import pytest
 
 from tests.sample_contract import sample_contract
+from veilscore.models.vertical.layout import (
+    HIDING,
+    MOST_HIDING,
+    SCORE_BITS,
+    SCORE_LIMIT,
+)
 from veilscore.node.errors import RefusedError
 from veilscore.node.training.policy import (
     MAX_NOISY_STEPS,
@@ -69,6 +75,19 @@ def test_what_is_not_allowed_is_refused_with_a_fixed_sentence(
 def test_a_node_that_is_not_on_the_roster_refuses() -> None:
     with pytest.raises(RefusedError, match="not on the run's roster"):
         check(contract(), "chain", STRICT)
+
+
+def test_known_to_all_is_for_as_many_holders_as_can_hide_a_score() -> None:
+    names = [f"holder-{number}" for number in range(MOST_HIDING)]
+    fits = sample_contract(("bank", *names), {}, known_to_all=True)
+    check(fits, "holder-0", STRICT)
+    many = sample_contract(("bank", *names, "regulator"), {}, known_to_all=True)
+    with pytest.raises(RefusedError, match="with so many feature holders"):
+        check(many, "regulator", STRICT)
+    many.known_to_all = False
+    check(many, "regulator", STRICT)
+    # All of them may hide one, and an honest score be added: it is still one slot.
+    assert MOST_HIDING * SCORE_LIMIT + HIDING // 2 < 1 << SCORE_BITS - 1
 
 
 def test_each_clause_needs_its_own_permission() -> None:

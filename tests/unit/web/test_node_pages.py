@@ -166,7 +166,8 @@ def test_a_feature_holder_is_warned_of_what_it_gives_away(
     node.current.pending[0].contract.exact = True
     node.current.pending[0].contract.allow_two_party = True
     page = operator.get(f"/runs/{PENDING}").text
-    assert "bank-yuzhong learns good and bad counts of anonymous bins" in page
+    assert "bank-yuzhong learns the exact good and bad counts of every bin" in page
+    assert "carry noise" not in page  # counts do so for feature holders only
     assert "rows of the run are disclosed to the label holder" in page
     assert "everything joint is its own by subtraction" in page
 

@@ -34,8 +34,17 @@ class TaskGrid(http_grid.HttpGrid):
         """Return the replies there are by now, each to the message it was pulled for.
 
         One after the other, so that the sender of one that cannot be read is known.
+        Where the line breaks, those before are kept: Flower has deleted them.
         """
-        return [reply for asked in message_ids for reply in self._replies(asked)]
+        replies: list[Message] = []
+        for asked in message_ids:
+            try:
+                replies += self._replies(asked)
+            except httpx.TransportError:
+                if not replies:
+                    raise
+                break
+        return replies
 
     def _replies(self, asked: str) -> list[Message]:
         try:

@@ -130,10 +130,11 @@ def read_moments(
     squares = np.diag(gram) / rows
     if (squares - (sums / rows) ** 2).max() <= _CONSTANT * squares.max():
         raise ProtocolError(
-            "its columns are the same for every row of the run",
+            "after pooling, its columns tell no row of the run from another",
             party=peer,
-            remedy="ask it which table its node.toml names, or leave it out of the "
-            "roster",
+            remedy="see whether the run has more bads, and rows that this party knows, "
+            "than min_count asks for; else ask it which table its node.toml names, or "
+            "leave it out of the roster",
         )
     return PeerMoments(
         gram=gram,

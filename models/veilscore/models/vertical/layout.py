@@ -20,6 +20,11 @@ ROTATED_UNIT = WOE_SCALE * ROTATION_SCALE  # what one unit of WoE is, rotated
 MASK_BITS = 40
 SCORE_BITS = 32
 SCORE_LIMIT = 1 << (SCORE_BITS - 5)  # of one holder's score, 16 of which fit a slot
+# A holder that must hide a score adds a random number from HIDING up to SCORE_LIMIT.
+# Joint scores are below HIDING / 2, so what is not was hidden by somebody; and they and
+# so many of these numbers fit a slot.
+HIDING = SCORE_LIMIT // 2
+MOST_HIDING = 15
 SCORE_GUARD_BITS = 64
 
 

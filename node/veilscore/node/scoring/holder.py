@@ -11,7 +11,8 @@ mask with: the requester learns that holder's partial scores, which is why it ta
 ``allow_two_party``. And an entity that only one holder knows gets its partial score
 plus what the others' cards give to unknown entities, a constant, unless the model's
 contract was ``known_to_all``: then each that does not know it adds a random number,
-which hides a partial score of up to 1,000 points to within 2^-15.
+which hides a partial score of up to 1,000 points to within 2^-15 and shows the
+requester roughly how many do not know it.
 
 No file, socket, clock or encryption here: ``answering`` is the edge.
 """
@@ -19,7 +20,6 @@ No file, socket, clock or encryption here: ``answering`` is the edge.
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from veilscore.keys.errors import EntityIdError, InvalidKeyError
 from veilscore.keys.masks import pair_secret, zero_sum_residues
@@ -27,13 +27,12 @@ from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys, ReceivingKeys
 from veilscore.keys.registry import PartyRecord, Role
 from veilscore.models.scorecard import KNOWN_TO_ALL, Card
-from veilscore.models.vertical.layout import SCORE_LIMIT, ScoreLayout
+from veilscore.models.vertical.layout import HIDING, SCORE_LIMIT, ScoreLayout
 from veilscore.node.scoring.query import MAX_AHEAD_S, Query, canonical_ids
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.shelf import ShelvedModel
 
-HIDING: Final = SCORE_LIMIT // 2
 _LABEL = "score"  # of the masks; the query's digest makes each stream a new one
 
 
@@ -70,7 +69,7 @@ class AcceptedQuery:
         n = self.public.n
         if self.card.parameters.get(KNOWN_TO_ALL):
             points = [
-                value if here else HIDING + secrets.randbelow(HIDING)
+                value if here else HIDING + secrets.randbelow(SCORE_LIMIT - HIDING)
                 for value, here in zip(points, known, strict=True)
             ]
         packed = ScoreLayout.plan(n).pack(points)

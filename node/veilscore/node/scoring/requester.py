@@ -21,7 +21,7 @@ from veilscore.keys.errors import InvalidCiphertextError
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys
 from veilscore.models.errors import ProtocolError
-from veilscore.models.vertical.layout import ScoreLayout
+from veilscore.models.vertical.layout import HIDING, ScoreLayout
 from veilscore.node.errors import (
     BadAnswerError,
     HolderRefusedError,
@@ -42,7 +42,7 @@ class EntityScore:
     """The joint score of one entity.
 
     ``known``: the requester's own table has the entity. Of the other holders nothing
-    is known, but that one of them does not have an entity whose score is None.
+    is known, but that some of them do not have an entity whose score is None.
     """
 
     entity: str = field(repr=False)
@@ -175,8 +175,8 @@ class JointRequest:
     ) -> list[EntityScore]:
         """Unpack the decrypted products and add our own points, (entities,).
 
-        What no cards of the model can add up to was hidden by a holder that does not
-        know the entity.
+        What is larger than any joint score was hidden by a holder that does not know
+        the entity.
 
         Raises BadAnswerError naming the holders when guard bits are not zero.
         """
@@ -191,12 +191,11 @@ class JointRequest:
                 remedy="Ask again; if it recurs, one of these data holders answers "
                 "another query than the others.",
             ) from error
-        most = sum(card.max_abs_points for card in self.model.manifest.cards)
         points = np.array(joint, np.int64) + own_points
         defaults = self.model.scale.default_probability(points.astype(np.float64))
         return [
             EntityScore(entity, score, default, own)
-            if abs(score) <= most
+            if abs(score) < HIDING // 2
             else EntityScore(entity, None, None, own)
             for entity, score, default, own in zip(
                 self.query.body.entities,

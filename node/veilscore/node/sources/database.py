@@ -28,6 +28,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
+from veilscore.keys import files
+from veilscore.keys.errors import FileError
 from veilscore.node.errors import SourceError
 from veilscore.node.sources.origin import CHUNK_ROWS, Chunk, Origin
 
@@ -116,9 +118,9 @@ def _read_only(url: URL) -> URL:
 
 def _password(path: Path, origin: Origin) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise origin.error(
-            f"the password file {path} cannot be read",
-            "Make it a text file that the account of this node can read",
-        ) from None
+        return files.read_private(path).decode().strip()
+    except FileError as error:
+        what, remedy = error.what, error.remedy.rstrip(".")
+    except UnicodeDecodeError:
+        what, remedy = "it holds no text", "Write the password in UTF-8"
+    raise origin.error(f"the password file {path}: {what}", remedy)

@@ -6,18 +6,15 @@ for their id. A cell that breaks the declaration raises ``SourceError`` with its
 
 from collections.abc import Sequence
 from math import nan
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veilscore.models.errors import DataError
+from veilscore.models.binning import LARGEST
 from veilscore.node.columns import CategoryColumn, NumericColumn
 from veilscore.node.sources.cells import number_of, text_of
 from veilscore.node.sources.origin import Chunk, Origin
 from veilscore.node.sources.settings import FeatureSettings
-
-_Column = TypeVar("_Column", NumericColumn, CategoryColumn)
 
 
 class Numbers:
@@ -48,6 +45,13 @@ class Numbers:
                     column=self._name,
                     row=first + at,
                 ) from None
+        if (np.abs(values) > LARGEST).any():
+            raise self._origin.error(
+                f"a number is beyond {LARGEST:g}",
+                "Correct it, or add its text to `missing`",
+                column=self._name,
+                row=first + int(np.argmax(np.abs(values) > LARGEST)),
+            )
         # Compared as numbers, so that -1, "-1" and "-1.0" are one code.
         values[np.isin(values, self._codes)] = nan
         self._parts.append(values)
@@ -57,7 +61,7 @@ class Numbers:
         values = np.concatenate(self._parts)[kept]
         present = ~np.isnan(values)
         _refuse_empty(values[present], present, self._name, self._origin)
-        return _useful(NumericColumn(self._name, values), self._origin)
+        return NumericColumn(self._name, values)
 
 
 def _numeric_codes(missing: Sequence[str]) -> list[float]:
@@ -101,8 +105,7 @@ class Categories:
         ranks = [rank.get(level, -1) for level in self._levels]
         # Code -1, missing, reads the last place.
         recoded = np.array([*ranks, -1], np.int32)[codes]
-        column = CategoryColumn(self._name, recoded, tuple(levels))
-        return _useful(column, self._origin)
+        return CategoryColumn(self._name, recoded, tuple(levels))
 
 
 def _refuse_empty(
@@ -123,12 +126,3 @@ def _refuse_empty(
             "Remove it from the declared features",
             column=column,
         )
-
-
-def _useful(column: _Column, origin: Origin) -> _Column:
-    """Refuse now what every run would refuse once it has begun."""
-    try:
-        column.cut()
-    except DataError as error:
-        raise origin.error(error.what, error.remedy, column=column.name) from error
-    return column

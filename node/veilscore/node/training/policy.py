@@ -8,6 +8,7 @@ import math
 from typing import Literal
 
 from veilscore.keys.registry import Registry, Role
+from veilscore.models.vertical.layout import MOST_HIDING
 from veilscore.node.errors import RefusedError
 from veilscore.runtime.settings import Settings
 from veilscore.v1.training_pb2 import RunContract
@@ -44,7 +45,8 @@ class TrainingSettings(Settings):
     min_count: int = 5
     # Sums over fewer rows, of the run or of this node, say too much about each.
     min_rows: int = 200
-    # As feature holder: the rotation of one or two columns hides next to nothing.
+    # As feature holder: the rotation of one or two columns hides nothing worth a run;
+    # that of up to six is undone with some work (SECURITY.md).
     min_columns: int = 3
     # As label holder: rows without a label for each with one. With fewer, whoever
     # finds its rows in the run knows them for this node's customers.
@@ -130,6 +132,10 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
         (not 1 <= contract.max_columns <= 4096, "max_columns is out of range"),  # noqa: PLR2004
         (not 2 <= contract.max_bins <= 100_000, "max_bins is out of range"),  # noqa: PLR2004
         (
+            contract.known_to_all and feature_holders > MOST_HIDING,
+            "known_to_all is not allowed with so many feature holders",
+        ),
+        (
             own not in {entry.party for entry in contract.roster},
             "this node is not on the run's roster",
         ),
@@ -150,7 +156,12 @@ def check_columns(
 ) -> None:
     """Refuse to be a feature holder of so few columns."""
     if own != contract.label_holder and columns < settings.min_columns:
-        raise RefusedError("a run with so few columns of this node is not allowed here")
+        raise RefusedError(
+            "a run with so few columns of this node is not allowed here",
+            party=own,
+            place="[training] min_columns",
+            remedy="Declare more features, or lower `min_columns`.",
+        )
 
 
 def _polish(settings: TrainingSettings) -> bool:

@@ -29,6 +29,9 @@ class Unready(StrEnum):
 
     NOT_CONNECTED = gettext_noop("The node is not connected to the coordinator")
     CERTIFICATE_EXPIRED = gettext_noop("The certificate of the node has expired")
+    CLOCK_DIFFERS = gettext_noop(
+        "This host's clock differs from the coordinator's by more than 5 seconds"
+    )
     LOG_WAITS = gettext_noop("Events of this node could not be logged yet")
     REGISTRY_REFUSED = gettext_noop(
         "The coordinator's registry is refused; the node's log file says why"
