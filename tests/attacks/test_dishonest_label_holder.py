@@ -210,7 +210,7 @@ def score(holder: FeatureHolder, weight: float, factor: float) -> None:
 
 
 def test_scores_that_would_hold_more_than_a_score_needs_never_leave() -> None:
-    score(counted(), 1.0, 1.0)
+    score(counted(), 0.1, 1.0)  # whatever the rotation is
     for weight, factor in ((600.0, 1.0), (1.0, 1000.0)):
         with pytest.raises(ProtocolError, match="more than 800 points") as caught:
             score(counted(), weight, factor)

@@ -19,6 +19,10 @@ from veilscore.runtime.errors import ConfigError, UnauthorizedError
 from veilscore.runtime.web.problems import mark_at_home
 
 _SHORTEST: Final = 32  # characters: cannot be guessed, so guesses need no counting
+_REMEDY: Final = (
+    f"Write {_SHORTEST} random letters and digits or more into its file, mode 0600, "
+    "and start the program again."
+)
 _BEARER = HTTPBearer(auto_error=False, description="The token of this interface")
 
 
@@ -31,7 +35,7 @@ class AccessToken:
         if len(token) < _SHORTEST:
             raise ConfigError(
                 f"the token has fewer than {_SHORTEST} characters",
-                remedy="Remove the file and let a new one be made.",
+                remedy=_REMEDY,
             )
         self._digest = _digest(token)
 
@@ -71,7 +75,7 @@ def read_token(path: Path) -> str:
         raise ConfigError(
             "this is no token",
             place=str(path),
-            remedy="Remove the file and let a new one be made.",
+            remedy=_REMEDY,
         ) from error
 
 
