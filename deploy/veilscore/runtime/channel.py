@@ -6,6 +6,7 @@ decided elsewhere. gRPC reads PEM bytes only, so keys come from the keystore wit
 touching a file.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -18,6 +19,10 @@ from veilscore.keys.errors import InvalidKeyError
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 KEEPALIVE_S: Final = 1.0
+
+# gRPC's own resolver asks DNS also where /etc/hosts has the answer: on an intranet whose
+# name server does not answer, every connection took more than 5 s.
+os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
 Options = list[tuple[str, int | str]]
 
