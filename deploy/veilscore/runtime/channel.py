@@ -20,8 +20,8 @@ from veilscore.keys.errors import InvalidKeyError
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 KEEPALIVE_S: Final = 1.0
 
-# gRPC's own resolver asks DNS also where /etc/hosts has the answer: on an intranet whose
-# name server does not answer, every connection took more than 5 s.
+# gRPC's own resolver asks DNS also where /etc/hosts has the answer: on an intranet
+# whose name server does not answer, every connection took more than 5 s.
 os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
 Options = list[tuple[str, int | str]]
