@@ -8,7 +8,7 @@ from flwr.app import Message, Metadata, RecordDict
 from flwr.app.message import make_message
 from flwr.superlink.grid import http_grid
 
-from veilscore.runtime.flower.endpoint import Endpoint
+from veilscore.runtime.flower.endpoint import Endpoint, RuntimeClient
 from veilscore.runtime.flower.grid import TaskGrid
 
 
@@ -37,7 +37,8 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def grid() -> TaskGrid:
-    return TaskGrid(Endpoint("127.0.0.1:1", b""), "token", None)  # type: ignore[arg-type] # unused
+    unused = RuntimeClient.__new__(RuntimeClient)  # see ``fetched``
+    return TaskGrid(Endpoint("127.0.0.1:1", b""), "token", unused)
 
 
 def ids(messages: Iterable[Message]) -> list[str]:
