@@ -63,6 +63,8 @@ def contract(_: Stock) -> Target:
         for clause in (
             {"count_epsilon": 1e-300},
             {"ridge": math.inf},
+            {"ridge": 1e308},
+            {"points_to_double_odds": 1e-300},
             {"polish_steps": 1, "polish_noise": math.inf},
             {"base_odds": math.inf},
         )

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from veilscore.coordinator.errors import ContractError
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Registry, Role
+from veilscore.models.vertical.run import LEAST_DOUBLING, LEAST_RIDGE, MOST_RIDGE
 from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.settings import Settings, loads
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
@@ -31,7 +32,9 @@ class ScaleSettings(Settings):
 
     base_points: _Points = 600
     base_odds: _Positive = 20.0
-    points_to_double_odds: _Positive = 40.0
+    points_to_double_odds: Annotated[float, Field(ge=LEAST_DOUBLING, lt=math.inf)] = (
+        40.0
+    )
 
 
 class ContractSettings(Settings):
@@ -46,7 +49,7 @@ class ContractSettings(Settings):
     polish: Annotated[int | None, Field(ge=0, le=100)] = None
     noise: _NotNegative = 0.0
     exact: bool = False
-    ridge: _Positive = 10.0
+    ridge: Annotated[float, Field(ge=LEAST_RIDGE, le=MOST_RIDGE)] = 10.0
     # Within these two every sum has been proven to fit the smallest key.
     max_columns: Annotated[int, Field(ge=1, le=4096)] = 64
     max_bins: Annotated[int, Field(ge=2, le=100_000)] = 256

@@ -28,6 +28,12 @@ DOUBLINGS_LIMIT = 20
 # of them, moves a score by.
 CALIBRATION_NOISE = 0.25
 GRANULES_OF_NOISE = 4
+# Penalties of the moment solution, in units of 1/(p(1-p)): outside of these floating
+# point has nothing left of the penalty, or of the moments.
+LEAST_RIDGE, MOST_RIDGE = 1e-6, 1e6
+# The fewest points that double the odds: so few tell next to nothing, and fewer would
+# overflow what is divided by them.
+LEAST_DOUBLING = 0.01
 # Penalty of the logistic likelihood in polish and exact steps: scikit-learn's C=1.
 PENALTY = 1.0
 

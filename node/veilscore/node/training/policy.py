@@ -9,6 +9,7 @@ from typing import Literal
 
 from veilscore.keys.registry import Registry, Role
 from veilscore.models.vertical.layout import MOST_HIDING
+from veilscore.models.vertical.run import LEAST_DOUBLING, LEAST_RIDGE, MOST_RIDGE
 from veilscore.node.errors import RefusedError
 from veilscore.runtime.settings import Settings
 from veilscore.v1.training_pb2 import RunContract
@@ -116,16 +117,20 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             ),
             "a run with so few cover rows is not allowed here",
         ),
-        (not 0 < contract.ridge < math.inf, "a run needs a positive ridge penalty"),
+        (
+            not LEAST_RIDGE <= contract.ridge <= MOST_RIDGE,
+            "the ridge penalty is out of range",
+        ),
         (contract.granularity < 1, "a run needs a granularity of at least one point"),
         (
-            not 0 < contract.points_to_double_odds <= FINEST * contract.granularity,
+            not contract.points_to_double_odds <= FINEST * contract.granularity,
             "a scale of such fine points is not allowed here",
         ),
         (
             not (
                 abs(contract.base_points) < MAX_POINTS
                 and 0 < contract.base_odds < math.inf
+                and contract.points_to_double_odds >= LEAST_DOUBLING
             ),
             "the run's scale is out of range",
         ),
