@@ -24,6 +24,8 @@ _EXACT_STEPS = 8  # bring every PD within .001 of the limit on the test data
 
 _Positive = Annotated[float, Field(gt=0, lt=math.inf)]
 _NotNegative = Annotated[float, Field(ge=0, lt=math.inf)]
+_Ridge = Annotated[float, Field(ge=LEAST_RIDGE, le=MOST_RIDGE)]
+_Doubling = Annotated[float, Field(ge=LEAST_DOUBLING, lt=math.inf)]
 _Points = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -32,9 +34,7 @@ class ScaleSettings(Settings):
 
     base_points: _Points = 600
     base_odds: _Positive = 20.0
-    points_to_double_odds: Annotated[float, Field(ge=LEAST_DOUBLING, lt=math.inf)] = (
-        40.0
-    )
+    points_to_double_odds: _Doubling = 40.0
 
 
 class ContractSettings(Settings):
@@ -49,7 +49,7 @@ class ContractSettings(Settings):
     polish: Annotated[int | None, Field(ge=0, le=100)] = None
     noise: _NotNegative = 0.0
     exact: bool = False
-    ridge: Annotated[float, Field(ge=LEAST_RIDGE, le=MOST_RIDGE)] = 10.0
+    ridge: _Ridge = 10.0
     # Within these two every sum has been proven to fit the smallest key.
     max_columns: Annotated[int, Field(ge=1, le=4096)] = 64
     max_bins: Annotated[int, Field(ge=2, le=100_000)] = 256

@@ -130,6 +130,7 @@ def test_exact_takes_eight_steps_unless_told(path: Path, parties: Parties) -> No
         ("count_epsilon = -0.1", "count_epsilon"),
         ("count_epsilon = nan", "count_epsilon"),
         ("ridge = 0", "ridge"),
+        ("ridge = inf", "ridge"),
         ("ridge = 1e7", "ridge"),
         ("max_rows = 0", "max_rows"),
         ("max_columns = 5000", "max_columns"),

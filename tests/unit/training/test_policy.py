@@ -48,6 +48,7 @@ def test_the_default_contract_is_allowed_by_default() -> None:
         (contract(max_rows=3_000_000), "so many rows"),
         (contract(ridge=0), "ridge penalty is out of range"),
         (contract(ridge=1e-7), "ridge penalty is out of range"),
+        (contract(ridge=float("inf")), "ridge penalty is out of range"),
         (contract(ridge=1e308), "ridge penalty is out of range"),
         (contract(ridge=float("nan")), "ridge penalty is out of range"),
         (contract(count_epsilon=1e-7), "noise on counts is out of range"),
