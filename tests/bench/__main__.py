@@ -1,150 +1,71 @@
-"""Encryption, histogram and joint score beside plain ``phe``, in one process.
+"""Measure the engine, whole workloads and other libraries beside plain ``phe``."""
 
-The baseline is what a user of the library would write: ``phe`` keys, ``+`` and one
-ciphertext a value. Ours must give the same plaintexts; that is checked on the way.
-"""
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeAlias
 
-import json
-import os
-import platform
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import numpy as np
-import phe
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-
-from veilscore.keys.paillier.histogram import histogram
-from veilscore.keys.paillier.owner_noise import OwnerEncryptor
-from veilscore.keys.paillier.peer_noise import PeerEncryptor
+from tests.bench import machine, report
+from tests.bench.histogram_workload import histogram_workload
+from tests.bench.joint_score import joint_score
+from tests.bench.optional import MissingError, safe_prime_key
+from tests.bench.peers import heu, pypaillier
+from tests.bench.plain_phe import PlainPhe
+from tests.bench.primitives import owner_encryption, primitives
+from tests.bench.rows import FULL, QUICK, Measured, Row, Sizes
 from veilscore.keys.paillier.private import PrivateKey
-from veilscore.models.vertical.layout import ScoreLayout
 
-RESULTS = Path(__file__).with_name("results.json")
-ROWS, COLUMNS, BINS, HOLDERS = 240, 13, 8, 3
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison: CPU seconds per item of the baseline and of ours."""
-
-    what: str
-    bits: int
-    baseline_s: float
-    ours_s: float
-
-    @property
-    def ratio(self) -> float:
-        return self.baseline_s / self.ours_s
+SIZES_OF_KEYS = (2048, 3072)
+OURS = "veilscore"
+Group: TypeAlias = Callable[[], Iterable[Measured]]
 
 
-def cpu(work: Callable[[], object], items: int) -> float:
-    started = time.process_time()
-    work()
-    return (time.process_time() - started) / items
+def groups(bits: int, key: PrivateKey, sizes: Sizes) -> Iterator[tuple[str, Group]]:
+    """Return every group of rows by name; each is measured beside its own baseline."""
+    yield "operations", partial(primitives, key, OURS, sizes)
+    yield "histogram", partial(histogram_workload, key, OURS, sizes)
+    yield "joint score", partial(joint_score, key, OURS, sizes)
+    yield "safe primes", partial(safe_primes, bits, sizes)
+    yield "sf-heu ZPaillier", partial(heu, "ZPaillier", bits, sizes)
+    yield "sf-heu OU", partial(heu, "OU", bits, sizes)
+    yield "pypaillier", partial(pypaillier, bits, sizes)
 
 
-def encryption(key: PrivateKey) -> Row:
-    own, plain = OwnerEncryptor(key), key.public.to_phe()
-    values = list(range(ROWS))
-    own.encrypt(values[:1])  # builds the tables
-    few = values[: ROWS // 10]
-    return Row(
-        "owner's encryption",
-        key.public.bits,
-        cpu(lambda: [plain.encrypt(value) for value in few], len(few)),
-        cpu(lambda: own.encrypt(values), len(values)),
-    )
-
-
-def ciphertext_histogram(key: PrivateKey) -> Row:
-    public, plain = key.public, key.public.to_phe()
-    rows = OwnerEncryptor(key).encrypt([1] * ROWS)
-    codes = np.random.default_rng(1).integers(0, BINS, (ROWS, COLUMNS))
-    numbers = [phe.EncryptedNumber(plain, row) for row in rows]
-    nothing = phe.EncryptedNumber(plain, 1)
-
-    def naive() -> None:
-        sums = [[nothing] * BINS for _ in range(COLUMNS)]
-        for number, bins in zip(numbers, codes.tolist(), strict=True):
-            for column, index in enumerate(bins):
-                sums[column][index] = sums[column][index] + number
-
-    found: list[list[int]] = []
-    ours = cpu(
-        lambda: found.extend(
-            histogram(public, rows, codes.astype(np.uint16), [BINS] * COLUMNS)
-        ),
-        ROWS,
-    )
-    counts = key.decrypt([value for column in found for value in column])
-    expected = [np.bincount(codes[:, i], minlength=BINS) for i in range(COLUMNS)]
-    assert counts == np.concatenate(expected).tolist()
-    name = f"histogram row, {COLUMNS} x {BINS} bins"
-    return Row(name, public.bits, cpu(naive, ROWS), ours)
-
-
-def joint_score(key: PrivateKey) -> Row:
-    public, plain, private = key.public, key.public.to_phe(), key.to_phe()
-    layout = ScoreLayout.plan(public.n)
-    points = [list(range(i, i + layout.slots * 4)) for i in range(HOLDERS)]
-    encryptors = [PeerEncryptor(public) for _ in points]
-    for encryptor in encryptors:
-        encryptor.encrypt([0])  # builds the tables
-
-    def naive() -> None:
-        for index in range(3):
-            total = plain.encrypt(points[0][index])
-            for part in points[1:]:
-                total = total + plain.encrypt(part[index])
-            assert private.decrypt(total) == sum(part[index] for part in points)
-
-    def ours() -> None:
-        vectors = [
-            encryptor.encrypt([public.to_residue(value) for value in layout.pack(part)])
-            for encryptor, part in zip(encryptors, points, strict=True)
-        ]
-        total = vectors[0]
-        for vector in vectors[1:]:
-            total = public.add(total, vector)
-        scores = layout.unpack(key.decrypt(total), len(points[0]), public.n, "bench")
-        assert scores == [sum(parts) for parts in zip(*points, strict=True)]
-
-    return Row(
-        f"joint score, {HOLDERS} holders",
-        public.bits,
-        cpu(naive, 3),
-        cpu(ours, len(points[0])),
-    )
+def safe_primes(bits: int, sizes: Sizes) -> Iterator[Measured]:
+    """Measure what short exponents make faster; raises MissingError."""
+    key, by = safe_prime_key(bits), f"{OURS}, safe primes"
+    yield from owner_encryption(key, by, sizes)
+    yield from histogram_workload(key, by, sizes)
 
 
 def main() -> None:
-    rows = [
-        measure(PrivateKey.generate(bits))
-        for bits in (2048, 3072)
-        for measure in track(
-            (encryption, ciphertext_histogram, joint_score), f"{bits} bits"
-        )
-    ]
-    table = Table("what", "bits", "phe, ms", "ours, ms", "ratio")
-    for row in rows:
-        table.add_row(
-            row.what,
-            str(row.bits),
-            f"{row.baseline_s * 1e3:.3f}",
-            f"{row.ours_s * 1e3:.3f}",
-            f"{row.ratio:.1f}",
-        )
-    Console().print(table)
-    machine = (
-        f"{platform.machine()}, {os.cpu_count()} cores, {platform.python_version()}"
-    )
-    figures = [asdict(row) | {"ratio": row.ratio} for row in rows]
-    RESULTS.write_text(json.dumps({"machine": machine, "rows": figures}, indent=1))
+    """Print the table; write the JSON and, after a complete run, RESULTS.md."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--bits", type=int, choices=SIZES_OF_KEYS, help="one key size")
+    parser.add_argument("--quick", action="store_true", help="small workloads")
+    options = parser.parse_args()
+    sizes = QUICK if options.quick else FULL
+    rows: list[Row] = []
+    skipped: list[str] = []
+    about, before = machine.describe(), machine.load()
+    for bits in [options.bits] if options.bits else SIZES_OF_KEYS:
+        key = PrivateKey.generate(bits)
+        for name, work in groups(bits, key, sizes):
+            print(f"{bits} bits: {name}", file=sys.stderr, flush=True)  # noqa: T201
+            plain = PlainPhe.sample(key, sizes.samples)
+            try:
+                measured = list(work())
+            except MissingError as missing:
+                skipped.append(f"at {bits} bits {missing}")
+                continue
+            plain = plain.lower(PlainPhe.sample(key, sizes.samples))
+            rows += [Row.of(bits, each, plain) for each in measured]
+    about["load before and after"] = f"{before} and {machine.load()}"
+    report.write_json(about, rows, skipped)
+    if not (options.quick or options.bits):
+        report.write_markdown(about, rows, skipped)
+    report.show(rows, skipped)
 
 
 if __name__ == "__main__":
