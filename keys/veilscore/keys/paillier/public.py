@@ -164,10 +164,10 @@ class PublicKey:
                 "this number is an encrypted float, whose size stands in the clear",
                 remedy="Encrypt fixed-point integers instead.",
             )
+        # As it came: phe reduces modulo n² what it re-randomises.
+        self._check([number.ciphertext(be_secure=False)])
         # phe re-randomises results of its arithmetic here, and only here.
-        ciphertext = number.ciphertext()
-        self._check([ciphertext])
-        return ciphertext
+        return number.ciphertext()
 
     def to_residue(self, value: int) -> int:
         """Return the residue of a signed integer.

@@ -19,7 +19,7 @@ ROTATED_UNIT = WOE_SCALE * ROTATION_SCALE  # what one unit of WoE is, rotated
 # Statistical distance of a masked slot from uniform: 2^-MASK_BITS.
 MASK_BITS = 40
 SCORE_BITS = 32
-SCORE_LIMIT = 1 << (SCORE_BITS - 5)  # of one holder's score, 16 of which fit a slot
+SCORE_LIMIT = 1 << (SCORE_BITS - 5)  # one holder's score is below, 16 fit a slot
 # A holder that must hide a score adds a random number from HIDING up to SCORE_LIMIT.
 # Joint scores are below HIDING / 2, so what is not was hidden by somebody; and they and
 # so many of these numbers fit a slot.
@@ -225,8 +225,11 @@ class ScoreLayout:
         return -(-scores // self.slots)
 
     def pack(self, scores: Sequence[int]) -> list[int]:
-        """Pack signed partial scores; raises BoundError for one over SCORE_LIMIT."""
-        if any(abs(score) > SCORE_LIMIT for score in scores):
+        """Pack signed partial scores.
+
+        Raises BoundError for one that is not below SCORE_LIMIT.
+        """
+        if any(abs(score) >= SCORE_LIMIT for score in scores):
             raise BoundError(
                 "a partial score does not fit its slot",
                 remedy="use a scale with fewer points in the contract",
