@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Tell
+from tests.protocol.conduct import Talk
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import ProtocolError
@@ -22,7 +23,7 @@ from veilscore.models.vertical.layout import (
     to_signed,
 )
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Script, Send
+from veilscore.models.vertical.script import Script
 from veilscore.v1.training_pb2 import (
     BinCounts,
     Block,
@@ -52,12 +53,10 @@ def victim(columns: RunColumns | None = None) -> FeatureHolder:
 
 
 def say(script: Script, sender: str, message: TrainingMessage) -> TrainingMessage:
-    """Let the sender say something; returns what the victim answers."""
-    while isinstance(next(script), Send):
-        pass
-    action = script.send({sender: message})
-    assert isinstance(action, Send)
-    return action.message
+    """Let the sender say something; returns what the victim answers last."""
+    talk = Talk(script)
+    talk.begin()
+    return talk.tell({sender: message})[-1].message
 
 
 def counted(values: list[int] | None = None) -> FeatureHolder:
@@ -66,8 +65,9 @@ def counted(values: list[int] | None = None) -> FeatureHolder:
     ``values`` are the plaintexts of the rows, all 1 unless given.
     """
     holder = victim()
-    script = holder.counts()
-    say(script, "bank", rows(values or [1] * ROWS, columns=1))
+    talk = Talk(holder.counts())
+    talk.begin()
+    talk.tell({"bank": rows(values or [1] * ROWS, columns=1)})
     made_up = Counts(
         columns=[
             BinCounts(
@@ -78,9 +78,8 @@ def counted(values: list[int] | None = None) -> FeatureHolder:
             for size in BINS
         ]
     )
-    next(script)
-    with pytest.raises(StopIteration):
-        script.send({"bank": TrainingMessage(counts=made_up)})
+    talk.tell({"bank": TrainingMessage(counts=made_up)})
+    assert talk.waits is None
     return holder
 
 
@@ -149,9 +148,8 @@ def test_code_slots_show_rotated_codes_of_as_many_rows_as_fit(tell: Tell) -> Non
     width = signed_width(rotated_bound(len(BINS)))
     fit = (MODULUS.bit_length() - 1) // width
     holder = counted([1 << row * width for row in range(fit)])
-    action = next(holder.moments())
-    assert isinstance(action, Send)
-    sums = PlainRing().decode(action.message.moments.ciphertexts)
+    (sent,) = Talk(holder.moments()).begin()
+    sums = PlainRing().decode(sent.message.moments.ciphertexts)
     signed = [to_signed(value, MODULUS) for value in sums]
     read_codes = np.array([split(value, [width] * fit, "market") for value in signed])
     # Rows of the same bins have the same codes, and others mostly others.
@@ -198,15 +196,15 @@ def test_a_slope_that_would_leave_the_slots_is_refused(factor: float) -> None:
 def score(holder: FeatureHolder, weight: float, factor: float) -> None:
     """Give the victim a solution and a slope, and ask for its final scores."""
     solution = TrainingMessage(block=Block(weights=[weight] * len(BINS)))
-    solving, scoring = holder.solve(), holder.calibrate()
-    next(solving)
-    with pytest.raises(StopIteration):
-        solving.send({"bank": solution})
-    assert isinstance(next(scoring), Send)
-    next(scoring)
-    with pytest.raises(StopIteration):
-        scoring.send({"bank": TrainingMessage(slope=Slope(factor=factor))})
-    assert isinstance(next(holder.evaluate()), Send)
+    solving, scoring = Talk(holder.solve()), Talk(holder.calibrate())
+    solving.begin()
+    solving.tell({"bank": solution})
+    assert solving.waits is None
+    scoring.begin()
+    scoring.tell({"bank": TrainingMessage(slope=Slope(factor=factor))})
+    assert scoring.waits is None
+    (sent,) = Talk(holder.evaluate()).begin()
+    assert sent.message.HasField("score_share")
 
 
 def test_scores_that_would_hold_more_than_a_score_needs_never_leave() -> None:

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import Tell
+from tests.protocol.conduct import Talk
 from tests.protocol.plain_ring import PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import ProtocolError
@@ -25,7 +26,6 @@ from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.layout import RowLayout
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Send
 from veilscore.v1.training_pb2 import (
     BinCiphertexts,
     CountAnswer,
@@ -129,28 +129,29 @@ def terms(**clauses: float) -> Terms:
 def told(run: Terms, answer: Theft, labels: NDArray[np.int8]) -> Counts:
     """Let the bureau answer so; return what the bank says to it."""
     own = RunColumns(("x",), RNG.integers(0, 4, (ROWS, 1)).astype(np.uint16), (4,))
-    bank = LabelHolder("bank", run, own, Labels(labels, NOBODY), PlainRing()).counts()
-    sent: dict[str, TrainingMessage] = {}
-    while isinstance(action := next(bank), Send):
-        sent[action.to] = action.message
-    honest = FeatureHolder(
-        "market",
-        run,
-        RunColumns(("y",), RNG.integers(0, 4, (ROWS, 1)).astype(np.uint16), (4,)),
-        PlainRing(),
-        dict.fromkeys(PARTIES, PlainRing()),
-        RingMasks("market", run.feature_holders),
-    ).counts()
-    next(honest)
-    market = honest.send({"bank": sent["market"]})
-    assert isinstance(market, Send)
+    bank = Talk(
+        LabelHolder("bank", run, own, Labels(labels, NOBODY), PlainRing()).counts()
+    )
+    sent = {action.to: action.message for action in bank.begin()}
+    honest = Talk(
+        FeatureHolder(
+            "market",
+            run,
+            RunColumns(("y",), RNG.integers(0, 4, (ROWS, 1)).astype(np.uint16), (4,)),
+            PlainRing(),
+            dict.fromkeys(PARTIES, PlainRing()),
+            RingMasks("market", run.feature_holders),
+        ).counts()
+    )
+    honest.begin()
+    taken, market = honest.tell({"bank": sent["market"]})
+    bank.tell({"bureau": taken.message, "market": taken.message})
     vectors = PlainRing().decode(sent["bureau"].encrypted_rows.ciphertexts)
     answers = {
         "bureau": TrainingMessage(count_answer=answer.answer(vectors)),
         "market": market.message,
     }
-    reply = bank.send(answers)
-    assert isinstance(reply, Send)
+    reply, _ = bank.tell(answers)
     assert reply.to == "bureau"
     return reply.message.counts
 

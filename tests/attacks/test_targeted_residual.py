@@ -23,7 +23,7 @@ from veilscore.models.vertical.run import RESIDUAL_SCALE
 from veilscore.models.vertical.script import Script, Send, receive
 from veilscore.models.vertical.solution import lookup
 from veilscore.node.training.policy import MAX_NOISY_STEPS
-from veilscore.v1.training_pb2 import Block, EncryptedRows, TrainingMessage
+from veilscore.v1.training_pb2 import Block, TrainingMessage
 
 pytestmark = pytest.mark.long
 
@@ -39,12 +39,9 @@ class Targeting(LabelHolder):
 
     def polish(self, step: str) -> Script:
         yield from receive("predictor", self._peers)
-        plaintexts = [0] * self.columns.rows
-        plaintexts[TARGET] = RESIDUAL_SCALE
-        rows = EncryptedRows(ciphertexts=self.own.encrypt(plaintexts))
-        for peer in self._peers:
-            yield Send(peer, TrainingMessage(encrypted_rows=rows))
-        answers = yield from receive("gradient", self._peers)
+        residuals = np.zeros(self.columns.rows, dtype=np.int64)
+        residuals[TARGET] = RESIDUAL_SCALE
+        answers = yield from self._ask_gradients(residuals)
         gradient = self._gradient(np.zeros(len(self._labelled)), answers)
         for peer in self._peers:
             place = self._moments.places[peer]

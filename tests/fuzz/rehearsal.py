@@ -4,13 +4,14 @@ Played to its end: a lie may be believed in its own step and do harm in a later 
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from tests.protocol.conduct import conduct
+from tests.protocol.conduct import Talk, conduct
 from tests.protocol.plain_ring import PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.keys.errors import InvalidCiphertextError
@@ -20,12 +21,13 @@ from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.ports import Codes
 from veilscore.models.vertical.run import RunColumns, Terms, steps
-from veilscore.models.vertical.script import Arrived, Script, Send
+from veilscore.models.vertical.script import Script
 from veilscore.node.training.binned import BinnedColumns
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
 PARTIES: Final = ("agriculture", "bank", "regulator")
 ROWS: Final = 60
+PART_ROWS: Final = 25  # of encrypted rows: two whole parts and a rest
 _BINS: Final = CategoricalBins(("A", "B", "C", "D"), pooled=False)
 
 Role = FeatureHolder | LabelHolder
@@ -36,7 +38,9 @@ class CheckedRing(PlainRing):
 
     def decode(self, blob: bytes) -> list[int]:
         values = super().decode(blob)
-        if len(blob) % self.size or any(value >= self.modulus for value in values):
+        if len(blob) % self.ciphertext_bytes or any(
+            value >= self.modulus for value in values
+        ):
             raise InvalidCiphertextError("not whole residues")
         return values
 
@@ -48,7 +52,7 @@ class CheckedRing(PlainRing):
     def histogram(
         self, rows: bytes, codes: Codes, bin_counts: Sequence[int]
     ) -> list[list[int]]:
-        if len(rows) != len(codes) * self.size:
+        if len(rows) != len(codes) * self.ciphertext_bytes:
             raise InvalidCiphertextError("not one ciphertext a row")
         return super().histogram(rows, codes, bin_counts)
 
@@ -85,9 +89,11 @@ def make_roles(contract: RunContract) -> dict[str, Role]:
     masks = {name: RingMasks(name, terms.feature_holders) for name in PARTIES}
     peers: dict[str, PlainRing] = dict.fromkeys(PARTIES, ring)
     return {
-        name: LabelHolder(name, terms, columns[name], labels, ring)
+        name: LabelHolder(name, terms, columns[name], labels, ring, PART_ROWS)
         if name == contract.label_holder
-        else FeatureHolder(name, terms, columns[name], ring, peers, masks[name])
+        else FeatureHolder(
+            name, terms, columns[name], ring, peers, masks[name], PART_ROWS
+        )
         for name in PARTIES
     }
 
@@ -114,12 +120,16 @@ def make_card(role: Role) -> bytes:
 
 @dataclass(frozen=True)
 class Cue:
-    """A message that a party waits for, and what an honest sender says."""
+    """A message that a party waits for, and what an honest sender says.
+
+    ``number`` counts those of its kind that the sender sends it in the step, from 0.
+    """
 
     step: str
     sender: str
     recipient: str
     kind: str
+    number: int
     message: bytes
 
 
@@ -131,8 +141,11 @@ class Rehearsal:
     _before: dict[str, dict[str, Role]] = field(
         default_factory=dict[str, dict[str, Role]]
     )
-    _said: dict[tuple[str, str, str, str], TrainingMessage] = field(
-        default_factory=dict[tuple[str, str, str, str], TrainingMessage]
+    # By step, sender, recipient and kind, in their order.
+    _said: dict[tuple[str, str, str, str], list[TrainingMessage]] = field(
+        default_factory=lambda: defaultdict[
+            tuple[str, str, str, str], list[TrainingMessage]
+        ](list)
     )
 
     def __post_init__(self) -> None:
@@ -143,45 +156,36 @@ class Rehearsal:
             scripts = {name: script(role, step) for name, role in roles.items()}
             for sender, recipient, message in conduct(scripts):
                 kind = message.WhichOneof("body") or ""
-                self._said[step, sender, recipient, kind] = message
+                self._said[step, sender, recipient, kind].append(message)
         for role in roles.values():
             make_card(role)
 
-    def cue(self, step: str, kind: str) -> Cue:
-        """Return the first message of a kind in a step."""
-        for (when, sender, recipient, said), message in self._said.items():
+    def cue(self, step: str, kind: str, number: int = 0) -> Cue:
+        """Return a message of a kind in a step; -1 is the last of its sender's."""
+        for (when, sender, recipient, said), messages in self._said.items():
             if (when, said) == (step, kind):
-                whole = message.SerializeToString()
-                return Cue(step, sender, recipient, kind, whole)
+                place = range(len(messages))[number]
+                whole = messages[place].SerializeToString()
+                return Cue(step, sender, recipient, kind, place, whole)
         raise LookupError(f"nobody says {kind} in {step}")
 
     def play(self, cue: Cue, lie: TrainingMessage) -> None:
         """Let the recipient go on to its end with ``lie`` in the place of a message."""
         party = cue.recipient
         role = copy.deepcopy(self._before[cue.step][party])
-        told = {**self._said, (cue.step, cue.sender, party, cue.kind): lie}
         due = trained_steps(self.contract)
         for step in due[due.index(cue.step) :]:
-            _perform(script(role, step), step, party, told)
+            told = {
+                (sender, kind): deque(messages)
+                for (when, sender, recipient, kind), messages in self._said.items()
+                if (when, recipient) == (step, party)
+            }
+            if step == cue.step:
+                told[cue.sender, cue.kind][cue.number] = lie
+            talk = Talk(script(role, step))
+            talk.begin()
+            while talk.waits:
+                kind = talk.waits.kind
+                senders = talk.waits.senders
+                talk.tell({name: told[name, kind].popleft() for name in senders})
         make_card(role)
-
-
-def _perform(
-    played: Script,
-    step: str,
-    party: str,
-    told: Mapping[tuple[str, str, str, str], TrainingMessage],
-) -> None:
-    arrived: Arrived = {}
-    action = next(played)
-    try:
-        while True:
-            arrived = {}
-            if not isinstance(action, Send):
-                arrived = {
-                    sender: told[step, sender, party, action.kind]
-                    for sender in action.senders
-                }
-            action = played.send(arrived)
-    except StopIteration:
-        return

@@ -84,7 +84,7 @@ def _huge_counts(message: TrainingMessage) -> None:
 
 
 def _huge_gradient(message: TrainingMessage) -> None:
-    size = PlainRing().size
+    size = PlainRing().ciphertext_bytes
     columns = len(message.gradient.ciphertexts) // size
     message.gradient.ciphertexts = (b"\0" + b"\xff" * (size - 1)) * columns
 
@@ -99,12 +99,14 @@ _LIES: Final[Mapping[str, Callable[[TrainingMessage], None]]] = {
 }
 
 
-def _told(mode: str, step: str, kind: str) -> Callable[[Stock], Target]:
+def _told(
+    mode: str, step: str, kind: str, number: int = 0
+) -> Callable[[Stock], Target]:
     """Tell one party of a rehearsed run a lie, in the place of one message."""
 
     def make(stock: Stock) -> Target:
         rehearsal = stock.rehearsal(mode)
-        cue = rehearsal.cue(step, kind)
+        cue = rehearsal.cue(step, kind, number)
 
         def decode(data: bytes) -> None:
             message = by_grpc(TrainingMessage, data)
@@ -124,10 +126,12 @@ def _told(mode: str, step: str, kind: str) -> Callable[[Stock], Target]:
 
 _CUES: Final = (
     ("default", "counts", "encrypted_rows"),
+    ("default", "counts", "rows_taken"),
     ("default", "counts", "count_answer"),
     ("default", "counts", "counts"),
     ("default", "moments", "moments"),
     ("default", "cross", "encrypted_rows"),
+    ("default", "cross", "rows_taken"),
     ("default", "cross", "cross_answer"),
     ("default", "cross", "cross_shares"),
     ("default", "solve", "block"),
@@ -136,6 +140,7 @@ _CUES: Final = (
     ("default", "evaluate", "score_share"),
     ("polish", "polish-1", "predictor"),
     ("polish", "polish-1", "encrypted_rows"),
+    ("polish", "polish-1", "rows_taken"),
     ("polish", "polish-1", "gradient"),
     ("polish", "polish-1", "block"),
     ("exact", "polish-1", "predictor"),
@@ -146,4 +151,10 @@ _CUES: Final = (
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "contract of a run": contract,
     **{f"{mode} {step}: {kind}": _told(mode, step, kind) for mode, step, kind in _CUES},
+    # By then there are sums of the parts before to add to, and columns to keep to.
+    **{
+        f"{mode} {step}: {kind}, last part": _told(mode, step, kind, -1)
+        for mode, step, kind in _CUES
+        if kind in {"encrypted_rows", "rows_taken"}
+    },
 }

@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from unittest.mock import patch
@@ -25,7 +24,7 @@ from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
 from veilscore.models import card_file
 from veilscore.models.vertical.run import steps
-from veilscore.models.vertical.script import Await, Script, Send
+from veilscore.models.vertical.script import Await, Script, Send, drive
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training.alignment import align
@@ -225,14 +224,13 @@ def sets_at_the_coordinator(_: Stock) -> Target:
         lie = by_grpc(TrainingMessage, data)
         played = place_rows(sample_contract(_HOLDERS), _HOLDERS)
         # Of the challenge that what was told then answers.
-        with (
-            patch.object(secrets, "token_bytes", return_value=challenge),
-            suppress(StopIteration),
-        ):
-            action = next(played)
-            while True:
-                told_now = answer(action, lie) if isinstance(action, Await) else {}
-                action = played.send(told_now)
+        with patch.object(secrets, "token_bytes", return_value=challenge):
+            drive(
+                played,
+                send=_nothing,
+                wait=lambda asked: answer(asked, lie),
+                show=_nothing,
+            )
 
     samples = [messages["bank"] for messages in told.values()]
     return Target(decode, [each.SerializeToString() for each in samples], share=0.1)
@@ -258,7 +256,7 @@ def alignment_at_a_holder(_: Stock) -> Target:
 
 
 def own_ciphertexts(stock: Stock) -> Target:
-    own = OwnPaillier(stock.paillier, PaillierWorkers(0), _nothing)
+    own = OwnPaillier(stock.paillier, PaillierWorkers(0))
     sample = own.encrypt([1, -2])
 
     def decode(data: bytes) -> None:
@@ -269,7 +267,7 @@ def own_ciphertexts(stock: Stock) -> Target:
 
 
 def rows_of_a_peer(stock: Stock) -> Target:
-    peer = PeerPaillier(stock.paillier.public, PaillierWorkers(0), _nothing)
+    peer = PeerPaillier(stock.paillier.public, PaillierWorkers(0))
     codes = np.array([[0], [1], [1]], dtype=np.uint16)
     sample = peer.encrypt([1, 2, 3])
     return Target(lambda data: peer.histogram(data, codes, (2,)), [sample], share=0.2)

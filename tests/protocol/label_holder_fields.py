@@ -38,6 +38,7 @@ from veilscore.models.vertical.layout import (
 )
 from veilscore.models.vertical.marks import CANARIES
 from veilscore.models.vertical.ring import Ring
+from veilscore.models.vertical.row_stream import PART_ROWS, cut
 from veilscore.v1.score_pb2 import ModelManifest
 from veilscore.v1.training_pb2 import CountAnswer, CrossShares, Moments
 
@@ -78,16 +79,18 @@ class Shape:
         coordinator = self.public.coordinator
         rows = [(ring.before(self.label_holder), "blinded_set")] * (ring.size - 1)
         rows += [(coordinator, "hop_challenge"), (coordinator, "positions")]
+        parts = len(cut(self.rows, PART_ROWS))
         kinds = {
-            "counts": "count_answer",
-            "moments": "moments",
-            "cross": "cross_shares",
-            "calibrate": "score_share",
-            "evaluate": "score_share",
+            "counts": ["rows_taken"] * parts + ["count_answer"],
+            "moments": ["moments"],
+            "cross": ["cross_shares"],
+            "calibrate": ["score_share"],
+            "evaluate": ["score_share"],
         }
         answers = [
             (step, peer, kind)
-            for step, kind in kinds.items()
+            for step, told in kinds.items()
+            for kind in told
             for peer in self.feature_holders
         ]
         return sorted([("rows", *each) for each in rows] + answers)
@@ -179,6 +182,8 @@ def _counts(shape: Shape, sender: str) -> Fields:
         return is_noise(b"".join(each.to_bytes(size) for each in above))
 
     return {
+        "rows_taken": message(),
+        "RowsTaken.rows": one_of(*(part.stop for part in cut(shape.rows, PART_ROWS))),
         "count_answer": message(shape=has_the_bins),
         "CountAnswer.columns": message(len(bins)),
         "BinCiphertexts.ciphertexts": _ciphertexts(key, set(bins), hides_the_rest),

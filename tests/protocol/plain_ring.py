@@ -23,16 +23,18 @@ class PlainRing:
     modulus: int = MODULUS
 
     @property
-    def size(self) -> int:
+    def ciphertext_bytes(self) -> int:
         return (self.modulus.bit_length() + 7) // 8
 
     def encode(self, values: Sequence[int]) -> bytes:
-        return b"".join((v % self.modulus).to_bytes(self.size, "big") for v in values)
+        return b"".join(
+            (v % self.modulus).to_bytes(self.ciphertext_bytes, "big") for v in values
+        )
 
     def decode(self, blob: bytes) -> list[int]:
         return [
-            int.from_bytes(blob[start : start + self.size], "big")
-            for start in range(0, len(blob), self.size)
+            int.from_bytes(blob[start : start + self.ciphertext_bytes], "big")
+            for start in range(0, len(blob), self.ciphertext_bytes)
         ]
 
     def encrypt(self, plaintexts: Sequence[int]) -> bytes:
@@ -54,6 +56,9 @@ class PlainRing:
             for column, index in enumerate(bins):
                 sums[column][index] += value
         return [[total % self.modulus for total in column] for column in sums]
+
+    def add(self, left: Sequence[int], right: Sequence[int]) -> list[int]:
+        return [(a + b) % self.modulus for a, b in zip(left, right, strict=True)]
 
     def combine(
         self, ciphertexts: Sequence[int], weights: Sequence[Sequence[int]]

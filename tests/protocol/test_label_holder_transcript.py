@@ -115,13 +115,14 @@ def test_it_knows_how_many_rows_the_run_has(run: WholeRun) -> None:
     assert found.learned == int((~bank.holdout).sum())
 
 
-def last(run: WholeRun, step: str, sender: str) -> TrainingMessage:
-    """Return what a sender told last in a step."""
+def last(run: WholeRun, step: str, sender: str, kind: str = "") -> TrainingMessage:
+    """Return what a sender told last in a step, of a kind if it says which."""
     (*_, found) = [
         got.message
         for got in run.received
         if (got.step, got.sender) == (step, sender)
         and isinstance(got.message, TrainingMessage)
+        and kind in ("", got.message.WhichOneof("body"))
     ]
     return found
 
@@ -211,6 +212,11 @@ def counts_without_a_mask(message: TrainingMessage, run: WholeRun) -> None:
     column.ciphertexts = readable([rows] * (VALUES + 1), run)
 
 
+def codes_instead_of_a_credit(message: TrainingMessage, run: WholeRun) -> None:
+    message.CopyFrom(last(run, "counts", LEAKING, "rows_taken"))
+    message.rows_taken.rows = int.from_bytes(codes(run)[:4])
+
+
 def a_byte_a_row_in_a_score(message: TrainingMessage, run: WholeRun) -> None:
     message.score_share.ciphertexts = codes(run)
 
@@ -279,6 +285,7 @@ LEAKS: list[tuple[str, str, Plant, str]] = [
     ("counts", LEAKING, a_byte_a_row_in_a_count, "BinCiphertexts.ciphertexts holds"),
     ("counts", LEAKING, bins_of_another_column, "count_answer has another shape"),
     ("counts", LEAKING, counts_without_a_mask, "BinCiphertexts.ciphertexts holds"),
+    ("counts", LEAKING, codes_instead_of_a_credit, "RowsTaken.rows holds"),
     ("counts", LEAKING, unknown_field_deep_inside, "BinCiphertexts has an unknown"),
     ("calibrate", LEAKING, a_byte_a_row_in_a_score, "ScoreShare.ciphertexts holds"),
     ("evaluate", LEAKING, a_byte_a_row_in_a_score, "ScoreShare.ciphertexts holds"),

@@ -88,10 +88,6 @@ def keys() -> dict[str, PrivateKey]:
     return {name: PrivateKey.generate(2048) for name in PARTIES}
 
 
-def silent(done: int, total: int) -> None:
-    assert 0 <= done <= total
-
-
 def real_roles(
     terms: Terms, keys: dict[str, PrivateKey], workers: PaillierWorkers
 ) -> dict[str, Role]:
@@ -99,7 +95,7 @@ def real_roles(
     context = secrets.token_bytes(32)
     roles: dict[str, Role] = {}
     for name in PARTIES:
-        own = OwnPaillier(keys[name], workers, silent)
+        own = OwnPaillier(keys[name], workers)
         if name == "bank":
             roles[name] = LabelHolder(name, terms, COLUMNS[name], labels(), own)
             continue
@@ -113,7 +109,7 @@ def real_roles(
             if other != name
         }
         peers = {
-            other: PeerPaillier(keys[other].public, workers, silent)
+            other: PeerPaillier(keys[other].public, workers)
             for other in PARTIES
             if other != name
         }

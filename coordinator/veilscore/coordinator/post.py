@@ -24,7 +24,7 @@ from veilscore.keys.receiving import (
 )
 from veilscore.keys.registry import Registry
 from veilscore.keys.sealing import Opener, Sealer
-from veilscore.models.vertical.script import Arrived, Send
+from veilscore.models.vertical.script import Arrived, Await, Send, drive
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey
@@ -128,19 +128,18 @@ class RunPost:
         Waits so long for each kind of message. Raises a Fault that names who broke
         the rules, or what ``end`` was given.
         """
-        script = place_rows(self._contract, self._holders)
-        arrived: Arrived = {}
-        try:
-            action = next(script)
-            while True:
-                if isinstance(action, Send):
-                    message = action.message.SerializeToString()
-                    send(
-                        action.to, self._sealer.seal("rows", peers[action.to], message)
-                    )
-                    arrived = {}
-                else:
-                    arrived = self._inbox.take(action.kind, action.senders, timeout_s)
-                action = script.send(arrived)
-        except StopIteration:
-            return
+
+        def seal(action: Send) -> None:
+            message = action.message.SerializeToString()
+            peer = peers[action.to]
+            send(action.to, self._sealer.seal("rows", peer, message))
+
+        def wait(action: Await) -> Arrived:
+            return self._inbox.take(action.kind, action.senders, timeout_s)
+
+        drive(
+            place_rows(self._contract, self._holders),
+            send=seal,
+            wait=wait,
+            show=lambda _: None,  # takes seconds
+        )

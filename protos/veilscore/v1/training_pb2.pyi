@@ -244,6 +244,7 @@ class TrainingMessage(_message.Message):
     HOP_KEY_FIELD_NUMBER: _builtins.int
     HOP_CHALLENGE_FIELD_NUMBER: _builtins.int
     HOP_PROOF_FIELD_NUMBER: _builtins.int
+    ROWS_TAKEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def blinded_set(self) -> Global___BlindedSet:
         """Alignment, holder to the next holder or to the coordinator."""
@@ -258,7 +259,7 @@ class TrainingMessage(_message.Message):
 
     @_builtins.property
     def encrypted_rows(self) -> Global___EncryptedRows:
-        """One ciphertext a row."""
+        """A part of the sender's encrypted rows."""
 
     @_builtins.property
     def count_answer(self) -> Global___CountAnswer:
@@ -312,6 +313,10 @@ class TrainingMessage(_message.Message):
     def hop_proof(self) -> Global___HopProof:
         """Alignment, holder to coordinator."""
 
+    @_builtins.property
+    def rows_taken(self) -> Global___RowsTaken:
+        """Answer to each part of encrypted rows."""
+
     def __init__(
         self,
         *,
@@ -332,12 +337,13 @@ class TrainingMessage(_message.Message):
         hop_key: Global___HopKey | None = ...,
         hop_challenge: Global___HopChallenge | None = ...,
         hop_proof: Global___HopProof | None = ...,
+        rows_taken: Global___RowsTaken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "rows_taken", b"rows_taken", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "rows_taken", b"rows_taken", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_key", "hop_challenge", "hop_proof"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_key", "hop_challenge", "hop_proof", "rows_taken"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -546,31 +552,60 @@ Global___Positions: _TypeAlias = Positions  # noqa: Y015
 
 @_typing.final
 class EncryptedRows(_message.Message):
-    """One Paillier ciphertext a row of the run, under the sender's key. Seen by a
-    feature holder, which learns nothing.
+    """A part of the run's rows in their order: 8192 of them, or in the last part what is
+    left. Of each row one Paillier ciphertext, or as many as its columns take, under the
+    sender's key. Seen by a feature holder, which learns nothing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CIPHERTEXTS_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    FIRST_ROW_FIELD_NUMBER: _builtins.int
     ciphertexts: _builtins.bytes
-    """Fixed-width big-endian ciphertexts."""
+    """Fixed-width big-endian ciphertexts: the first of every row, then the second ..."""
     columns: _builtins.int
-    """Columns packed into each; part of the contract's bound."""
+    """Columns packed into each row; part of the contract's bound, the same in all parts."""
+    first_row: _builtins.int
+    """Rows in the parts before this one."""
     def __init__(
         self,
         *,
         ciphertexts: _builtins.bytes = ...,
         columns: _builtins.int = ...,
+        first_row: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "columns", b"columns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "columns", b"columns", "first_row", b"first_row"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EncryptedRows: _TypeAlias = EncryptedRows  # noqa: Y015
+
+@_typing.final
+class RowsTaken(_message.Message):
+    """That a part of encrypted rows has been added up; the sender has at most four
+    unanswered. Seen by the sender of the part, which learns when.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows in the parts up to this one."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowsTaken: _TypeAlias = RowsTaken  # noqa: Y015
 
 @_typing.final
 class CountAnswer(_message.Message):

@@ -26,7 +26,7 @@ from veilscore.keys.receiving import (
     verify_signed_key,
 )
 from veilscore.keys.sealing import Opener, Sealer
-from veilscore.models.vertical.script import Arrived, Send
+from veilscore.models.vertical.script import drive
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import (
@@ -118,18 +118,12 @@ class SimulatedNode:
         ids = IDS[self.name]
         labelled = np.full(len(ids), self.name == "bank")
         script = align(self.name, HOLDERS, COORDINATOR, RUN, ids, labelled)
-        arrived: Arrived = {}
-        try:
-            action = next(script)
-            while True:
-                if isinstance(action, Send):
-                    self.send(action.to, self.tamper(action.message))
-                    arrived = {}
-                else:
-                    arrived = self.wait(action.kind, action.senders)
-                action = script.send(arrived)
-        except StopIteration as stop:
-            self.alignment = stop.value
+        self.alignment = drive(
+            script,
+            send=lambda action: self.send(action.to, self.tamper(action.message)),
+            wait=lambda action: self.wait(action.kind, action.senders),
+            show=lambda _: None,
+        )
 
     def send(self, to: str, message: TrainingMessage) -> None:
         if to == COORDINATOR:

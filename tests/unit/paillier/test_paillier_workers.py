@@ -77,27 +77,6 @@ def test_answers_are_rerandomised(
     assert workers.decrypt(private, [*noise]) == [0, 0, 0]
 
 
-def test_progress_is_told(workers: PaillierWorkers, private: PrivateKey) -> None:
-    key = private.public
-    told: list[tuple[int, int]] = []
-
-    def tell(done: int, total: int) -> None:
-        told.append((done, total))
-
-    ciphertexts = workers.encrypt_own(private, range(300), tell)
-    assert len(told) >= 3
-    assert told == sorted(told)
-    assert told[-1] == (300, 300)
-    told.clear()
-    bins = np.zeros((300, 1), np.int64)
-    workers.histogram(key, ciphertexts, bins, [1], tell)
-    assert told[-1] == (300, 300)
-    told.clear()
-    workers.fresh_noise(key, 20, tell)
-    assert len(told) >= 3
-    assert told[-1] == (20, 20)
-
-
 def test_nothing_to_do(workers: PaillierWorkers, private: PrivateKey) -> None:
     key = private.public
     assert workers.encrypt_own(private, []) == []

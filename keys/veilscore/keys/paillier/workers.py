@@ -1,7 +1,7 @@
 """Paillier work of a node, done in niced worker processes.
 
 The methods block and may be called from any thread; each cuts its work into chunks of
-a few tenths of a second, so calls share the processes and progress can be shown.
+a few tenths of a second, so that calls share the processes.
 Tables, and private keys while they are used, live in the workers' memory only.
 
 Ciphertexts are checked ones (``PublicKey.decode``), plaintexts are residues. Every
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from threading import Lock
-from typing import Final, Self, TypeAlias, TypeVar
+from typing import Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,6 @@ from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.worker_pool import WorkerPool
 
 _R = TypeVar("_R")
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with how many items are done, of how many."""
 
 # Items of a chunk: at 3072 bits a few tenths of a second, a histogram's under one.
 _ENCRYPTIONS: Final = 128
@@ -69,41 +67,36 @@ class PaillierWorkers:
         self,
         private: PrivateKey,
         plaintexts: Sequence[int],
-        progress: Progress | None = None,
     ) -> list[int]:
         """Encrypt under the caller's own key; about 1.5 ms each at 3072 bits."""
         work = partial(operations.encrypt_own, private.to_bytes())
-        return self._map(work, plaintexts, _ENCRYPTIONS, progress)
+        return self._map(work, plaintexts, _ENCRYPTIONS)
 
     def encrypt_for(
         self,
         public: PublicKey,
         plaintexts: Sequence[int],
-        progress: Progress | None = None,
     ) -> list[int]:
         """Encrypt the caller's own plaintexts under a peer's key; never answers."""
         work = partial(operations.encrypt_for, public)
-        return self._map(work, plaintexts, _ENCRYPTIONS, progress)
+        return self._map(work, plaintexts, _ENCRYPTIONS)
 
     def decrypt(
         self,
         private: PrivateKey,
         ciphertexts: Sequence[int],
-        progress: Progress | None = None,
     ) -> list[int]:
         """Return the residues in [0, n) of ciphertexts under the caller's key."""
         work = partial(operations.decrypt, private.to_bytes())
-        return self._map(work, ciphertexts, _DECRYPTIONS, progress)
+        return self._map(work, ciphertexts, _DECRYPTIONS)
 
-    def fresh_noise(
-        self, public: PublicKey, count: int, progress: Progress | None = None
-    ) -> list[AnswerNoise]:
+    def fresh_noise(self, public: PublicKey, count: int) -> list[AnswerNoise]:
         """Draw r^n mod n², each value for one use; about 45 ms each at 3072 bits."""
         jobs = [
-            (len(part), partial(draw_noise, public, len(part)))
+            partial(draw_noise, public, len(part))
             for part in self._cut(range(count), _NOISE)
         ]
-        return list(chain.from_iterable(self._do(jobs, progress)))
+        return list(chain.from_iterable(self._do(jobs)))
 
     def prefill(self, public: PublicKey, count: int) -> None:
         """Have ``count`` values of noise for answers made while nothing else runs."""
@@ -123,7 +116,6 @@ class PaillierWorkers:
         self,
         public: PublicKey,
         ciphertexts: Sequence[int],
-        progress: Progress | None = None,
     ) -> list[int]:
         """Multiply each answer by an r^n of its own: prefilled ones, then fresh."""
         with self._stocking:
@@ -134,7 +126,7 @@ class PaillierWorkers:
                 if missing > 0 and job.cancel():
                     missing -= size
         rest = ciphertexts[len(answers) :]
-        noise = self.fresh_noise(public, len(rest), progress)
+        noise = self.fresh_noise(public, len(rest))
         return answers + NoisePool(public, noise).rerandomise(rest)
 
     def histogram(
@@ -143,29 +135,22 @@ class PaillierWorkers:
         ciphertexts: Sequence[int],
         bins: Bins,
         widths: Sequence[int],
-        progress: Progress | None = None,
     ) -> list[list[int]]:
-        """Sum ciphertexts per bin of every column; see ``histogram.histogram``.
-
-        Progress counts rows.
-        """
+        """Sum ciphertexts per bin of every column; see ``histogram.histogram``."""
         if len(bins) != len(ciphertexts):
             raise ValueError("one row of bins per ciphertext")
         jobs = [
-            (
-                len(rows),
-                partial(
-                    histogram,
-                    public,
-                    ciphertexts[rows.start : rows.stop],
-                    bins[rows.start : rows.stop],
-                    widths,
-                ),
+            partial(
+                histogram,
+                public,
+                ciphertexts[rows.start : rows.stop],
+                bins[rows.start : rows.stop],
+                widths,
             )
             for rows in self._cut(range(len(ciphertexts)), _HISTOGRAM_ROWS)
         ]
         sums = [[1] * width for width in widths]
-        for part in self._do(jobs, progress):
+        for part in self._do(jobs):
             sums = [public.add(one, two) for one, two in zip(sums, part, strict=True)]
         return sums
 
@@ -174,23 +159,17 @@ class PaillierWorkers:
         public: PublicKey,
         bases: Sequence[int],
         exponents: NDArray[np.int64],
-        progress: Progress | None = None,
     ) -> list[int]:
         """Return one encrypted weighted sum a row of ``exponents``.
 
-        See ``histogram.weighted_products``; progress counts rows.
+        See ``histogram.weighted_products``.
         """
         largest = max(1, _WEIGHTS // max(1, len(bases)))
         jobs = [
-            (
-                len(rows),
-                partial(
-                    weighted_products, public, bases, exponents[rows.start : rows.stop]
-                ),
-            )
+            partial(weighted_products, public, bases, exponents[rows.start : rows.stop])
             for rows in self._cut(range(len(exponents)), largest)
         ]
-        return list(chain.from_iterable(self._do(jobs, progress)))
+        return list(chain.from_iterable(self._do(jobs)))
 
     def drop(self, public: PublicKey) -> None:
         """Forget the key's noise, and all tables and private keys in the workers."""
@@ -220,35 +199,23 @@ class PaillierWorkers:
         work: Callable[[Sequence[int]], list[int]],
         items: Sequence[int],
         largest: int,
-        progress: Progress | None,
     ) -> list[int]:
         jobs = [
-            (len(part), partial(work, items[part.start : part.stop]))
+            partial(work, items[part.start : part.stop])
             for part in self._cut(range(len(items)), largest)
         ]
-        return list(chain.from_iterable(self._do(jobs, progress)))
+        return list(chain.from_iterable(self._do(jobs)))
 
-    def _do(
-        self,
-        jobs: Sequence[tuple[int, Callable[[], _R]]],
-        progress: Progress | None,
-    ) -> list[_R]:
+    def _do(self, jobs: Sequence[Callable[[], _R]]) -> list[_R]:
         """Return the results in order; after a failure no further job is begun."""
-        total, done = sum(size for size, _ in jobs), 0
-        results: list[_R] = []
         futures = [
-            self._pool.submit(work, chunk=chunk) for chunk, (_, work) in enumerate(jobs)
+            self._pool.submit(work, chunk=chunk) for chunk, work in enumerate(jobs)
         ]
         try:
-            for (size, _), future in zip(jobs, futures, strict=True):
-                results.append(future.result())
-                done += size
-                if progress:
-                    progress(done, total)
+            return [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
-        return results
 
 
 def _fill(pool: NoisePool, made: Future[list[AnswerNoise]]) -> None:

@@ -17,6 +17,7 @@ from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import (
     ROTATED_UNIT,
     CrossLayout,
+    ResidualLayout,
     RowLayout,
     rotated_bound,
     to_signed,
@@ -69,8 +70,7 @@ def pool_below(
 
 def _decrypted(peer: str, ciphertexts: bytes, key: OwnKey, most: int) -> list[int]:
     """Decrypt a vector, which costs milliseconds an element, of ``most`` at most."""
-    width = 2 * -(-key.modulus.bit_length() // 8)
-    if len(ciphertexts) > most * width:
+    if len(ciphertexts) > most * key.ciphertext_bytes:
         raise ProtocolError("more ciphertexts than there is to say", party=peer)
     return key.decrypt(ciphertexts)
 
@@ -179,16 +179,11 @@ def read_cross(
 
 
 def read_gradient(
-    peer: str, ciphertexts: bytes, key: OwnKey, columns: int, most: int
+    peer: str, ciphertexts: bytes, key: OwnKey, layout: ResidualLayout, columns: int
 ) -> Floats:
-    """Decrypt inner products of residuals and rotated columns, (columns,).
-
-    ``most`` is the largest absolute inner product, in the units that are encrypted.
-    """
+    """Decrypt inner products of residuals and rotated columns, (columns,)."""
     residues = _decrypted(peer, ciphertexts, key, columns)
     if len(residues) != columns:
         raise ProtocolError("a gradient of the wrong length", party=peer)
-    signed = [to_signed(value, key.modulus) for value in residues]
-    if any(abs(value) > most for value in signed):
-        raise ProtocolError("a gradient out of its range", party=peer)
-    return np.array(signed, dtype=np.float64) / (ROTATED_UNIT * RESIDUAL_SCALE)
+    sums = [layout.read(to_signed(value, key.modulus), peer) for value in residues]
+    return np.array(sums, dtype=np.float64) / (ROTATED_UNIT * RESIDUAL_SCALE)

@@ -12,8 +12,9 @@ share of the predictors.
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,22 @@ from veilscore.models.vertical.layout import (
     ROTATED_UNIT,
     ROTATION_SCALE,
     CrossLayout,
+    ResidualLayout,
     RowLayout,
-    ScoreLayout,
 )
-from veilscore.models.vertical.ports import Floats, OwnKey, PeerKey, ZeroSumMasks
+from veilscore.models.vertical.ports import (
+    Floats,
+    Integers,
+    OwnKey,
+    PeerKey,
+    ZeroSumMasks,
+)
+from veilscore.models.vertical.row_stream import (
+    PART_ROWS,
+    PackedRows,
+    RowStream,
+    Tally,
+)
 from veilscore.models.vertical.run import (
     COUNT_LIMIT,
     DOUBLINGS_LIMIT,
@@ -37,8 +50,16 @@ from veilscore.models.vertical.run import (
     RunColumns,
     Terms,
 )
-from veilscore.models.vertical.script import Script, Send, receive_one
-from veilscore.models.vertical.solution import Solution, lookup
+from veilscore.models.vertical.score_shares import send_scores
+from veilscore.models.vertical.script import (
+    Action,
+    Arrived,
+    Script,
+    Send,
+    receive,
+    receive_one,
+)
+from veilscore.models.vertical.solution import Solution, lookup, row_sums
 from veilscore.models.woe import WOE_SCALE, woe_table
 from veilscore.v1.training_pb2 import (
     BinCiphertexts,
@@ -48,11 +69,9 @@ from veilscore.v1.training_pb2 import (
     CrossAnswer,
     CrossShare,
     CrossShares,
-    EncryptedRows,
     Gradient,
     Moments,
     Predictor,
-    ScoreShare,
     TrainingMessage,
 )
 
@@ -67,6 +86,7 @@ class FeatureHolder:
     own: OwnKey
     peers: Mapping[str, PeerKey]
     masks: ZeroSumMasks
+    part_rows: int = PART_ROWS  # of every party of the run
     _rotation: NDArray[np.int64] = field(init=False)  # (columns, columns)
     _woe: list[list[int]] = field(
         default_factory=list[list[int]]
@@ -75,7 +95,7 @@ class FeatureHolder:
     _slope: float = 1.0
     _sums: list[list[int]] = field(
         default_factory=list[list[int]]
-    )  # encrypted, per group
+    )  # encrypted, per group and bin
 
     def __post_init__(self) -> None:
         """Refuse columns the contract does not cover."""
@@ -88,59 +108,35 @@ class FeatureHolder:
     def _label_key(self) -> PeerKey:
         return self.peers[self.terms.label_holder]
 
+    @property
+    def _stream(self) -> RowStream:
+        return RowStream(self.columns, self.part_rows)
+
     def counts(self) -> Script:
         """Answer encrypted bin sums; learn the counts of the own bins."""
-        label_holder = self.terms.label_holder
-        message = yield from receive_one("encrypted_rows", label_holder)
-        layout = RowLayout.plan(
-            self.columns.rows,
-            self._width(message.encrypted_rows, label_holder, least=0),
-            self.terms.contract.max_columns,
-            self._label_key.modulus,
+        rows, contract = self.columns.rows, self.terms.contract
+        label_holder, key = self.terms.label_holder, self._label_key
+        layout, self._sums = yield from self._stream.take(
+            label_holder,
+            key,
+            range(contract.max_columns + 1),
+            lambda columns: RowLayout.plan(
+                rows, columns, contract.max_columns, key.modulus
+            ),
+            Tally(rows),
         )
-        histograms = self._histograms(
-            self._label_key, message.encrypted_rows, len(layout.groups), label_holder
-        )
-        self._sums = [
-            [bin_sum for column in group for bin_sum in column] for group in histograms
-        ]
         orders = [noise.ordering(count) for count in self.columns.bin_counts]
-        answer = CountAnswer()
-        for column, order in zip(histograms[0], orders, strict=True):
+        answer, sums = CountAnswer(), iter(self._sums[0])
+        for order in orders:
+            column = list(islice(sums, len(order)))
             masks = [
                 layout.count_mask(secrets.randbits(layout.mask_bits)) for _ in order
             ]
-            sums = self._label_key.answer([column[index] for index in order], masks)
-            answer.columns.append(BinCiphertexts(ciphertexts=sums))
+            masked = key.answer([column[index] for index in order], masks)
+            answer.columns.append(BinCiphertexts(ciphertexts=masked))
         yield Send(label_holder, TrainingMessage(count_answer=answer))
         reply = yield from receive_one("counts", label_holder)
         self._woe = self._read_counts(reply.counts, orders)
-
-    def _width(self, rows: EncryptedRows, sender: str, *, least: int) -> int:
-        """Return the columns that a peer has packed: no more than were agreed on."""
-        most = self.terms.contract.max_columns
-        if not least <= rows.columns <= most:
-            raise ProtocolError(
-                f"encrypted rows of {rows.columns} columns, {least} to {most} may be",
-                party=sender,
-            )
-        return rows.columns
-
-    def _histograms(
-        self, key: PeerKey, rows: EncryptedRows, groups: int, sender: str
-    ) -> list[list[list[int]]]:
-        """Return encrypted sums by [ciphertext of the row][column][bin]."""
-        size, rest = divmod(len(rows.ciphertexts), groups)
-        if rest:
-            raise ProtocolError("encrypted rows of the wrong length", party=sender)
-        return [
-            key.histogram(
-                rows.ciphertexts[group * size : (group + 1) * size],
-                self.columns.codes,
-                self.columns.bin_counts,
-            )
-            for group in range(groups)
-        ]
 
     def _read_counts(self, counts: Counts, orders: list[list[int]]) -> list[list[int]]:
         if len(counts.columns) != len(orders):
@@ -163,10 +159,10 @@ class FeatureHolder:
             woe.append(woe_table(good, bad, pool).codes.tolist())
         return woe
 
-    def _rotated_rows(self) -> NDArray[np.int64]:
-        """Return the rotated integer codes of every row, (rows, columns)."""
+    def _rotated_rows(self, rows: slice) -> Integers:
+        """Return the rotated integer codes of some rows, (rows, columns)."""
         tables = [np.asarray(table, dtype=np.int64) for table in self._woe]
-        return lookup(self.columns.codes, tables) @ self._rotation.T
+        return lookup(self.columns.codes[rows], tables) @ self._rotation.T
 
     def _bin_weights(self) -> list[list[int]]:
         """Return, for every rotated column, its integer weight of every bin."""
@@ -184,13 +180,18 @@ class FeatureHolder:
         weights = self._bin_weights()
         sums = [self._label_key.combine(group, weights) for group in self._sums]
         self._sums = []
-        rotated = self._rotated_rows().astype(np.float64) / ROTATED_UNIT
+        size = len(self.columns.names)
+        gram, totals = np.zeros((size, size)), np.zeros(size)
+        for part in self._stream.parts():
+            rotated = self._rotated_rows(part).astype(np.float64) / ROTATED_UNIT
+            gram += rotated.T @ rotated
+            totals += rotated.sum(axis=0)
         answer = Moments(
             ciphertexts=self._label_key.answer(
                 [value for group in sums for value in group], None
             ),
-            gram=(rotated.T @ rotated).ravel(),
-            sums=rotated.sum(axis=0),
+            gram=gram.ravel(),
+            sums=totals,
         )
         yield Send(self.terms.label_holder, TrainingMessage(moments=answer))
 
@@ -198,53 +199,52 @@ class FeatureHolder:
         """Compute the cross moments with every other feature holder.
 
         Of a pair, the holder whose name sorts first encrypts its rotated rows.
+
+        No wait is circular: a holder takes all earlier ones' rows, in the order of
+        their names, before it sends its own. The first waits for nobody and every
+        other begins with its rows, so they arrive; and once the rows of the first k
+        have arrived, holder k + 1 sends, and all after it wait for nothing else.
+        Answers are sent at once and waited for only when the own rows have arrived.
         """
-        others = [name for name in self.terms.feature_holders if name != self.name]
-        later = [name for name in others if name > self.name]
-        if later:
-            rows = TrainingMessage(encrypted_rows=self._encrypted_rotated_rows())
-            for name in later:
-                yield Send(name, rows)
+        earlier = tuple(n for n in self.terms.feature_holders if n < self.name)
+        later = tuple(n for n in self.terms.feature_holders if n > self.name)
+        tally = Tally(self.columns.rows * (len(earlier) + bool(later)))
         shares: list[CrossShare] = []
-        for name in others:
-            if name < self.name:
-                message = yield from receive_one("encrypted_rows", name)
-                answer, share = self._answer_cross(name, message.encrypted_rows)
-                yield Send(name, TrainingMessage(cross_answer=answer))
-                shares.append(share)
+        for name in earlier:
+            answer, share = yield from self._answer_cross(name, tally)
+            yield Send(name, TrainingMessage(cross_answer=answer))
+            shares.append(share)
+        if later:
+            yield from self._stream.send(later, self.own, self._packed_rows(), tally)
+        answers = yield from receive("cross_answer", later)
         for name in later:
-            message = yield from receive_one("cross_answer", name)
-            residues = self.own.decrypt(message.cross_answer.ciphertexts)
+            residues = self.own.decrypt(answers[name].cross_answer.ciphertexts)
             shares.append(cross_share(self.name, name, self.own.modulus, residues))
         yield Send(
             self.terms.label_holder,
             TrainingMessage(cross_shares=CrossShares(shares=shares)),
         )
 
-    def _encrypted_rotated_rows(self) -> EncryptedRows:
+    def _packed_rows(self) -> PackedRows:
         own = len(self.columns.names)
         layout = CrossLayout.plan(
             self.columns.rows, own, self.terms.contract.max_columns, self.own.modulus
         )
-        packed = [layout.pack(row) for row in self._rotated_rows().tolist()]
-        groups = zip(*packed, strict=True)
-        blob = b"".join(self.own.encrypt(group) for group in groups)
-        return EncryptedRows(ciphertexts=blob, columns=own)
+        return PackedRows(own, layout, self._rotated_rows)
 
     def _answer_cross(
-        self, owner: str, rows: EncryptedRows
-    ) -> tuple[CrossAnswer, CrossShare]:
+        self, owner: str, tally: Tally
+    ) -> Generator[Action, Arrived, tuple[CrossAnswer, CrossShare]]:
         key, weights = self.peers[owner], self._bin_weights()
-        layout = CrossLayout.plan(
-            self.columns.rows,
-            self._width(rows, owner, least=1),
-            self.terms.contract.max_columns,
-            key.modulus,
+        rows, most = self.columns.rows, self.terms.contract.max_columns
+        _, groups = yield from self._stream.take(
+            owner,
+            key,
+            range(1, most + 1),
+            lambda columns: CrossLayout.plan(rows, columns, most, key.modulus),
+            tally,
         )
-        sums: list[int] = []
-        for group in self._histograms(key, rows, len(layout.groups), owner):
-            bins = [value for column in group for value in column]
-            sums += key.combine(bins, weights)
+        sums = [total for bins in groups for total in key.combine(bins, weights)]
         # Uniform modulo n: the key owner decrypts noise.
         masks = [secrets.randbelow(key.modulus) for _ in sums]
         negated = [(-mask) % key.modulus for mask in masks]
@@ -275,7 +275,11 @@ class FeatureHolder:
     def polish(self, step: str) -> Script:
         """Send a masked (noisy) predictor, then the gradient of the own columns."""
         contract, label_holder = self.terms.contract, self.terms.label_holder
-        predictor = lookup(self.columns.codes, self._woe_tables()) @ self._weights
+        weighted = [
+            weight * woe
+            for weight, woe in zip(self._weights, self._woe_tables(), strict=True)
+        ]
+        predictor = row_sums(self.columns.codes, weighted)
         if not contract.exact:
             spread = contract.polish_noise * predictor.std()
             predictor = predictor + spread * noise.gaussian(len(predictor))
@@ -284,17 +288,23 @@ class FeatureHolder:
         sent = Predictor(masked=masked.astype("<u8").tobytes())
         yield Send(label_holder, TrainingMessage(predictor=sent))
         if not (contract.exact and step == self.terms.last_polish):
-            message = yield from receive_one("encrypted_rows", label_holder)
-            (group,) = self._histograms(
-                self._label_key, message.encrypted_rows, 1, label_holder
-            )
-            sums = self._label_key.combine(
-                [value for column in group for value in column], self._bin_weights()
-            )
-            gradient = Gradient(ciphertexts=self._label_key.answer(sums, None))
-            yield Send(label_holder, TrainingMessage(gradient=gradient))
+            yield from self._answer_residuals()
         reply = yield from receive_one("block", label_holder)
         self._accept(reply.block)
+
+    def _answer_residuals(self) -> Script:
+        rows, most = self.columns.rows, self.terms.contract.max_columns
+        label_holder, key = self.terms.label_holder, self._label_key
+        _, (bins,) = yield from self._stream.take(
+            label_holder,
+            key,
+            range(1),
+            lambda _: ResidualLayout.plan(rows, most, key.modulus),
+            Tally(rows),
+        )
+        sums = key.combine(bins, self._bin_weights())
+        gradient = Gradient(ciphertexts=key.answer(sums, None))
+        yield Send(label_holder, TrainingMessage(gradient=gradient))
 
     def _woe_tables(self) -> tuple[Floats, ...]:
         return tuple(
@@ -312,7 +322,7 @@ class FeatureHolder:
 
     def calibrate(self) -> Script:
         """Send masked provisional scores with noise, learn the slope of the final."""
-        yield self._score_share("calibrate", self.terms.calibration_noise)
+        yield from self._send_scores("calibrate", self.terms.calibration_noise)
         reply = yield from receive_one("slope", self.terms.label_holder)
         if not 0.0 < reply.slope.factor <= SLOPE_LIMIT:
             raise ProtocolError("a slope out of range", party=self.terms.label_holder)
@@ -320,10 +330,9 @@ class FeatureHolder:
 
     def evaluate(self) -> Script:
         """Send masked final scores."""
-        yield self._score_share("evaluate")
+        yield from self._send_scores("evaluate")
 
-    def _score_share(self, label: str, spread: float = 0.0) -> Send:
-        modulus = self._label_key.modulus
+    def _send_scores(self, label: str, spread: float = 0.0) -> Script:
         scores = self.solution().partial_scores(self.columns.codes)
         most = DOUBLINGS_LIMIT * self.terms.contract.points_to_double_odds
         if np.abs(scores).max() > most:
@@ -335,13 +344,9 @@ class FeatureHolder:
         if spread:
             blur = np.rint(spread * noise.gaussian(len(scores)))
             scores = scores + blur.astype(np.int64)
-        packed = ScoreLayout.plan(modulus).pack(scores.tolist())
-        masks = self.masks.residues(label, len(packed), modulus)
-        plaintexts = [
-            (value + mask) % modulus for value, mask in zip(packed, masks, strict=True)
-        ]
-        share = ScoreShare(ciphertexts=self._label_key.encrypt(plaintexts))
-        return Send(self.terms.label_holder, TrainingMessage(score_share=share))
+        yield from send_scores(
+            self.terms.label_holder, self._label_key, self.masks, label, scores
+        )
 
 
 def cross_share(

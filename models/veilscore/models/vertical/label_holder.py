@@ -11,7 +11,7 @@ that hold enough of both; each holder's block of the solution.
 """
 
 import itertools
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,9 +27,15 @@ from veilscore.models.vertical.answers import (
     read_moments,
 )
 from veilscore.models.vertical.evaluation import Evaluation, evaluate
-from veilscore.models.vertical.layout import RowLayout, ScoreLayout, rotated_bound
+from veilscore.models.vertical.layout import ResidualLayout, RowLayout
 from veilscore.models.vertical.moments import MomentMatrix, PeerMoments, assemble
-from veilscore.models.vertical.ports import Floats, OwnKey
+from veilscore.models.vertical.ports import Floats, Integers, OwnKey
+from veilscore.models.vertical.row_stream import (
+    PART_ROWS,
+    PackedRows,
+    RowStream,
+    Tally,
+)
 from veilscore.models.vertical.run import (
     PENALTY,
     PREDICTOR_SCALE,
@@ -37,7 +43,8 @@ from veilscore.models.vertical.run import (
     RunColumns,
     Terms,
 )
-from veilscore.models.vertical.script import Arrived, Await, Script, Send, receive
+from veilscore.models.vertical.score_shares import collect_scores
+from veilscore.models.vertical.script import Action, Arrived, Script, Send, receive
 from veilscore.models.vertical.solution import Solution, lookup
 from veilscore.models.woe import WOE_SCALE, woe_table
 from veilscore.v1.training_pb2 import (
@@ -46,7 +53,6 @@ from veilscore.v1.training_pb2 import (
     CountAnswer,
     Counts,
     CrossShare,
-    EncryptedRows,
     Slope,
     TrainingMessage,
 )
@@ -73,6 +79,7 @@ class LabelHolder:
     columns: RunColumns
     labels: Labels
     own: OwnKey
+    part_rows: int = PART_ROWS  # of every party of the run
     evaluation: Evaluation | None = None
     _labelled: NDArray[np.int64] = field(init=False)  # (n,) rows of the run
     _bad: Floats = field(init=False)  # (n,) 0 or 1
@@ -130,23 +137,26 @@ class LabelHolder:
             good = np.bincount(bins, minlength=size) - bad
             codes.append(woe_table(*pool_below(good, bad, minimum)).codes)
         self._woe = tuple(table / WOE_SCALE for table in codes)
-        rows = EncryptedRows(
-            ciphertexts=self._encrypted_rows(codes), columns=len(self.columns.names)
+        rows = PackedRows(
+            len(codes), self._layout, lambda part: self._slots(codes, part)
         )
-        for peer in self._peers:
-            yield Send(peer, TrainingMessage(encrypted_rows=rows))
+        yield from self._send_rows(rows)
         answers = yield from receive("count_answer", self._peers)
         for peer, message in answers.items():
             counts = self._release_counts(peer, message.count_answer)
             yield Send(peer, TrainingMessage(counts=counts))
 
-    def _encrypted_rows(self, tables: list[NDArray[np.int64]]) -> bytes:
-        packed = [[0] * len(self._layout.groups)] * self.columns.rows
-        codes = lookup(self.columns.codes[self._labelled], tables).tolist()
-        for row, bad, values in zip(self._labelled, self._bad, codes, strict=True):
-            packed[row] = self._layout.pack(int(bad), values)
-        groups = zip(*packed, strict=True)
-        return b"".join(self.own.encrypt(group) for group in groups)
+    def _slots(self, tables: Sequence[Integers], part: slice) -> Integers:
+        """Return what is packed of some rows; nothing of those without a label."""
+        train = self.labels.train[part]
+        codes = lookup(self.columns.codes[part], tables)
+        labelled = (train >= 0).astype(np.int64)
+        return np.column_stack([labelled, train == 1, codes]) * labelled[:, np.newaxis]
+
+    def _send_rows(self, rows: PackedRows) -> Script:
+        stream = RowStream(self.columns, self.part_rows)
+        tally = Tally(self.columns.rows)
+        yield from stream.send(self._peers, self.own, rows, tally)
 
     def _release_counts(self, peer: str, answer: CountAnswer) -> Counts:
         contract = self.terms.contract
@@ -182,7 +192,11 @@ class LabelHolder:
 
     def cross(self) -> Script:
         """Add both halves of every pair's masked cross moments."""
-        answers = yield from receive("cross_shares", self._peers)
+        # Holders take turns at sending all of their rows to those after them.
+        parts = len(RowStream(self.columns, self.part_rows).parts())
+        answers = yield from receive(
+            "cross_shares", self._peers, parts=parts * (len(self._peers) - 1)
+        )
         found: dict[tuple[str, str, str], CrossShare] = {
             (share.key_owner, share.other, peer): share
             for peer, message in answers.items()
@@ -257,14 +271,28 @@ class LabelHolder:
         residual = np.rint((self._bad - q) * RESIDUAL_SCALE).astype(np.int64)
         plaintexts = np.zeros(self.columns.rows, dtype=np.int64)
         plaintexts[self._labelled] = residual
-        rows = EncryptedRows(ciphertexts=self.own.encrypt(plaintexts.tolist()))
-        for peer in self._peers:
-            yield Send(peer, TrainingMessage(encrypted_rows=rows))
-        answers = yield from receive("gradient", self._peers)
+        answers = yield from self._ask_gradients(plaintexts)
         gradient = self._gradient(residual / RESIDUAL_SCALE, answers)
         self._weights = self._optimiser.step(
             self._accepted, gradient, float((q * (1 - q)).mean()), len(self._bad)
         )
+
+    @property
+    def _residual_layout(self) -> ResidualLayout:
+        return ResidualLayout.plan(
+            self.columns.rows, self.terms.contract.max_columns, self.own.modulus
+        )
+
+    def _ask_gradients(
+        self, residuals: Integers
+    ) -> Generator[Action, Arrived, Arrived]:
+        """Send the encrypted residuals of all rows, (rows,); return the gradients."""
+        yield from self._send_rows(
+            PackedRows(
+                0, self._residual_layout, lambda part: residuals[part, np.newaxis]
+            )
+        )
+        return (yield from receive("gradient", self._peers))
 
     def _joint_predictor(self, answers: Arrived) -> Floats:
         total = np.zeros(self.columns.rows, dtype=np.uint64)
@@ -289,7 +317,6 @@ class LabelHolder:
 
     def _gradient(self, residual: Floats, answers: Arrived) -> Floats:
         gradient = np.zeros(len(self._weights))
-        bound = rotated_bound(self.terms.contract.max_columns)
         gradient[self._moments.places[self.name]] = self._own_rows.T @ residual
         for peer, message in answers.items():
             place = self._moments.places[peer]
@@ -297,8 +324,8 @@ class LabelHolder:
                 peer,
                 message.gradient.ciphertexts,
                 self.own,
+                self._residual_layout,
                 place.stop - place.start,
-                self.columns.rows * bound * RESIDUAL_SCALE,
             )
         return gradient
 
@@ -316,7 +343,7 @@ class LabelHolder:
 
     def calibrate(self) -> Script:
         """Fit the slope to the noisy joint scores of the labelled rows."""
-        scores = (yield from self._peer_scores()) + self._own_scores()
+        scores = (yield from self._joint_scores()) + self._own_scores()
         if not self.terms.contract.exact:
             spread = self.terms.calibration_noise / self.terms.scale.factor
             variance = len(self._peers) * spread**2
@@ -335,7 +362,7 @@ class LabelHolder:
 
     def evaluate(self) -> Script:
         """Fit the intercept to the final scores, judge the card on the holdout rows."""
-        peers = yield from self._peer_scores()
+        peers = yield from self._joint_scores()
         offset = solve.intercept(self._log_odds(peers + self._own_scores()), self._bad)
         if not self.terms.contract.exact:
             self._intercept = -offset
@@ -356,19 +383,6 @@ class LabelHolder:
         """Return the log odds of bad of the labelled rows, short of the intercept."""
         return -scores[self._labelled] / self.terms.scale.factor
 
-    def _peer_scores(self) -> Generator[Send | Await, Arrived, Floats]:
+    def _joint_scores(self) -> Generator[Action, Arrived, Floats]:
         """Return the others' joint score of every row, as their cards stand."""
-        answers = yield from receive("score_share", self._peers)
-        layout = ScoreLayout.plan(self.own.modulus)
-        shares = {
-            peer: message.score_share.ciphertexts for peer, message in answers.items()
-        }
-        residues = self.own.decrypt_sum(list(shares.values()))
-        if len(residues) != layout.plaintexts(self.columns.rows):
-            raise ProtocolError(
-                "scores of the wrong number of rows", party=" or ".join(shares)
-            )
-        peers = layout.unpack(
-            residues, self.columns.rows, self.own.modulus, " or ".join(self._peers)
-        )
-        return np.array(peers, dtype=np.float64)
+        return collect_scores(self._peers, self.own, self.columns.rows)

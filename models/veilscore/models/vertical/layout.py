@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from veilscore.models.errors import BoundError, ProtocolError
+from veilscore.models.vertical.ports import Integers
+from veilscore.models.vertical.run import RESIDUAL_SCALE
 from veilscore.models.woe import WOE_CODE_LIMIT, WOE_SCALE
 
 ROTATION_SCALE = 1 << 12
@@ -51,6 +53,24 @@ def join(values: Sequence[int], widths: Sequence[int]) -> int:
         packed += value << offset
         offset += width
     return packed
+
+
+def _join_groups(rows: Integers, groups: Sequence[int], width: int) -> list[list[int]]:
+    """Pack the slots of every row, (rows, slots), group by group."""
+    packed: list[list[int]] = []
+    start = 0
+    for group in groups:
+        slots: list[list[int]] = rows[:, start : start + group].tolist()
+        packed.append([join(values, [width] * group) for values in slots])
+        start += group
+    return packed
+
+
+def _no_room(rows: int, modulus: int) -> BoundError:
+    return BoundError(
+        f"{rows} rows do not fit a key of {modulus.bit_length()} bits",
+        remedy="use a larger key or fewer rows",
+    )
 
 
 def split(packed: int, widths: Sequence[int], sender: str) -> list[int]:
@@ -120,16 +140,18 @@ class RowLayout:
             left -= groups[-1]
         return cls(count_bits, gap, width, tuple(groups), room)
 
-    def pack(self, bad: int, codes: Sequence[int]) -> list[int]:
-        """Return the plaintexts of one labelled row (bad is 0 or 1)."""
-        slots = [1, bad, *codes]
-        plaintexts: list[int] = []
-        for group in self.groups:
-            plaintexts.append(join(slots[:group], [self.width] * group))
-            slots = slots[group:]
-        counts = 1 | bad << self.count_bits
-        plaintexts[0] = counts + (plaintexts[0] << self.gap)
-        return plaintexts
+    def pack(self, rows: Integers) -> list[list[int]]:
+        """Return the plaintexts of rows, ciphertext by ciphertext.
+
+        rows: (rows, 2 + own columns), the wide slots of each; all 0 without a label.
+        """
+        first, *others = _join_groups(rows, self.groups, self.width)
+        counts: list[list[int]] = rows[:, :2].tolist()
+        first = [
+            (labelled | bad << self.count_bits) + (wide << self.gap)
+            for (labelled, bad), wide in zip(counts, first, strict=True)
+        ]
+        return [first, *others]
 
     def read_counts(self, residue: int) -> tuple[int, int]:
         """Return (labelled, bad) of a masked bin sum."""
@@ -179,22 +201,13 @@ class CrossLayout:
         width = signed_width(rows * rotated_bound(max_columns) ** 2)
         per = (modulus.bit_length() - 2) // width
         if per < 1:
-            raise BoundError(
-                f"{rows} rows do not fit a key of {modulus.bit_length()} bits",
-                remedy="use a larger key or fewer rows",
-            )
+            raise _no_room(rows, modulus)
         full, rest = divmod(own_columns, per)
         return cls(width, (per,) * full + ((rest,) if rest else ()))
 
-    def pack(self, codes: Sequence[int]) -> list[int]:
-        """Return the plaintexts of one row."""
-        plaintexts: list[int] = []
-        start = 0
-        for group in self.groups:
-            part = codes[start : start + group]
-            plaintexts.append(join(part, [self.width] * group))
-            start += group
-        return plaintexts
+    def pack(self, rows: Integers) -> list[list[int]]:
+        """Return the plaintexts of rows of codes, ciphertext by ciphertext."""
+        return _join_groups(rows, self.groups, self.width)
 
     def read(self, sums: Sequence[int], sender: str) -> list[int]:
         """Return the sums of all columns, one packed int per group in."""
@@ -203,6 +216,40 @@ class CrossLayout:
             for group, packed in zip(self.groups, sums, strict=True)
             for value in split(packed, [self.width] * group, sender)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualLayout:
+    """The label holder's residual of one row, alone in its ciphertext."""
+
+    most: int  # largest absolute sum of residuals weighted by rotated codes
+
+    @classmethod
+    def plan(cls, rows: int, max_columns: int, modulus: int) -> "ResidualLayout":
+        """Bound the sums of residuals, which are at most RESIDUAL_SCALE each.
+
+        Raises BoundError when they do not fit the modulus.
+        """
+        most = rows * rotated_bound(max_columns) * RESIDUAL_SCALE
+        if signed_width(most) > modulus.bit_length() - 2:
+            raise _no_room(rows, modulus)
+        return cls(most)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """One slot, in one ciphertext."""
+        return (1,)
+
+    def pack(self, rows: Integers) -> list[list[int]]:
+        """Return the plaintexts of rows of one residual each."""
+        residuals: list[int] = rows[:, 0].tolist()
+        return [residuals]
+
+    def read(self, total: int, sender: str) -> int:
+        """Return a weighted sum; raises ProtocolError for one no rows can have."""
+        if abs(total) > self.most:
+            raise ProtocolError("a gradient out of its range", party=sender)
+        return total
 
 
 @dataclass(frozen=True, slots=True)

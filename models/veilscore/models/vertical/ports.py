@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.uint16]  # (rows, columns): bin of every row and column
+Integers: TypeAlias = NDArray[np.int64]
 Words: TypeAlias = NDArray[np.uint64]  # (rows,): integers modulo 2^64
 
 
@@ -21,6 +22,11 @@ class OwnKey(Protocol):
     @property
     def modulus(self) -> int:
         """The modulus n."""
+        ...
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of a ciphertext in bytes."""
         ...
 
     def encrypt(self, plaintexts: Sequence[int]) -> bytes:
@@ -47,10 +53,19 @@ class PeerKey(Protocol):
         """The modulus n."""
         ...
 
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of a ciphertext in bytes."""
+        ...
+
     def histogram(
         self, rows: bytes, codes: Codes, bin_counts: Sequence[int]
     ) -> list[list[int]]:
         """Sum the rows of every bin of every column, under encryption."""
+        ...
+
+    def add(self, left: Sequence[int], right: Sequence[int]) -> list[int]:
+        """Add two encrypted vectors of equal length, element by element."""
         ...
 
     def combine(

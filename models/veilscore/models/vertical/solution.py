@@ -21,6 +21,14 @@ def lookup(codes: Codes, tables: Sequence[NDArray[Value]]) -> NDArray[Value]:
     return np.column_stack([table[codes[:, i]] for i, table in enumerate(tables)])
 
 
+def row_sums(codes: Codes, tables: Sequence[NDArray[Value]]) -> NDArray[Value]:
+    """Add up every row's table values, (rows,), without holding all of them."""
+    total = tables[0][codes[:, 0]]
+    for column, table in enumerate(tables[1:], start=1):
+        total += table[codes[:, column]]
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Solution:
     """Weights and WoE of one holder's columns.
@@ -65,7 +73,7 @@ class Solution:
 
     def partial_scores(self, codes: Codes) -> NDArray[np.int64]:
         """Return the integer partial score of every row, before masking."""
-        total = self.intercept_points + lookup(codes, self.points(codes)).sum(axis=1)
+        total = self.intercept_points + row_sums(codes, self.points(codes))
         return round_half_away(total, self.granularity)
 
 

@@ -23,8 +23,8 @@ from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark, canary
 from veilscore.models.vertical.ring import Ring
 from veilscore.models.vertical.script import (
+    Action,
     Arrived,
-    Await,
     Script,
     Send,
     receive_one,
@@ -59,7 +59,7 @@ def align(
     run: str,
     ids: Sequence[str],
     labelled: NDArray[np.bool_],
-) -> Generator[Send | Await, Arrived, Alignment]:
+) -> Generator[Action, Arrived, Alignment]:
     """Send the own set round the ring of holders, raise everybody else's.
 
     ``holders`` is the same sorted list everywhere; ``labelled`` marks the own rows

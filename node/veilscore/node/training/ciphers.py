@@ -5,7 +5,7 @@ Learns nothing by itself: it computes what the scripts of
 re-randomised with fresh r^n; noise made faster is only for own fresh encryptions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,8 +17,6 @@ from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.models.vertical.ports import Codes, Words
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
 class OwnPaillier:
@@ -26,25 +24,27 @@ class OwnPaillier:
 
     private: PrivateKey
     workers: PaillierWorkers
-    progress: Progress
 
     @property
     def modulus(self) -> int:
         """The modulus n."""
         return self.private.public.n
 
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of a ciphertext in bytes."""
+        return self.private.public.ciphertext_bytes
+
     def encrypt(self, plaintexts: Sequence[int]) -> bytes:
         """Encrypt integers in (-n/2, n/2), one ciphertext each."""
         public = self.private.public
         residues = [public.to_residue(value) for value in plaintexts]
-        return public.encode(
-            self.workers.encrypt_own(self.private, residues, self.progress)
-        )
+        return public.encode(self.workers.encrypt_own(self.private, residues))
 
     def decrypt(self, ciphertexts: bytes) -> list[int]:
         """Decrypt ciphertexts to residues in [0, n)."""
         checked = self.private.public.decode(ciphertexts)
-        return self.workers.decrypt(self.private, checked, self.progress)
+        return self.workers.decrypt(self.private, checked)
 
     def decrypt_sum(self, shares: Sequence[bytes]) -> list[int]:
         """Add ciphertext vectors of equal length and decrypt their sums."""
@@ -52,7 +52,7 @@ class OwnPaillier:
         total = public.decode(shares[0])
         for share in shares[1:]:
             total = public.add(total, public.decode(share, len(total)))
-        return self.workers.decrypt(self.private, total, self.progress)
+        return self.workers.decrypt(self.private, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +61,27 @@ class PeerPaillier:
 
     public: PublicKey
     workers: PaillierWorkers
-    progress: Progress
 
     @property
     def modulus(self) -> int:
         """The modulus n."""
         return self.public.n
 
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of a ciphertext in bytes."""
+        return self.public.ciphertext_bytes
+
     def histogram(
         self, rows: bytes, codes: Codes, bin_counts: Sequence[int]
     ) -> list[list[int]]:
         """Sum the rows of every bin of every column, under encryption."""
         ciphertexts = self.public.decode(rows, len(codes))
-        return self.workers.histogram(
-            self.public, ciphertexts, codes, bin_counts, self.progress
-        )
+        return self.workers.histogram(self.public, ciphertexts, codes, bin_counts)
+
+    def add(self, left: Sequence[int], right: Sequence[int]) -> list[int]:
+        """Add two encrypted vectors of equal length, element by element."""
+        return self.public.add(left, right)
 
     def combine(
         self, ciphertexts: Sequence[int], weights: Sequence[Sequence[int]]
@@ -88,15 +94,11 @@ class PeerPaillier:
         """Add plaintext masks, re-randomise with fresh r^n, encode."""
         if masks is not None:
             ciphertexts = self.public.add_plain(ciphertexts, masks)
-        return self.public.encode(
-            self.workers.rerandomise(self.public, ciphertexts, self.progress)
-        )
+        return self.public.encode(self.workers.rerandomise(self.public, ciphertexts))
 
     def encrypt(self, plaintexts: Sequence[int]) -> bytes:
         """Encrypt this party's own residues in [0, n) under the peer's key."""
-        return self.public.encode(
-            self.workers.encrypt_for(self.public, plaintexts, self.progress)
-        )
+        return self.public.encode(self.workers.encrypt_for(self.public, plaintexts))
 
 
 @dataclass(slots=True)

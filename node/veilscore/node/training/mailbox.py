@@ -8,12 +8,15 @@ run is over: nobody hangs on a message that will not come.
 import threading
 from collections import defaultdict, deque
 
+from veilscore.models.vertical.row_stream import AHEAD
 from veilscore.node.errors import TrainingError
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.training_pb2 import TrainingMessage
 
-# A party may be this far ahead of another, in messages of one kind.
+# A party may be this far ahead of another, in messages of one kind. Parts of rows are
+# the large ones, megabytes each.
 _MAX_WAITING = 64
+_MAX_OF_KIND = {"encrypted_rows": AHEAD}
 
 
 class Mailbox:
@@ -26,13 +29,16 @@ class Mailbox:
         )
         self._lost: dict[str, str] = {}
         self._ended = ""
+        self._discarded = False
 
     def put(self, sender: str, message: TrainingMessage) -> None:
         """Store a message; raises TrainingError if its sender floods us."""
         kind = message.WhichOneof("body") or "nothing"
         with self._changed:
+            if self._discarded:
+                return
             waiting = self._messages[sender, kind]
-            if len(waiting) >= _MAX_WAITING:
+            if len(waiting) >= _MAX_OF_KIND.get(kind, _MAX_WAITING):
                 raise TrainingError(f"too many messages of kind {kind}", party=sender)
             waiting.append(message)
             self._changed.notify_all()
@@ -48,6 +54,23 @@ class Mailbox:
         with self._changed:
             self._ended = reason
             self._changed.notify_all()
+
+    def discard(self) -> None:
+        """Drop all messages, those to come, too: nobody will take one any more."""
+        with self._changed:
+            self._discarded = True
+            self._messages.clear()
+
+    def check_empty(self) -> None:
+        """Raise TrainingError naming who sent what nobody has waited for."""
+        with self._changed:
+            left = [key for key, waiting in self._messages.items() if waiting]
+        for sender, kind in left:
+            raise TrainingError(
+                f"sent more messages of kind {kind} than the step asks for",
+                party=sender,
+                remedy="update all nodes to one version and start the run again",
+            )
 
     def take(
         self, kind: str, senders: tuple[str, ...], timeout_s: float

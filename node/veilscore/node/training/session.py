@@ -32,7 +32,15 @@ from veilscore.models import card_file
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
-from veilscore.models.vertical.script import Arrived, Await, Script, Send
+from veilscore.models.vertical.script import (
+    Action,
+    Arrived,
+    Await,
+    Progress,
+    Script,
+    Send,
+    drive,
+)
 from veilscore.node.columns import Columns
 from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.alignment import Alignment, align
@@ -90,7 +98,7 @@ class RunSession:
     mailbox: Mailbox = field(default_factory=Mailbox)
     step: str = "join"
     started: float = field(default_factory=time.time)
-    progress: tuple[int, int] = (0, 0)
+    progress: tuple[int, int] = (0, 0)  # rows of the step, done and in all
     finished: FinishedModel | None = None
     _due: Iterator[str] = field(init=False)  # steps of the contract to come
     _keys: ReceivingKeys = field(default_factory=ReceivingKeys.generate)
@@ -173,6 +181,8 @@ class RunSession:
             self._register(manifest)
         else:
             self._drive(self._script(step))
+        # The next step begins when all have ended this one, so nothing is early.
+        self.mailbox.check_empty()
         if step == "evaluate":
             self._make_card()
         LOG.info("step %s took %.1f s", step, time.monotonic() - started)
@@ -186,10 +196,11 @@ class RunSession:
         return report
 
     def forget(self) -> None:
-        """Drop keys, rows and role: a run that is over needs none of them."""
+        """Drop keys, rows, role and messages: a run that is over needs none."""
         self._opener = self._binned = self._role = None
         self._peers, self._keys = {}, ReceivingKeys.generate()
         self._due = iter(())
+        self.mailbox.discard()
 
     def _take(self, step: str) -> None:
         if step != next(self._due, ""):
@@ -269,13 +280,13 @@ class RunSession:
         self, alignment: Alignment, columns: RunColumns
     ) -> FeatureHolder | LabelHolder:
         around, terms = self.around, Terms(self.contract)
-        own = OwnPaillier(around.private_key, around.workers, self._show)
+        own = OwnPaillier(around.private_key, around.workers)
         if around.party == self.contract.label_holder:
             labels = self._labels(alignment)
             return LabelHolder(around.party, terms, columns, labels, own)
         peers = {
             name: PeerPaillier(
-                peer.paillier_key(self.contract.key_bits), around.workers, self._show
+                peer.paillier_key(self.contract.key_bits), around.workers
             )
             for name, peer in self._peers.items()
             if peer.paillier is not None and name != around.party
@@ -355,23 +366,13 @@ class RunSession:
 
     # -- carrying a script -----------------------------------------------------
 
-    def _drive(self, script: Generator[Send | Await, Arrived, Result]) -> Result:
+    def _drive(self, script: Generator[Action, Arrived, Result]) -> Result:
         """Run a script: seal and send what it sends, wait for what it awaits."""
-        arrived: Arrived = {}
-        started = False
-        try:
-            while True:
-                action = script.send(arrived) if started else next(script)
-                started, arrived = True, {}
-                if isinstance(action, Send):
-                    self._send(action)
-                else:
-                    arrived = self.mailbox.take(
-                        action.kind, action.senders, self.around.step_timeout_s
-                    )
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+        return drive(script, send=self._send, wait=self._wait, show=self._show)
+
+    def _wait(self, action: Await) -> Arrived:
+        limit_s = self.around.step_timeout_s * (1 + action.parts)
+        return self.mailbox.take(action.kind, action.senders, limit_s)
 
     def _send(self, action: Send) -> None:
         peer = self._peers[action.to]
@@ -381,5 +382,5 @@ class RunSession:
         self._sent_bytes += len(envelope)
         self.around.send(action.to, envelope)
 
-    def _show(self, done: int, total: int) -> None:
-        self.progress = (done, total)
+    def _show(self, action: Progress) -> None:
+        self.progress = (action.done, action.total)
