@@ -81,10 +81,7 @@ def workers() -> Generator[PaillierWorkers]:
 def test_without_the_proof_every_row_of_a_masked_histogram_is_read(
     thief: Thief, workers: PaillierWorkers, tell: Tell
 ) -> None:
-    def silent(done: int, total: int) -> None:
-        del done, total
-
-    holder = PeerPaillier(thief.public, workers, silent)
+    holder = PeerPaillier(thief.public, workers)
     codes = np.random.default_rng(2).integers(0, BINS, (ROWS, 1)).astype(np.uint16)
     (sums,) = holder.histogram(thief.rows(), codes, [BINS])
     masks = [secrets.randbelow(thief.public.n) for _ in sums]

@@ -23,6 +23,7 @@ from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier, RunMasks
 from veilscore.v1.training_pb2 import RunContract
 
 ROWS = 400
+PART_ROWS = 150  # of the encrypted run; the other is in one part
 PARTIES = ("agriculture", "bank", "regulator")
 Role = FeatureHolder | LabelHolder
 
@@ -97,7 +98,9 @@ def real_roles(
     for name in PARTIES:
         own = OwnPaillier(keys[name], workers)
         if name == "bank":
-            roles[name] = LabelHolder(name, terms, COLUMNS[name], labels(), own)
+            roles[name] = LabelHolder(
+                name, terms, COLUMNS[name], labels(), own, PART_ROWS
+            )
             continue
         pairs = {
             other: masks.pair_secret(
@@ -114,7 +117,7 @@ def real_roles(
             if other != name
         }
         roles[name] = FeatureHolder(
-            name, terms, COLUMNS[name], own, peers, RunMasks(name, pairs)
+            name, terms, COLUMNS[name], own, peers, RunMasks(name, pairs), PART_ROWS
         )
     return roles
 

@@ -8,7 +8,7 @@ import pytest
 from veilscore.node.errors import TrainingError
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.runtime.errors import PeerLostError
-from veilscore.v1.training_pb2 import Block, Slope, TrainingMessage
+from veilscore.v1.training_pb2 import Block, EncryptedRows, Slope, TrainingMessage
 
 SLOPE = TrainingMessage(slope=Slope(factor=1.5))
 BLOCK = TrainingMessage(block=Block(weights=[1.0]))
@@ -70,3 +70,37 @@ def test_a_flood_is_refused_and_named() -> None:
     with pytest.raises(TrainingError, match="too many") as caught:
         box.put("bureau", SLOPE)
     assert caught.value.party == "bureau"
+
+
+def test_parts_of_rows_are_refused_sooner_than_small_messages() -> None:
+    box = Mailbox()
+    for number in range(4):
+        rows = EncryptedRows(first_row=number)
+        box.put("bureau", TrainingMessage(encrypted_rows=rows))
+    with pytest.raises(TrainingError, match="too many messages of kind enc") as caught:
+        box.put("bureau", TrainingMessage(encrypted_rows=EncryptedRows()))
+    assert caught.value.party == "bureau"
+    box.put("market", TrainingMessage(encrypted_rows=EncryptedRows()))
+
+
+def test_what_nobody_waited_for_is_named_with_its_sender() -> None:
+    box = Mailbox()
+    box.put("bank", BLOCK)
+    box.put("bureau", SLOPE)
+    box.take("block", ("bank",), 1)
+    with pytest.raises(TrainingError, match="more messages of kind slope") as caught:
+        box.check_empty()
+    assert caught.value.party == "bureau"
+    assert caught.value.remedy
+    box.take("slope", ("bureau",), 1)
+    box.check_empty()
+
+
+def test_a_discarded_mailbox_keeps_nothing() -> None:
+    box = Mailbox()
+    box.put("bank", BLOCK)
+    box.discard()
+    box.put("bank", SLOPE)
+    box.check_empty()
+    with pytest.raises(TrainingError, match="did not send block"):
+        box.take("block", ("bank",), 0.01)

@@ -15,7 +15,12 @@ from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.alignment import Alignment
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey
-from veilscore.v1.training_pb2 import RosterEntry, RunContract
+from veilscore.v1.training_pb2 import (
+    EncryptedRows,
+    RosterEntry,
+    RunContract,
+    TrainingMessage,
+)
 
 BANK, HUB = Signer.generate(), Signer.generate()
 REGISTRY = Registry(
@@ -114,6 +119,17 @@ def test_a_run_that_is_over_opens_nothing(session: RunSession) -> None:
     with pytest.raises(TrainingError, match="over"):
         session.receive(b"sealed to keys of the run")
     assert session.rows == 0
+
+
+def test_a_run_that_is_over_keeps_no_message(session: RunSession) -> None:
+    session.join()
+    message = TrainingMessage(encrypted_rows=EncryptedRows(ciphertexts=bytes(9)))
+    session.mailbox.put("bureau", message)
+    with pytest.raises(TrainingError, match="encrypted_rows"):
+        session.mailbox.check_empty()
+    session.forget()
+    session.mailbox.put("bureau", message)  # it was on its way
+    session.mailbox.check_empty()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def row_sums(codes: Codes, tables: Sequence[NDArray[Value]]) -> NDArray[Value]:
     """Add up every row's table values, (rows,), without holding all of them."""
     total = tables[0][codes[:, 0]]
     for column, table in enumerate(tables[1:], start=1):
-        total += table[codes[:, column]]
+        np.add(total, table[codes[:, column]], out=total)
     return total
 
 
