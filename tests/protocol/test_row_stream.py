@@ -26,6 +26,7 @@ from tests.protocol.whole_run import LABEL_HOLDER, People, WholeRun
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import BoundError, ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
+from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.layout import ResidualLayout, ScoreLayout, rotated_bound
 from veilscore.models.vertical.row_stream import AHEAD, RowStream, Sums, Tally
 from veilscore.models.vertical.run import RESIDUAL_SCALE, RunColumns, Terms
@@ -280,6 +281,16 @@ def test_they_end_with_real_mailboxes_in_threads_of_their_own(count: int) -> Non
     assert found.keys() == set(names)
     for box in boxes.values():
         box.check_empty()
+
+
+def test_the_label_holder_waits_as_long_as_all_streams_before_it_take() -> None:
+    names = ("agency", "bureau", "market")
+    train = (np.arange(95) % 2).astype(np.int8)
+    labels = Labels(train, np.full(95, -1, np.int8))
+    terms = Terms(sample_contract((*names, "bank")))
+    bank = Talk(LabelHolder("bank", terms, held(95), labels, RING, 10).cross())
+    bank.begin()
+    assert bank.waits == Await("cross_shares", names, parts=2 * 10)
 
 
 def test_who_sent_its_own_rows_first_would_wait_for_ever() -> None:

@@ -1,6 +1,7 @@
 """A session does the contract's steps once, in their order, and then forgets."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -10,6 +11,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.models.vertical.script import Await
 from veilscore.node.columns import Columns
 from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.alignment import Alignment
@@ -119,6 +121,17 @@ def test_a_run_that_is_over_opens_nothing(session: RunSession) -> None:
     with pytest.raises(TrainingError, match="over"):
         session.receive(b"sealed to keys of the run")
     assert session.rows == 0
+
+
+@pytest.mark.parametrize(("parts", "waited"), [(0, 0), (19, 1)])
+def test_a_message_that_comes_after_parts_of_rows_is_waited_for_longer(
+    session: RunSession, parts: int, waited: int
+) -> None:
+    session.around = replace(session.around, step_timeout_s=0.05)
+    wait = session._wait  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(TrainingError, match=f"within {waited} s") as caught:
+        wait(Await("cross_shares", ("bureau",), parts))
+    assert caught.value.party == "bureau"
 
 
 def test_a_run_that_is_over_keeps_no_message(session: RunSession) -> None:
