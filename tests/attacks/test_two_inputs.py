@@ -9,7 +9,7 @@ Each defence is switched off once, and then the two are told apart.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from gmpy2 import invert, mpz
 
 from tests.attacks.two_samples import ALPHA, View, differences, probabilities
 from tests.conftest import Tell
+from tests.protocol.conduct import Talk
 from tests.protocol.score_cards import CARDS
 from tests.sample_contract import sample_contract
 from veilscore.keys.paillier.private import PrivateKey
@@ -26,7 +27,6 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.layout import RowLayout
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Send
 from veilscore.node.scoring.holder import AcceptedQuery
 from veilscore.node.scoring.query import Query
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier, RunMasks
@@ -37,7 +37,7 @@ ANSWERS = 1000
 BINS = 2
 ROWS = 24
 BAD = [row % 3 == 0 for row in range(ROWS)]
-FEW = 40  # answers that suffice where a defence is off
+FEW = 100  # answers that suffice where a defence is off
 POINTS = ([0, 0, 0], [512, -480, 77])
 
 
@@ -102,10 +102,6 @@ def workers() -> Iterator[PaillierWorkers]:
         yield made
 
 
-def silent(done: int, total: int) -> None:
-    assert 0 <= done <= total
-
-
 def terms() -> Terms:
     return Terms(sample_contract(("bank", "bureau"), max_columns=8, max_rows=1000))
 
@@ -119,13 +115,8 @@ def encrypted_rows(private: PrivateKey, workers: PaillierWorkers) -> TrainingMes
     """What the label holder sends once: labels and the codes of one column."""
     codes = np.random.default_rng(3).integers(-(1 << 12), 1 << 12, ROWS)
     plan = layout(private.public)
-    plaintexts = [
-        plan.pack(int(bad), [code])
-        for bad, code in zip(BAD, codes.tolist(), strict=True)
-    ]
-    assert len(plan.groups) == 1
-    own = OwnPaillier(private, workers, silent)
-    blob = own.encrypt([plaintext for (plaintext,) in plaintexts])
+    (plaintexts,) = plan.pack(np.column_stack([np.ones(ROWS, np.int64), BAD, codes]))
+    blob = OwnPaillier(private, workers).encrypt(plaintexts)
     rows = EncryptedRows(ciphertexts=blob, columns=1)
     return TrainingMessage(encrypted_rows=rows)
 
@@ -147,20 +138,19 @@ def bin_sums(
     columns: RunColumns, rows: TrainingMessage, key: PeerPaillier, count: int
 ) -> Answers:
     """Answer the same encrypted rows again and again, as a feature holder does."""
-    own = OwnPaillier(PrivateKey.generate(2048), key.workers, silent)
+    own = OwnPaillier(PrivateKey.generate(2048), key.workers)
     ciphertexts: list[int] = []
     lengths: set[int] = set()
     while len(ciphertexts) < count:
         holder = FeatureHolder(
             "bureau", terms(), columns, own, {"bank": key}, RunMasks("bureau", {})
         )
-        script = holder.counts()
-        next(script)
-        sent = script.send({"bank": rows})
-        assert isinstance(sent, Send)
-        (column,) = sent.message.count_answer.columns
+        talk = Talk(holder.counts())
+        talk.begin()
+        _, answer = talk.tell({"bank": rows})  # first that the rows were taken
+        (column,) = answer.message.count_answer.columns
         ciphertexts += key.public.decode(column.ciphertexts, BINS)
-        lengths.add(sent.message.ByteSize())
+        lengths.add(answer.message.ByteSize())
     return Answers(ciphertexts, lengths)
 
 
@@ -186,47 +176,78 @@ def told_apart(
     return differences(probabilities(one, other, key.ciphertext_bytes))
 
 
+def look_the_same(
+    draw: Callable[[], tuple[Answers, Answers]],
+    see: Callable[[Answers], dict[str, View]],
+    width: int,
+) -> dict[str, float]:
+    """Assert that no statistic differs, twice if it does once; return the p of all.
+
+    By chance one comparison of a thousand finds a difference, and hardly one of a
+    million the same again.
+    """
+    one, other = draw()
+    assert len(one.lengths | other.lengths) == 1
+    found = probabilities(see(one), see(other), width)
+    if suspicious := differences(found):
+        one, other = draw()
+        found = probabilities(see(one), see(other), width)
+        assert not set(suspicious) & set(differences(found))
+    return found
+
+
 def test_bin_sums_of_two_inputs_look_the_same_to_the_keys_owner(
     private: PrivateKey,
     workers: PaillierWorkers,
     encrypted_rows: TrainingMessage,
     tell: Tell,
 ) -> None:
-    key = PeerPaillier(private.public, workers, silent)
-    workers.prefill(private.public, 2 * ANSWERS)
-    samples = [bin_sums(columns, encrypted_rows, key, ANSWERS) for columns in inputs()]
-    assert len(samples[0].lengths | samples[1].lengths) == 1
+    key = PeerPaillier(private.public, workers)
     entitled = 2 * layout(private.public).count_bits
-    one, other = (each.views(private, workers, entitled) for each in samples)
-    found = probabilities(one, other, private.public.ciphertext_bytes)
-    tell(
-        f"two inputs of {ANSWERS} bin sums, least p of {len(found)} tests",
-        f"{min(found.values()):.2g}",
-        f"over {ALPHA / len(found):.2g}",
+
+    def draw() -> tuple[Answers, Answers]:
+        workers.prefill(private.public, 2 * ANSWERS)
+        one, other = inputs()
+        return (
+            bin_sums(one, encrypted_rows, key, ANSWERS),
+            bin_sums(other, encrypted_rows, key, ANSWERS),
+        )
+
+    found = look_the_same(
+        draw,
+        lambda answers: answers.views(private, workers, entitled),
+        private.public.ciphertext_bytes,
     )
-    assert differences(found) == []
+    told(tell, "bin sums", found)
 
 
 def test_score_vectors_of_two_inputs_look_the_same_to_the_keys_owner(
     private: PrivateKey, workers: PaillierWorkers, tell: Tell
 ) -> None:
-    key = PeerPaillier(private.public, workers, silent)
-    samples = [score_vectors(points, key, ANSWERS) for points in POINTS]
-    assert len(samples[0].lengths | samples[1].lengths) == 1
-    one, other = (each.views(private, workers, 0) for each in samples)
-    found = probabilities(one, other, private.public.ciphertext_bytes)
+    key = PeerPaillier(private.public, workers)
+    found = look_the_same(
+        lambda: (
+            score_vectors(POINTS[0], key, ANSWERS),
+            score_vectors(POINTS[1], key, ANSWERS),
+        ),
+        lambda answers: answers.views(private, workers, 0),
+        private.public.ciphertext_bytes,
+    )
+    told(tell, "score vectors", found)
+
+
+def told(tell: Tell, what: str, found: dict[str, float]) -> None:
     tell(
-        f"two inputs of {ANSWERS} score vectors, least p of {len(found)} tests",
+        f"two inputs of {ANSWERS} {what}, least p of {len(found)} tests",
         f"{min(found.values()):.2g}",
         f"over {ALPHA / len(found):.2g}",
     )
-    assert differences(found) == []
 
 
 def test_without_fresh_noise_everybody_tells_bin_sums_apart(
     private: PrivateKey, workers: PaillierWorkers, encrypted_rows: TrainingMessage
 ) -> None:
-    key = NoNoise(private.public, workers, silent)
+    key = NoNoise(private.public, workers)
     one, other = (
         bin_sums(columns, encrypted_rows, key, FEW).public_views(private.public)
         for columns in inputs()
@@ -238,7 +259,7 @@ def test_without_fresh_noise_everybody_tells_bin_sums_apart(
 def test_without_masks_the_keys_owner_tells_bin_sums_apart(
     private: PrivateKey, workers: PaillierWorkers, encrypted_rows: TrainingMessage
 ) -> None:
-    key = NoMasks(private.public, workers, silent)
+    key = NoMasks(private.public, workers)
     entitled = 2 * layout(private.public).count_bits
     one, other = (
         bin_sums(columns, encrypted_rows, key, FEW).views(private, workers, entitled)
@@ -252,7 +273,7 @@ def test_without_masks_the_keys_owner_tells_bin_sums_apart(
 def test_without_masks_the_requester_tells_score_vectors_apart(
     private: PrivateKey, workers: PaillierWorkers
 ) -> None:
-    key = PeerPaillier(private.public, workers, silent)
+    key = PeerPaillier(private.public, workers)
     one, other = (
         score_vectors(points, key, FEW, masked=False).views(private, workers, 0)
         for points in POINTS
