@@ -114,9 +114,9 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Federation:
     setup.renew(settings, now)
     node = NewNode(
         bank.path, "bank", [Role.DATA_HOLDER], 2048, SOURCE, node_port, runtime_port,
-        passphrase_file=None,
+        passphrase_file=None, safe_primes=False,
     )  # fmt: skip
-    told = create(node)
+    told = create(node, lambda _: None)
     card = (bank.path / "card.json").read_bytes()
     kit, expired = place / "kit.json", bank.path / "expired.json"
     expired.write_bytes(setup.admit(settings, card, told, now - LONG_AGO_S).kit)

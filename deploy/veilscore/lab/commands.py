@@ -91,7 +91,8 @@ def _announce(lab: LabFile, console: Console) -> None:
     entities = f"{lab.economy.entities:,} entities, " if lab.economy else ""
     runs = ", ".join(run.name for run in lab.run)
     console.print(f"[bold]Lab {lab.name}[/]: a coordinator, {names}")
-    console.print(f"{entities}{lab.key_bits}-bit keys, training: {runs}")
+    keys = f"{lab.key_bits}-bit keys{' of safe primes' if lab.safe_primes else ''}"
+    console.print(f"{entities}{keys}, training: {runs}")
     if lab.minutes is not None:
         console.print(f"All of it takes about {lab.minutes:g} minutes on two cores.")
 

@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 # Below those that systems give to outgoing connections: none is taken by one before
 # its party listens.
 _PORTS = range(20_000, 32_000)
+_INIT_S = 1800.0  # a search for safe primes may take minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,10 @@ def enrol(
             *("node", "init", folder, "--party", party.name, "--source", source),
             *(word for role in party.roles for word in ("--role", role)),
             *("--key-bits", str(lab.key_bits)),
+            *(() if lab.safe_primes else ("--quick-key",)),
             *("--web-port", str(web), "--runtime-port", str(runtime), "--json"),
             party=party.name,
+            timeout_s=_INIT_S,
         )
         holding = holdings[party.name].moved(folder)
         member = Member(party, folder, holding, f"http://{HOST}:{web}")

@@ -84,6 +84,7 @@ class LabFile(Settings):
 
     name: Name
     key_bits: int = 3072
+    safe_primes: bool = False  # the keys are thrown away: a search would not pay
     minutes: float | None = None  # about how long it takes on two cores
     economy: EconomySettings | None = None
     data: DataSettings | None = None

@@ -10,8 +10,6 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -20,13 +18,6 @@ from typing import Annotated, Final
 import click
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from veilscore.fault import concerning
@@ -34,8 +25,8 @@ from veilscore.keys import files
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
-from veilscore.node import config, setup
-from veilscore.node.batch import Borrowers, Encoding, Question, Watch, score_file
+from veilscore.node import config, progress, setup
+from veilscore.node.batch import Borrowers, Encoding, Question, score_file
 from veilscore.node.errors import SourceError
 from veilscore.node.local import LocalNode
 from veilscore.node.scoring.settings import Purpose
@@ -99,6 +90,14 @@ def init(
         Path | None, typer.Option(help="Else a random one is made.")
     ] = None,
     *,
+    quick_key: Annotated[
+        bool,
+        typer.Option(
+            "--quick-key",
+            help="Do not search for safe primes, for half a minute or, at times, "
+            "minutes. Then encrypting as a label holder takes six times as long.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make keys, node.toml and the card to hand to the coordinator."""
@@ -111,8 +110,10 @@ def init(
         web_port=web_port,
         runtime_port=runtime_port,
         passphrase_file=passphrase_file,
+        safe_primes=not quick_key,
     )
-    fingerprint = setup.create(new).hex()
+    with progress.searching(quiet=quick_key or as_json) as found:
+        fingerprint = setup.create(new, found).hex()
     if as_json:
         typer.echo(json.dumps({"party": party, "fingerprint": fingerprint}))
         return
@@ -289,7 +290,7 @@ def score(
         )
     borrowers = Borrowers(csv, encoding, id_column, id_type, type_column)
     question = Question(purpose, consent, model, batch)
-    with LocalNode(config_file) as node, _progress(quiet=as_json) as watch:
+    with LocalNode(config_file) as node, progress.asking(quiet=as_json) as watch:
         result = score_file(node, borrowers, question, out, watch)
     if as_json:
         typer.echo(json.dumps(asdict(result)))
@@ -304,26 +305,6 @@ def score(
         f"{result.scored} scored, {result.failed} failed; see {out}"
         + (f" and {result.errors}" if result.failed else "")
     )
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Generator[Watch]:
-    """Show on a terminal how many entities were asked about."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    silent = quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
-        task = bar.add_task("Asking for scores", total=None)
-
-        def watch(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield watch
 
 
 def _read_source(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from veilscore.keys.certificates import TlsKey
 from veilscore.keys.enrolment import WelcomeKit
+from veilscore.keys.paillier.private import PrivateKey
 from veilscore.models.errors import DataError
 from veilscore.node import setup
 from veilscore.node.clock import ahead_s, check_clock
@@ -32,6 +33,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
         {
             "private files": lambda: checkup.secret_files(secret),
             "keystore": lambda: _keystore(settings),
+            "Paillier key": lambda: _paillier(settings),
             "coordinator's kit": lambda: _kit(settings),
             "certificate": lambda: _certificate(settings),
             "coordinator": lambda: _coordinator(settings),
@@ -48,6 +50,12 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
 def _keystore(settings: NodeSettings) -> str:
     names = setup.open_keystore(settings).names()
     return f"opens; holds {', '.join(sorted(names))}"
+
+
+def _paillier(settings: NodeSettings) -> str:
+    key = PrivateKey.from_bytes(setup.open_keystore(settings).get(setup.PAILLIER))
+    primes = "safe" if key.has_safe_primes else "random"
+    return f"{key.public.bits} bits, {primes} primes"
 
 
 def _kit(settings: NodeSettings) -> str:

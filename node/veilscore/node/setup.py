@@ -17,6 +17,7 @@ from veilscore.keys.enrolment import PartyCard, WelcomeKit
 from veilscore.keys.errors import InvalidKeyError, KeystoreError
 from veilscore.keys.identity import Signer, check_party_name
 from veilscore.keys.keystore import Keystore, read_passphrase
+from veilscore.keys.paillier import safe_primes
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.registry import Role
 from veilscore.node.config import NodeSettings
@@ -54,14 +55,16 @@ class NewNode:
     web_port: int
     runtime_port: int
     passphrase_file: Path | None
+    safe_primes: bool  # else random ones, found in no time and slower ever after
 
 
-def create(new: NewNode) -> bytes:
+def create(new: NewNode, found: safe_primes.Found) -> bytes:
     """Make the folder; returns the fingerprint of the signing key.
 
-    Raises ConfigError when the folder holds anything already or the settings do not
-    fit, InvalidKeyError for a bad party name or size of the key, FileError for the
-    passphrase file. Nothing is made then.
+    ``found`` hears of every safe prime. Raises ConfigError when the folder holds
+    anything already or the settings do not fit, InvalidKeyError for a bad party name or
+    size of the key, FileError for the passphrase file; all of that before the search
+    for safe primes. Nothing is made then, nor when the search is interrupted.
     """
     check_party_name(new.party)
     settings = _toml(new, new.passphrase_file or new.folder / "passphrase").encode()
@@ -69,7 +72,11 @@ def create(new: NewNode) -> bytes:
     if new.passphrase_file:
         with concerning(new.party):
             read_passphrase(new.passphrase_file)
-    paillier = PrivateKey.generate(new.key_bits)
+    party_folder.check(new.folder, new.party)
+    if new.safe_primes:
+        paillier = safe_primes.generate(found, new.key_bits)
+    else:
+        paillier = PrivateKey.generate(new.key_bits)
     party_folder.make(new.folder, new.party)
     passphrase_file = party_folder.passphrase_file(new.folder, new.passphrase_file)
     signer, tls, flower = Signer.generate(), TlsKey.generate(), FlowerKey.generate()

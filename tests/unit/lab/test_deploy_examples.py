@@ -135,9 +135,11 @@ def test_the_walk_through_declares_a_table_that_a_node_reads(tmp_path: Path) -> 
         each for each in blocks_of(text_of("README.md")) if "[source]" in each
     ]
     folder = tmp_path / "bank"
-    create(
-        NewNode(folder, "bank", [Role.DATA_HOLDER], 2048, declared, 8081, 9101, None)
+    new = NewNode(
+        *(folder, "bank", [Role.DATA_HOLDER], 2048, declared, 8081, 9101, None),
+        safe_primes=False,
     )
+    create(new, lambda _: None)
     source = node_config.read(folder / "node.toml").source
     assert source is not None
     assert source.csv == folder / "borrowers.csv"

@@ -12,50 +12,57 @@ from veilscore.keys.paillier.peer_noise import PeerEncryptor
 from veilscore.keys.paillier.private import PrivateKey
 
 ROOT = mpz((1 << 127) - 1)
-COMB = FixedBase(mpz(3), ROOT, 3 * TEETH * DEPTH - 5)
-COLUMNS = COMB.blocks * DEPTH
+COMBS = [
+    FixedBase(mpz(3), ROOT, 3 * TEETH * depth - 5, depth) for depth in (1, 2, DEPTH)
+]
+every_depth = pytest.mark.parametrize(
+    "comb", COMBS, ids=[f"depth-{comb.depth}" for comb in COMBS]
+)
 
 
-def exponent_of(columns: list[int]) -> int:
+def exponent_of(comb: FixedBase, columns: list[int]) -> int:
     """Read the exponent off the columns as documented."""
-    exponent = 0
+    exponent, depth = 0, comb.depth
     for number, column in enumerate(columns):
-        k, i = divmod(number, COMB.blocks)
+        k, i = divmod(number, comb.blocks)
         for t in range(TEETH):
             bit = column >> t & 1
-            exponent |= bit << t * COLUMNS + i * DEPTH + DEPTH - 1 - k
+            exponent |= bit << t * comb.blocks * depth + i * depth + depth - 1 - k
     return exponent
 
 
-def test_every_exponent_has_exactly_one_spelling() -> None:
+@every_depth
+def test_every_exponent_has_exactly_one_spelling(comb: FixedBase) -> None:
+    columns = comb.blocks * comb.depth
     bits = {
-        exponent_of([(number == place) << t for number in range(COLUMNS)])
-        for place in range(COLUMNS)
+        exponent_of(comb, [(number == place) << t for number in range(columns)])
+        for place in range(columns)
         for t in range(TEETH)
     }
-    assert bits == {1 << bit for bit in range(TEETH * COLUMNS)}
-    assert len(bits) >= 3 * TEETH * DEPTH - 5
+    assert bits == {1 << bit for bit in range(TEETH * columns)}
+    assert len(bits) >= 3 * TEETH * comb.depth - 5
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    columns=st.lists(
-        st.integers(0, (1 << TEETH) - 1), min_size=COLUMNS, max_size=COLUMNS
-    )
-)
-def test_the_comb_is_exponentiation(columns: list[int]) -> None:
-    assert COMB.power(columns) == powmod(3, exponent_of(columns), ROOT * ROOT)
+@given(data=st.data())
+@every_depth
+def test_the_comb_is_exponentiation(comb: FixedBase, data: st.DataObject) -> None:
+    count = comb.blocks * comb.depth
+    column = st.integers(0, (1 << TEETH) - 1)
+    columns = data.draw(st.lists(column, min_size=count, max_size=count))
+    assert comb.power(columns) == powmod(3, exponent_of(comb, columns), ROOT * ROOT)
 
 
+@every_depth
 def test_random_powers_differ_and_use_every_column(
-    monkeypatch: pytest.MonkeyPatch,
+    comb: FixedBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[int]] = []
-    monkeypatch.setattr(COMB, "power", seen.append)
+    monkeypatch.setattr(comb, "power", seen.append)
     for _ in range(200):
-        COMB.random_power()
+        comb.random_power()
     assert len({tuple(columns) for columns in seen}) == 200
-    for place in range(COLUMNS):
+    for place in range(comb.blocks * comb.depth):
         drawn = [columns[place] for columns in seen]
         assert max(drawn) < 1 << TEETH
         # 200 draws leave a bit constant with probability 2^-199.
@@ -63,14 +70,14 @@ def test_random_powers_differ_and_use_every_column(
             assert {column >> t & 1 for column in drawn} == {0, 1}
 
 
-def test_both_encryptors_make_fresh_encryptions(private: PrivateKey) -> None:
-    key = private.public
+def test_both_encryptors_make_fresh_encryptions(either: PrivateKey) -> None:
+    key = either.public
     n_squared = mpz(key.n_squared)
-    order = (private.p - 1) * (private.q - 1)
-    for encryptor in (OwnerEncryptor(private), PeerEncryptor(key)):
+    order = (either.p - 1) * (either.q - 1)
+    for encryptor in (OwnerEncryptor(either), PeerEncryptor(key)):
         ciphertexts = encryptor.encrypt([7] * 20)
         assert len(set(ciphertexts)) == 20
-        assert private.decrypt(key.decode(key.encode(ciphertexts))) == [7] * 20
+        assert either.decrypt(key.decode(key.encode(ciphertexts))) == [7] * 20
         for ciphertext in ciphertexts:
             noise = ciphertext * invert(7 * key.n + 1, n_squared) % n_squared
             assert powmod(noise, order, n_squared) == 1
@@ -94,26 +101,26 @@ def peers(private: PrivateKey) -> list[PeerEncryptor]:
     return [PeerEncryptor(private.public) for _ in range(2)]
 
 
-def test_every_encryptor_draws_its_own_h(
-    private: PrivateKey, monkeypatch: pytest.MonkeyPatch
+def test_every_encryptor_draws_its_own_h_and_never_short_exponents(
+    either: PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bases: list[mpz] = []
 
     def record(base: mpz, root: mpz, bits: int) -> None:
-        assert root == private.public.n
-        assert bits >= private.public.bits / 2
+        assert root == either.public.n
+        assert bits >= either.public.bits / 2
         bases.append(base)
 
     monkeypatch.setattr("veilscore.keys.paillier.peer_noise.FixedBase", record)
-    PeerEncryptor(private.public)
-    PeerEncryptor(private.public)
+    PeerEncryptor(either.public)
+    PeerEncryptor(either.public)
     assert len(set(bases)) == 2
 
 
 def test_the_owners_elements_miss_no_small_part_of_the_group(
-    private: PrivateKey,
+    either: PrivateKey,
 ) -> None:
-    for prime in (mpz(private.p), mpz(private.q)):
+    for prime in (mpz(either.p), mpz(either.q)):
         square = prime * prime
         residue = draw_residue(prime)
         assert powmod(residue, prime - 1, square) == 1

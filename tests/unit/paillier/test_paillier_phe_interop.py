@@ -22,19 +22,25 @@ def test_keys_are_the_same_both_ways() -> None:
     assert ours.to_phe() == secret
 
 
-def test_we_decrypt_what_phe_encrypts(private: PrivateKey) -> None:
-    key = private.public
+def test_phe_takes_over_a_key_of_safe_primes(safe: PrivateKey) -> None:
+    theirs = safe.to_phe()
+    assert PrivateKey.from_phe(theirs).has_safe_primes
+    assert theirs.decrypt(theirs.public_key.encrypt(-7)) == -7
+
+
+def test_we_decrypt_what_phe_encrypts(either: PrivateKey) -> None:
+    key = either.public
     theirs = key.to_phe()
     received = [key.from_encrypted_number(theirs.encrypt(value)) for value in VALUES]
-    decrypted = private.decrypt(key.decode(key.encode(received), len(VALUES)))
+    decrypted = either.decrypt(key.decode(key.encode(received), len(VALUES)))
     assert [key.to_signed(residue) for residue in decrypted] == VALUES
 
 
-def test_phe_decrypts_what_we_encrypt(private: PrivateKey) -> None:
-    key = private.public
+def test_phe_decrypts_what_we_encrypt(either: PrivateKey) -> None:
+    key = either.public
     residues = [key.to_residue(value) for value in VALUES]
-    secret = private.to_phe()
-    for encryptor in (OwnerEncryptor(private), PeerEncryptor(key)):
+    secret = either.to_phe()
+    for encryptor in (OwnerEncryptor(either), PeerEncryptor(key)):
         ciphertexts = encryptor.encrypt(residues)
         answers = NoisePool(key, draw_noise(key, len(VALUES))).rerandomise(ciphertexts)
         for sent in (ciphertexts, answers):
@@ -42,13 +48,13 @@ def test_phe_decrypts_what_we_encrypt(private: PrivateKey) -> None:
             assert [secret.decrypt(number) for number in numbers] == VALUES
 
 
-def test_phe_arithmetic_continues_ours_and_back(private: PrivateKey) -> None:
-    key = private.public
-    ours = OwnerEncryptor(private).encrypt([20, 22])
+def test_phe_arithmetic_continues_ours_and_back(either: PrivateKey) -> None:
+    key = either.public
+    ours = OwnerEncryptor(either).encrypt([20, 22])
     theirs = [key.to_encrypted_number(ciphertext) for ciphertext in ours]
     total = key.from_encrypted_number((theirs[0] + theirs[1]) * 3 + 7)
     [doubled] = weighted_products(key, [total], [[-2]])
-    assert key.to_signed(private.decrypt([doubled])[0]) == -2 * (3 * 42 + 7)
+    assert key.to_signed(either.decrypt([doubled])[0]) == -2 * (3 * 42 + 7)
 
 
 def test_a_result_of_phe_is_rerandomised_when_taken_over(private: PrivateKey) -> None:

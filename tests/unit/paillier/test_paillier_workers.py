@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.unit.paillier.conftest import children
 from veilscore.keys.errors import PlaintextRangeError, WorkerError
 from veilscore.keys.paillier import operations
 from veilscore.keys.paillier.answer_noise import AnswerNoise
@@ -19,10 +20,6 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.worker_pool import WorkerPool
 from veilscore.keys.paillier.workers import PaillierWorkers
-
-
-def children() -> set[psutil.Process]:
-    return set(psutil.Process().children(recursive=True))
 
 
 @pytest.fixture

@@ -50,7 +50,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def folder(tmp_path: Path, run: Run) -> Path:
     """Return a new node's folder."""
     made = tmp_path / "bank"
-    code, told = run("init", made, "--party", "bank", "--key-bits", "2048", "--json")
+    words = ("--key-bits", "2048", "--quick-key", "--json")
+    code, told = run("init", made, "--party", "bank", *words)
     assert code == 0
     assert len(json.loads(told)["fingerprint"]) == 64
     return made
@@ -64,7 +65,7 @@ def test_a_new_node_has_the_roles_and_the_source_it_was_told(
     files.create(passphrase, b"a passphrase\n")
     made = tmp_path / "bank"
     code, _ = run(
-        *("init", made, "--party", "bank", "--key-bits", "2048"),
+        *("init", made, "--party", "bank", "--key-bits", "2048", "--quick-key"),
         *("--role", "data_holder", "--role", "requester"),
         *("--source", source, "--passphrase-file", passphrase),
     )

@@ -1,9 +1,10 @@
 """Random powers of one fixed base modulo a square, far faster than exponentiation.
 
 The comb of Lim and Lee, "More flexible exponentiation with precomputation", CRYPTO '94.
-Write the exponent as TEETH rows of as many bits as blocks * DEPTH; the table of a block
+Write the exponent as TEETH rows of as many bits as blocks * depth; the table of a block
 holds the product of the base's powers for every pattern of one column, so one
-multiplication takes in TEETH bits, and DEPTH - 1 squarings serve all of them.
+multiplication takes in TEETH bits, and depth - 1 squarings serve all of them. A greater
+depth needs fewer tables.
 
 Modulo root² an element is u (1 + f root) with u and f below root, and factors of the
 second kind multiply by adding their f (the isomorphism of Paillier, 1999, section 3).
@@ -21,7 +22,8 @@ from typing import Final
 import numpy as np
 from gmpy2 import invert, mpz, powmod
 
-# Tried from 8 x 4 to 13 x 16: more teeth gain a tenth and multiply the memory.
+# Tried from 8 x 4 to 13 x 16, for 256 bits from 8 x 1: more teeth gain a tenth and
+# multiply the memory.
 TEETH: Final = 10
 DEPTH: Final = 8
 
@@ -32,18 +34,19 @@ class FixedBase:
     The base has an inverse modulo root.
     """
 
-    def __init__(self, base: mpz, root: mpz, bits: int) -> None:
+    def __init__(self, base: mpz, root: mpz, bits: int, depth: int = DEPTH) -> None:
         self._root = root
         self._modulus = root * root
-        self.blocks = -(-bits // (TEETH * DEPTH))
-        columns = self.blocks * DEPTH
+        self.depth = depth
+        self.blocks = -(-bits // (TEETH * depth))
+        columns = self.blocks * depth
         teeth = [base]
         while len(teeth) < TEETH:
             teeth.append(powmod(teeth[-1], 1 << columns, self._modulus))
         self._tables: list[list[tuple[mpz, mpz]]] = []
         for _ in range(self.blocks):
             self._tables.append(self._table(teeth))
-            teeth = [powmod(tooth, 1 << DEPTH, self._modulus) for tooth in teeth]
+            teeth = [powmod(tooth, 1 << depth, self._modulus) for tooth in teeth]
 
     def _table(self, teeth: Sequence[mpz]) -> list[tuple[mpz, mpz]]:
         """Return (u, f) of the product of each subset of the teeth."""
@@ -58,8 +61,8 @@ class FixedBase:
         ]
 
     def random_power(self) -> mpz:
-        """Return base^e, e uniform below 2^(TEETH * blocks * DEPTH) and forgotten."""
-        count = self.blocks * DEPTH
+        """Return base^e, e uniform below 2^(TEETH * blocks * depth) and forgotten."""
+        count = self.blocks * self.depth
         drawn = np.frombuffer(secrets.token_bytes(2 * count), np.uint16)
         columns: list[int] = (drawn & ((1 << TEETH) - 1)).tolist()
         return self.power(columns)
@@ -68,11 +71,11 @@ class FixedBase:
         """Return base^e for an exponent given by its columns.
 
         Bit t of ``columns[k * blocks + i]`` is bit
-        t * blocks * DEPTH + i * DEPTH + DEPTH - 1 - k of e.
+        t * blocks * depth + i * depth + depth - 1 - k of e.
         """
         modulus, column = self._modulus, iter(columns)
         product, added = mpz(1), mpz(0)
-        for _ in range(DEPTH):
+        for _ in range(self.depth):
             product = product * product % modulus
             added += added
             for table in self._tables:

@@ -55,16 +55,22 @@ class PrivateKey:
 
     @classmethod
     def generate(cls, bits: int = DEFAULT_BITS) -> Self:
-        """Make a key with python-paillier; takes up to seconds.
+        """Make a key of random primes with python-paillier; takes up to seconds.
 
-        Raises InvalidKeyError for a size that is odd or not allowed.
+        ``safe_primes`` makes one that encrypts faster. Raises InvalidKeyError for a
+        size that is odd or not allowed.
         """
-        if bits % 2 or not MINIMUM_BITS <= bits <= MAXIMUM_BITS:
-            raise InvalidKeyError(
-                f"a Paillier key of {bits} bits is not allowed",
-                remedy=f"Choose {DEFAULT_BITS} bits.",
-            )
+        check_size(bits)
         return cls.from_phe(phe.generate_paillier_keypair(n_length=bits)[1])
+
+    @property
+    def has_safe_primes(self) -> bool:
+        """Whether (p - 1) / 2 and (q - 1) / 2 are prime too.
+
+        Found out from the primes each time, because a record of it could be wrong; some
+        milliseconds.
+        """
+        return all(is_prime(prime // 2) for prime in (self.p, self.q))
 
     @classmethod
     def from_phe(cls, key: phe.PaillierPrivateKey) -> Self:
@@ -123,6 +129,15 @@ class PrivateKey:
                 strict=True,
             )
         ]
+
+
+def check_size(bits: int) -> None:
+    """Raise InvalidKeyError unless keys of this size may be made."""
+    if bits % 2 or not MINIMUM_BITS <= bits <= MAXIMUM_BITS:
+        raise InvalidKeyError(
+            f"a Paillier key of {bits} bits is not allowed",
+            remedy=f"Choose {DEFAULT_BITS} bits.",
+        )
 
 
 def _decrypt_at(prime: mpz, cofactor: mpz, ciphertexts: Sequence[int]) -> list[mpz]:

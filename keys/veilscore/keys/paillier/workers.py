@@ -68,7 +68,10 @@ class PaillierWorkers:
         private: PrivateKey,
         plaintexts: Sequence[int],
     ) -> list[int]:
-        """Encrypt under the caller's own key; about 1.5 ms each at 3072 bits."""
+        """Encrypt under the caller's own key.
+
+        At 3072 bits about .2 ms each if it has safe primes, otherwise 1 ms.
+        """
         work = partial(operations.encrypt_own, private.to_bytes())
         return self._map(work, plaintexts, _ENCRYPTIONS)
 
