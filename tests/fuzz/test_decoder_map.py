@@ -174,7 +174,6 @@ OWN: Final[Mapping[str, str]] = {
     "veilscore.lab.training": _LAB,
     "veilscore.models.vertical.noise": "random bytes of the operating system",
     "veilscore.node.commands": _TYPED,
-    "veilscore.node.doctor": _KEYSTORE,
     "veilscore.node.scoring.receiving_keys": _KEYSTORE,
     "veilscore.node.service": "settings that were checked, secrets out of a keystore, "
     "and headers that it drops if they cannot be read",

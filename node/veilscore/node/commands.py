@@ -94,7 +94,7 @@ def init(
         bool,
         typer.Option(
             "--quick-key",
-            help="Do not search for safe primes, for half a minute or, at times, "
+            help="Do not search for safe primes, which takes seconds, at times "
             "minutes. Then encrypting as a label holder takes six times as long.",
         ),
     ] = False,
@@ -112,7 +112,7 @@ def init(
         passphrase_file=passphrase_file,
         safe_primes=not quick_key,
     )
-    with progress.searching(quiet=quick_key or as_json) as found:
+    with progress.searching(quiet=as_json) as found:
         fingerprint = setup.create(new, found).hex()
     if as_json:
         typer.echo(json.dumps({"party": party, "fingerprint": fingerprint}))

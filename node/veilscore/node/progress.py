@@ -1,7 +1,7 @@
 """What a terminal shows, on standard error, while a command of a node takes long."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -42,13 +42,16 @@ def asking(*, quiet: bool) -> Generator[Watch]:
 def searching(*, quiet: bool) -> Generator[Found]:
     """Show for how long safe primes are sought; without a terminal one line."""
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    console.print("Searching for two safe primes; this can take minutes.")
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     silent = quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
-        task = bar.add_task("none found yet")
+    bar = Progress(*columns, console=console, transient=True, disable=silent)
+    with ExitStack() as shown:
 
         def found(count: int) -> None:
-            bar.update(task, description=f"{count} found")
+            if not count:
+                console.print("Searching for two safe primes; this can take minutes.")
+                bar.add_task("")
+                shown.enter_context(bar)
+            bar.update(bar.task_ids[0], description=f"{count} found")
 
         yield found

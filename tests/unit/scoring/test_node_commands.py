@@ -1,11 +1,17 @@
 """``veilscore node``: what is refused before anything is made, and what is printed."""
 
 import json
+import os
+import pty
+import signal
 import stat
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.unit.scoring.test_shelf import FILE, manifest, written
@@ -28,6 +34,7 @@ column = "log_deposit"
 kind = "numeric"
 """
 
+COMMAND = [sys.executable, "-P", "-c", "from veilscore.runtime.cli import main; main()"]
 Run = Callable[..., tuple[int, str]]
 
 
@@ -110,6 +117,82 @@ def test_what_cannot_work_is_refused_before_the_folder_is_made(
     assert code != 0
     assert what in " ".join(told.split())
     assert not Path("bank").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "what"),
+    [
+        ("taken", "taken: the folder is not empty"),
+        ("file", "file: the folder is not empty"),
+        ("file/bank", "the folder cannot be made (Not a directory)"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_the_search(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, folder: str, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("taken").mkdir()
+    for name in ("taken/note", "file"):
+        Path(name).write_text("mine")
+    options = ("--party", "bank", "--key-bits", "8192")  # a search of hours
+    code, told = run("init", folder, *options)
+    assert code == 2
+    assert what in told
+    assert "Searching" not in told
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "file",
+        "note",
+        "taken",
+    ]
+    assert Path("taken/note").read_text() == Path("file").read_text() == "mine"
+
+
+def test_a_new_key_has_safe_primes(tmp_path: Path, run: Run) -> None:
+    made = tmp_path / "bank"
+    code, told = run("init", made, "--party", "bank", "--key-bits", "2048")
+    assert code == 0
+    line, progress = "Searching for two safe primes; this can take minutes.\n", "found"
+    assert told.count(line) == 1
+    assert progress not in told  # which is for terminals
+    _, told = run("doctor", "--config", made / "node.toml")
+    assert "✓ Paillier key: 2048 bits, safe primes\n" in told
+
+
+def test_a_quick_key_has_random_primes(folder: Path, run: Run) -> None:
+    _, told = run("doctor", "--config", folder / "node.toml", "--json")
+    (found,) = [
+        check["found"]
+        for check in json.loads(told)["checks"]
+        if check["check"] == "Paillier key"
+    ]
+    assert found == "2048 bits, random primes"
+
+
+def test_a_search_that_is_shown_on_a_terminal_can_be_interrupted(
+    tmp_path: Path,
+) -> None:
+    shown, terminal = pty.openpty()
+    folder = tmp_path / "bank"
+    words = ("init", folder, "--party", "bank", "--key-bits", "8192")
+    process = subprocess.Popen(
+        [*COMMAND, "node", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    said = b""
+    while b"0 found" not in said:
+        said += os.read(shown, 4096)
+    assert b"Searching for two safe primes" in said
+    searchers = psutil.Process(process.pid).children()
+    assert len(searchers) == 2
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 1
+    assert psutil.wait_procs(searchers, 60)[1] == []
+    assert not folder.exists()
+    os.close(shown)
 
 
 def test_the_help_names_the_table_and_the_roles(run: Run) -> None:

@@ -82,7 +82,7 @@ def draw_residue(prime: mpz) -> mpz:
     has probability 1/r. If the prime is safe, it generates the whole group.
     """
     order = prime - 1
-    factors = [r for r in _SMALL_PRIMES if order % r == 0]
+    factors: list[int | mpz] = [r for r in _SMALL_PRIMES if order % r == 0]
     factors.append(order // 2)  # of a safe prime the only other factor of the order
     while True:
         x = mpz(1 + secrets.randbelow(int(order)))

@@ -24,18 +24,19 @@ from veilscore.keys.paillier.public import DEFAULT_BITS
 from veilscore.keys.paillier.worker_pool import WorkerPool
 
 Found: TypeAlias = Callable[[int], None]
-"""Called with how many safe primes were found so far."""
+"""Called with how many safe primes were found so far, when a search begins with 0."""
 
 _PROCESSES: Final = 2
 
 
 def generate(found: Found, bits: int = DEFAULT_BITS) -> PrivateKey:
-    """Make a key of two safe primes; at 3072 bits half a minute, at times minutes.
+    """Make a key of two safe primes; takes seconds, at times minutes.
 
     Raises InvalidKeyError for a size that is odd or not allowed, WorkerError when a
     process is lost.
     """
     check_size(bits)
+    found(0)
     with closing(_search(bits // 2)) as primes:
         return PrivateKey(*fitting_pair(primes, bits, found))
 
