@@ -25,7 +25,7 @@ def check(folder: Path, party: str) -> None:
         raise _unmakeable(folder, party, error.errno) from error
     if not there.is_dir():
         raise _unmakeable(folder, party, errno.ENOTDIR)
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         raise _unmakeable(folder, party, errno.EACCES)
     if there == folder and os.geteuid() not in {0, owner}:  # it is to be closed
         raise _unmakeable(folder, party, errno.EPERM)
