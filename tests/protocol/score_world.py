@@ -33,6 +33,7 @@ from veilscore.keys.tlog.store import LogStore
 from veilscore.models.card_file import encode
 from veilscore.models.scorecard import Card
 from veilscore.node.columns import Columns
+from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
@@ -136,9 +137,11 @@ class World:
         settings: ScoringSettings = SETTINGS,
         cards: Mapping[str, Card] = CARDS,
         data: Columns | None = None,
+        hosted: HostedCards | None = None,
     ) -> "Node":
         """Attach a node that holds its card of a model of all ``cards``."""
         node = Node(self, party, settings, data)
+        node.hosted = hosted or HostedCards()
         own = cards.get(party)
         node.shelve(manifest(*cards.values()), own)
         node.start()
@@ -201,6 +204,7 @@ class Node:
         self._data = data or columns(ROWS.get(party, {}))
         self._folder = world.folder / party
         self._folder.mkdir()
+        self.hosted = HostedCards()
         self.workers = PaillierWorkers(0)
         self.shelf = Shelf(self._folder / "models", self._keystore)
 
@@ -230,6 +234,7 @@ class Node:
             workers=self.workers,
             ledger=self.ledger,
             receipts=Receipts(self.chain, self._append, world.log_key, self._clock),
+            cards=self.hosted,
             clock=self._clock,
         )
         self.desk.publish_keys()
@@ -312,7 +317,11 @@ class RawRequester:
     def ask(self, holder: str, query: ScoreQueryBody | bytes) -> ScoreMessage:
         """Send a query body, or what stands for one, and wait for the reply."""
         raw = query if isinstance(query, bytes) else Query.of(query).raw
-        self.send(holder, ScoreMessage(query=ScoreQuery(body=raw)))
+        return self.exchange(holder, ScoreMessage(query=ScoreQuery(body=raw)))
+
+    def exchange(self, holder: str, message: ScoreMessage) -> ScoreMessage:
+        """Send a message and wait for the reply."""
+        self.send(holder, message)
         return self.replies.get(timeout=SOON)
 
     def vector(self, holder: str, query: ScoreQueryBody) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from veilscore.keys.paillier.public import DEFAULT_BITS
+from veilscore.node.hosting.settings import HostingSettings
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.sources.settings import SourceSettings
 from veilscore.node.training.policy import TrainingSettings
@@ -51,6 +52,7 @@ class NodeSettings(Settings):
     source: SourceSettings | None = None  # a party without one only asks for scores
     training: TrainingSettings = TrainingSettings()
     scoring: ScoringSettings = ScoringSettings()
+    hosting: HostingSettings = HostingSettings()
     pins: dict[str, Fingerprint] = Field(
         default_factory=dict
     )  # party: fingerprint in hex, compared out of band

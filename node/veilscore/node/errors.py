@@ -94,6 +94,13 @@ class HolderRefusedError(ScoringError):
         self.code = f"holder-{reason}"
 
 
+class FormError(NodeError):
+    """A form of a hosted card that is damaged, of another version or not usable."""
+
+    code = "form"
+    exit_code = 2
+
+
 class ShelfError(NodeError):
     """A trained model that cannot be stored, read or trusted."""
 
@@ -146,6 +153,12 @@ class BadAnswerError(ScoringError):
     """An answer of a data holder that no scores can be made of."""
 
     code = "bad-answer"
+
+
+class BudgetSpentError(ScoringError):
+    """A requester that may not learn more of a hosted card."""
+
+    code = "budget-spent"
 
 
 class StoppingError(ScoringError):

@@ -30,6 +30,7 @@ from veilscore.node.clock import ahead_s, check_clock
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import ClockError
 from veilscore.node.executor import Executor
+from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.link import Link
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
@@ -75,13 +76,14 @@ class NodeService:
         self._flower_key = keystore.get(setup.FLOWER)
         self.registry = self._trusted_registry()
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.cards = HostedCards.read(settings.hosting, settings.party)
         self.snapshot = load_snapshot(settings)
         self._parts = ExitStack()
         self._chain = ActorChain(settings.state / "events.db", signer, settings.party)
         self.shelf = Shelf(settings.state / "models", keystore)
         self._parts.callback(self._chain.close)
-        self._ledger = Ledger(settings.state / "scoring.db", keystore)
-        self._parts.callback(self._ledger.close)
+        self.ledger = Ledger(settings.state / "scoring.db", keystore)
+        self._parts.callback(self.ledger.close)
         self._runs = RunLedger(settings.state / "runs.db", settings.training.runs_a_day)
         self._parts.callback(self._runs.close)
         self._keystore = keystore
@@ -137,8 +139,9 @@ class NodeService:
             shelf=self.shelf,
             columns=self.snapshot.columns,
             workers=self._workers,
-            ledger=self._ledger,
+            ledger=self.ledger,
             receipts=self.receipts,
+            cards=self.cards,
         )
         self.supernode = SuperNode(
             SuperNodeConfig(

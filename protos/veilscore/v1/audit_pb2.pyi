@@ -390,11 +390,11 @@ class ScoreRequested(_message.Message):
     commitment: _builtins.bytes
     """Salted commitment over the query body."""
     model: _builtins.bytes
-    """SHA-256 of the model's manifest."""
+    """SHA-256 of the model's manifest, or that names the form of a hosted card."""
     purpose: _builtins.str
     """Why it was asked."""
     entities_bucket: _builtins.int
-    """Number of entities, rounded up to a power of two."""
+    """Number of entities or applicants, rounded up to a power of two."""
     consent: _builtins.bytes
     """Salted commitment over the consent reference."""
     @_builtins.property
@@ -433,7 +433,7 @@ class ScoreDecided(_message.Message):
     code: _builtins.str
     """Stable code of the refusal; empty when allowed."""
     model: _builtins.bytes
-    """SHA-256 of the model's manifest."""
+    """SHA-256 of the model's manifest, or that names the form of a hosted card."""
     def __init__(
         self,
         *,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18veilscore/v1/score.proto\x12\x0cveilscore.v1\"\x9d\x01\n\x0cScoreMessage\x12)\n\x05query\x18\x01 \x01(\x0b\x32\x18.veilscore.v1.ScoreQueryH\x00\x12+\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x19.veilscore.v1.ScoreAnswerH\x00\x12-\n\x07refusal\x18\x03 \x01(\x0b\x32\x1a.veilscore.v1.ScoreRefusalH\x00\x42\x06\n\x04\x62ody\"\x1a\n\nScoreQuery\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\"\xc1\x01\n\x0eScoreQueryBody\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x11\n\trequester\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\x0c\x12\x0f\n\x07holders\x18\x04 \x03(\t\x12\x0f\n\x07modulus\x18\x05 \x01(\x0c\x12\x16\n\x0ereceiving_keys\x18\x06 \x03(\x0c\x12\x0f\n\x07purpose\x18\x07 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x08 \x01(\t\x12\x10\n\x08\x65ntities\x18\t \x03(\t\x12\x10\n\x08\x64\x65\x61\x64line\x18\n \x01(\x03\"D\n\x0bScoreAnswer\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63iphertexts\x18\x02 \x01(\x0c\x12\x10\n\x08\x63overage\x18\x03 \x01(\x0c\"<\n\x0cScoreRefusal\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xb2\x01\n\rModelManifest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\x12&\n\x05\x63\x61rds\x18\x03 \x03(\x0b\x32\x17.veilscore.v1.CardEntry\x12\x13\n\x0b\x62\x61se_points\x18\x04 \x01(\r\x12\x11\n\tbase_odds\x18\x05 \x01(\x01\x12\x1d\n\x15points_to_double_odds\x18\x06 \x01(\x01\x12\x13\n\x0bgranularity\x18\x07 \x01(\r\"@\n\tCardEntry\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x02 \x01(\x0c\x12\x16\n\x0emax_abs_points\x18\x03 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18veilscore/v1/score.proto\x12\x0cveilscore.v1\"\xca\x01\n\x0cScoreMessage\x12)\n\x05query\x18\x01 \x01(\x0b\x32\x18.veilscore.v1.ScoreQueryH\x00\x12+\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x19.veilscore.v1.ScoreAnswerH\x00\x12-\n\x07refusal\x18\x03 \x01(\x0b\x32\x1a.veilscore.v1.ScoreRefusalH\x00\x12+\n\x06hosted\x18\x04 \x01(\x0b\x32\x19.veilscore.v1.HostedQueryH\x00\x42\x06\n\x04\x62ody\"\x1a\n\nScoreQuery\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\"\xc1\x01\n\x0eScoreQueryBody\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x11\n\trequester\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\x0c\x12\x0f\n\x07holders\x18\x04 \x03(\t\x12\x0f\n\x07modulus\x18\x05 \x01(\x0c\x12\x16\n\x0ereceiving_keys\x18\x06 \x03(\x0c\x12\x0f\n\x07purpose\x18\x07 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x08 \x01(\t\x12\x10\n\x08\x65ntities\x18\t \x03(\t\x12\x10\n\x08\x64\x65\x61\x64line\x18\n \x01(\x03\"\x1b\n\x0bHostedQuery\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\"\xc7\x01\n\x0fHostedQueryBody\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x11\n\trequester\x18\x02 \x01(\t\x12\x0c\n\x04\x66orm\x18\x03 \x01(\x0c\x12\x0f\n\x07modulus\x18\x04 \x01(\x0c\x12\x16\n\x0ereceiving_keys\x18\x05 \x03(\x0c\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x07 \x01(\t\x12\x12\n\napplicants\x18\x08 \x01(\r\x12\x13\n\x0b\x63iphertexts\x18\t \x01(\x0c\x12\x10\n\x08\x64\x65\x61\x64line\x18\n \x01(\x03\"D\n\x0bScoreAnswer\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63iphertexts\x18\x02 \x01(\x0c\x12\x10\n\x08\x63overage\x18\x03 \x01(\x0c\"<\n\x0cScoreRefusal\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xb2\x01\n\rModelManifest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\x12&\n\x05\x63\x61rds\x18\x03 \x03(\x0b\x32\x17.veilscore.v1.CardEntry\x12\x13\n\x0b\x62\x61se_points\x18\x04 \x01(\r\x12\x11\n\tbase_odds\x18\x05 \x01(\x01\x12\x1d\n\x15points_to_double_odds\x18\x06 \x01(\x01\x12\x13\n\x0bgranularity\x18\x07 \x01(\r\"@\n\tCardEntry\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x02 \x01(\x0c\x12\x16\n\x0emax_abs_points\x18\x03 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,17 +32,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'veilscore.v1.score_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCOREMESSAGE']._serialized_start=43
-  _globals['_SCOREMESSAGE']._serialized_end=200
-  _globals['_SCOREQUERY']._serialized_start=202
-  _globals['_SCOREQUERY']._serialized_end=228
-  _globals['_SCOREQUERYBODY']._serialized_start=231
-  _globals['_SCOREQUERYBODY']._serialized_end=424
-  _globals['_SCOREANSWER']._serialized_start=426
-  _globals['_SCOREANSWER']._serialized_end=494
-  _globals['_SCOREREFUSAL']._serialized_start=496
-  _globals['_SCOREREFUSAL']._serialized_end=556
-  _globals['_MODELMANIFEST']._serialized_start=559
-  _globals['_MODELMANIFEST']._serialized_end=737
-  _globals['_CARDENTRY']._serialized_start=739
-  _globals['_CARDENTRY']._serialized_end=803
+  _globals['_SCOREMESSAGE']._serialized_end=245
+  _globals['_SCOREQUERY']._serialized_start=247
+  _globals['_SCOREQUERY']._serialized_end=273
+  _globals['_SCOREQUERYBODY']._serialized_start=276
+  _globals['_SCOREQUERYBODY']._serialized_end=469
+  _globals['_HOSTEDQUERY']._serialized_start=471
+  _globals['_HOSTEDQUERY']._serialized_end=498
+  _globals['_HOSTEDQUERYBODY']._serialized_start=501
+  _globals['_HOSTEDQUERYBODY']._serialized_end=700
+  _globals['_SCOREANSWER']._serialized_start=702
+  _globals['_SCOREANSWER']._serialized_end=770
+  _globals['_SCOREREFUSAL']._serialized_start=772
+  _globals['_SCOREREFUSAL']._serialized_end=832
+  _globals['_MODELMANIFEST']._serialized_start=835
+  _globals['_MODELMANIFEST']._serialized_end=1013
+  _globals['_CARDENTRY']._serialized_start=1015
+  _globals['_CARDENTRY']._serialized_end=1079
 # @@protoc_insertion_point(module_scope)

@@ -9,22 +9,27 @@ caller's thread.
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock, Timer
-from typing import Final
+from typing import Final, TypeAlias
 
 from veilscore.fault import Fault
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
-from veilscore.keys.receiving import SCORE
-from veilscore.keys.registry import Registry
+from veilscore.keys.receiving import SCORE, PeerKeys
+from veilscore.keys.registry import PartyRecord, Registry
 from veilscore.keys.sealing import Opener, Sealer
+from veilscore.models.hosted import Form
 from veilscore.node.columns import Columns
+from veilscore.node.hosting.asking import HostedAsking
+from veilscore.node.hosting.cards import HostedCards
+from veilscore.node.hosting.serving import Serving
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.answering import Answering
 from veilscore.node.scoring.asking import Asking
+from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.post import MAX_BYTES, HubLink, Post
@@ -32,9 +37,11 @@ from veilscore.node.scoring.receiving_keys import ScoreKeys
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.scoring.settings import Purpose, ScoringSettings
 from veilscore.node.scoring.table import Table
+from veilscore.node.scoring.waiting import Waiting
 from veilscore.node.shelf import Shelf
 from veilscore.v1.audit_pb2 import KeyPublished
 from veilscore.v1.hub_pb2 import SignedKey
+from veilscore.v1.score_pb2 import ScoreMessage
 
 REPUBLISH_S: Final = 1800.0
 _SEND_S: Final = 30.0
@@ -43,9 +50,11 @@ _MOST_WAITING: Final = 256  # of at most MAX_BYTES each
 
 _LOG = logging.getLogger(__name__)
 
+_Work: TypeAlias = Callable[[bytes, PartyRecord, Mapping[str, PeerKeys]], ScoreMessage]
+
 
 class ScoringDesk:
-    """Asks for and answers joint scores in the name of one party.
+    """Asks for and answers joint and hosted scores in the name of one party.
 
     ``private`` is the Paillier key that scores are decrypted with; a party without one
     only answers. The owner calls ``publish_keys`` whenever the node has attached: the
@@ -67,6 +76,7 @@ class ScoringDesk:
         workers: PaillierWorkers,
         ledger: Ledger,
         receipts: Receipts,
+        cards: HostedCards,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._link = link
@@ -81,6 +91,8 @@ class ScoringDesk:
             Opener(party, SCORE, self._keys.by_id, ledger.marks, MAX_BYTES),
         )
         table = Table(columns)
+        journal = Journal(ledger, receipts)
+        self._waiting = Waiting(self._post)
         self._asking = Asking(
             party=party,
             max_entities=settings.max_entities,
@@ -88,9 +100,9 @@ class ScoringDesk:
             shelf=shelf,
             table=table,
             workers=workers,
-            ledger=ledger,
-            receipts=receipts,
+            journal=journal,
             post=self._post,
+            waiting=self._waiting,
             clock=clock,
         )
         self._answering = Answering(
@@ -100,8 +112,24 @@ class ScoringDesk:
             table=table,
             workers=workers,
             keys=self._keys,
-            ledger=ledger,
-            receipts=receipts,
+            journal=journal,
+            clock=clock,
+        )
+        self._hosted_asking = HostedAsking(
+            party=party,
+            private=private,
+            workers=workers,
+            journal=journal,
+            post=self._post,
+            waiting=self._waiting,
+            clock=clock,
+        )
+        self._hosting = Serving(
+            party=party,
+            cards=cards,
+            workers=workers,
+            keys=self._keys,
+            journal=journal,
             clock=clock,
         )
         # One thread: envelopes open in the order of their sequence numbers only.
@@ -138,7 +166,7 @@ class ScoringDesk:
 
     def on_lost(self, party: str, reason: str) -> None:
         """Let requests fail that wait for a party that is gone."""
-        self._asking.lose(party, reason)
+        self._waiting.lose(party, reason)
 
     def ask(
         self,
@@ -172,13 +200,37 @@ class ScoringDesk:
             timeout_s=timeout_s,
         )
 
+    def ask_hosted(
+        self,
+        form: Form,
+        rows: Sequence[Sequence[int]],
+        *,
+        purpose: Purpose,
+        consent: str,
+        timeout_s: float = 30.0,
+    ) -> list[int | float]:
+        """Return the hosted scores of ``rows``, inputs as ``form.fill_in`` gives them.
+
+        Waits for the answer, from any thread but the link's.
+
+        Raises:
+            HolderRefusedError: the holder of the form refused; says why.
+            ScoringError: there is nobody to ask about, or there are too many for one
+                request, or the holder did not answer in time or not rightly.
+            Fault: the coordinator, its log or a file of this node cannot be used.
+
+        """
+        return self._hosted_asking.ask(
+            form, rows, purpose=purpose, consent=consent, timeout_s=timeout_s
+        )
+
     def close(self) -> None:
         """Stop answering, let waiting ``ask`` calls fail, finish what is under way."""
         with self._timing:
             self._closed = True
             if self._timer:
                 self._timer.cancel()
-        self._asking.stop()
+        self._waiting.stop()
         self._opening.close()
         self._serving.close()
 
@@ -186,21 +238,25 @@ class ScoringDesk:
         sender, message = self._post.open(data)
         match message.WhichOneof("body"):
             case "query":
-                self._serving.submit(self._serve, sender, message.query.body)
+                work = self._answering.answer
+                self._serving.submit(self._serve, sender, message.query.body, work)
+            case "hosted":
+                work = self._hosting.answer
+                self._serving.submit(self._serve, sender, message.hosted.body, work)
             case "answer":
-                self._asking.hand_over(message.answer.digest, sender, message)
+                self._waiting.hand_over(message.answer.digest, sender, message)
             case "refusal":
-                self._asking.hand_over(message.refusal.digest, sender, message)
+                self._waiting.hand_over(message.refusal.digest, sender, message)
             case None:
                 _LOG.warning("a score message of %s is empty", sender)
 
-    def _serve(self, sender: str, raw: bytes) -> None:
+    def _serve(self, sender: str, raw: bytes, work: _Work) -> None:
         peers = self._post.peers(self._clock())
         if sender not in peers:
             _LOG.warning("%s asks, but has no receiving key to answer to", sender)
             return
         record = self._post.registry.party(sender)
-        message = self._answering.answer(raw, record, peers)
+        message = work(raw, record, peers)
         correlation = hashlib.sha256(raw).hexdigest()
         self._post.send(peers[sender], message, correlation, _SEND_S)
 

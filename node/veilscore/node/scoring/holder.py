@@ -25,10 +25,17 @@ from veilscore.keys.errors import EntityIdError, InvalidKeyError
 from veilscore.keys.masks import pair_secret, zero_sum_residues
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys, ReceivingKeys
-from veilscore.keys.registry import PartyRecord, Role
+from veilscore.keys.registry import PartyRecord
 from veilscore.models.scorecard import KNOWN_TO_ALL, Card
 from veilscore.models.vertical.layout import HIDING, SCORE_LIMIT, ScoreLayout
-from veilscore.node.scoring.query import MAX_AHEAD_S, Query, canonical_ids
+from veilscore.node.scoring.checks import (
+    check_freshness,
+    check_keys,
+    check_modulus,
+    check_sender,
+    check_terms,
+)
+from veilscore.node.scoring.query import Query, canonical_ids
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.shelf import ShelvedModel
@@ -79,23 +86,20 @@ class AcceptedQuery:
 
 def accept(query: Query, situation: Situation) -> AcceptedQuery:
     """Return the accepted query, or raise QueryRefusedError with the first reason."""
-    _check_sender(query, situation)
+    body, settings = query.body, situation.settings
+    check_sender(situation.sender, body.requester)
     card = _check_model(query, situation)
-    _check_policy(query, situation)
-    own = _check_keys(query, situation)
-    _check_freshness(query, situation)
-    _check_entities(query, situation.settings.max_entities)
-    public = _check_modulus(query, situation)
-    if len(query.body.holders) == 1 and not situation.settings.allow_two_party:
+    check_terms(settings, body.requester, body.purpose)
+    names = (*body.holders, body.requester)
+    listed = dict(zip(names, body.receiving_keys, strict=True))
+    own = check_keys(listed, situation.party, situation.keys, situation.peers)
+    check_freshness(body.deadline, situation.now, nonce_seen=situation.nonce_seen)
+    _check_entities(query, settings.max_entities)
+    public = check_modulus(situation.peers[body.requester], body.modulus)
+    if len(body.holders) == 1 and not settings.allow_two_party:
         raise QueryRefusedError(Reason.TWO_PARTY)
     shared = _pair_secrets(query, situation, own)
     return AcceptedQuery(query, situation.party, card, public, shared)
-
-
-def _check_sender(query: Query, situation: Situation) -> None:
-    sender = situation.sender
-    if query.body.requester != sender.name or Role.REQUESTER not in sender.roles:
-        raise QueryRefusedError(Reason.NOT_A_REQUESTER)
 
 
 def _check_model(query: Query, situation: Situation) -> Card:
@@ -108,41 +112,6 @@ def _check_model(query: Query, situation: Situation) -> Card:
     return model.card
 
 
-def _check_policy(query: Query, situation: Situation) -> None:
-    if query.body.requester not in situation.settings.requesters:
-        raise QueryRefusedError(Reason.REQUESTER_NOT_ALLOWED)
-    if query.body.purpose not in situation.settings.purposes:
-        raise QueryRefusedError(Reason.PURPOSE_NOT_ALLOWED)
-
-
-def _check_keys(query: Query, situation: Situation) -> ReceivingKeys:
-    """Return our own keys that the query names; all others must be current."""
-    body = query.body
-    names = (*body.holders, body.requester)
-    listed = dict(zip(names, body.receiving_keys, strict=True))
-    own = situation.keys.get(listed.pop(situation.party))
-    known = {name: situation.peers.get(name) for name in listed}
-    if own is None or any(
-        peer is None or peer.digest != listed[name] for name, peer in known.items()
-    ):
-        raise QueryRefusedError(Reason.STALE_KEYS)
-    return own
-
-
-def _check_freshness(query: Query, situation: Situation) -> None:
-    if situation.nonce_seen:
-        raise QueryRefusedError(Reason.REPLAYED)
-    check_deadline(query, situation.now)
-    if query.body.deadline > situation.now + MAX_AHEAD_S:
-        raise QueryRefusedError(Reason.DEADLINE_TOO_FAR)
-
-
-def check_deadline(query: Query, now: float) -> None:
-    """Raise QueryRefusedError if it is too late to answer."""
-    if query.body.deadline <= now:
-        raise QueryRefusedError(Reason.EXPIRED)
-
-
 def _check_entities(query: Query, limit: int) -> None:
     entities = list(query.body.entities)
     if len(entities) > limit:
@@ -153,17 +122,6 @@ def _check_entities(query: Query, limit: int) -> None:
         raise QueryRefusedError(Reason.BAD_ENTITIES) from error
     if not entities or canonical != entities:
         raise QueryRefusedError(Reason.BAD_ENTITIES)
-
-
-def _check_modulus(query: Query, situation: Situation) -> PublicKey:
-    """Return the requester's key, which is the one that it registered with a proof."""
-    try:
-        public = situation.peers[query.body.requester].paillier_key()
-    except InvalidKeyError as error:
-        raise QueryRefusedError(Reason.BAD_MODULUS) from error
-    if public.to_bytes() != query.body.modulus:
-        raise QueryRefusedError(Reason.BAD_MODULUS)
-    return public
 
 
 def _pair_secrets(

@@ -1,6 +1,7 @@
 """What scoring must remember over a restart, in one SQLite file of the node.
 
-Sequence marks of envelopes, nonces that were answered, and the openings of the salted
+Sequence marks of envelopes, nonces that were answered, the bits that requesters got of
+hosted cards, and the openings of the salted
 commitments in the log: the log shows a commitment to everybody, its opening stays here
 until an auditor asks for it. Openings name entities and are sealed by the keystore.
 
@@ -16,6 +17,7 @@ from typing import Final
 from veilscore.keys.errors import ReplayError
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.tlog.database import Database
+from veilscore.node.errors import BudgetSpentError
 
 _SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS marks (
@@ -28,6 +30,10 @@ _SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS openings (
         query BLOB NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
         PRIMARY KEY (query, name)
+    ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS budgets (
+        requester TEXT NOT NULL, card TEXT NOT NULL, bits INTEGER NOT NULL,
+        PRIMARY KEY (requester, card)
     ) STRICT""",
 )
 _DOMAIN: Final = b"veilscore-commitment/1\0"
@@ -106,6 +112,33 @@ class Ledger:
                 deadline,
             ):
                 raise ReplayError("the nonce was used before", party=requester)
+
+    def spent(self, requester: str, card: str) -> int:
+        """Return the bits that answers to this requester may have told of a card."""
+        query = "SELECT bits FROM budgets WHERE requester = ? AND card = ?"
+        row = self._db.row((int,), query, requester, card)
+        return 0 if row is None else row[0]
+
+    def spend(self, requester: str, card: str, bits: int, allowed: int) -> None:
+        """Charge an answer before it is made; what fails afterwards stays charged.
+
+        Raises BudgetSpentError, and charges nothing, if more than ``allowed`` bits
+        would be spent.
+        """
+        with self._db.transaction():
+            spent = self.spent(requester, card) + bits
+            if spent > allowed:
+                raise BudgetSpentError(
+                    f"{spent} bits of {card} would be spent, {allowed} are allowed",
+                    party=requester,
+                    remedy="Allow more under budget_bits, or make a new card.",
+                )
+            self._db.run(
+                "INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)",
+                requester,
+                card,
+                spent,
+            )
 
     def commit(self, query: bytes, name: str, data: bytes) -> bytes:
         """Return a salted commitment to ``data`` and keep its opening.

@@ -88,7 +88,7 @@ class Post:
             if len(envelope) > MAX_BYTES:
                 raise TooManyEntitiesError(
                     f"the request is over {MAX_BYTES} bytes long",
-                    remedy="Split the request; veilscore score has --batch for that.",
+                    remedy="Split the request; the commands have --batch for that.",
                 )
             self._link.send(recipient.party, envelope, urgent=True, timeout_s=timeout_s)
 

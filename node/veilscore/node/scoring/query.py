@@ -9,21 +9,23 @@ and printed nowhere.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
+from veilscore.keys.receiving import PeerKeys
+from veilscore.node.errors import NoReceivingKeyError
+from veilscore.node.scoring.checks import DIGEST_BYTES, NONCE_BYTES
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
-from veilscore.v1.score_pb2 import ScoreQueryBody
+from veilscore.v1.score_pb2 import HostedQueryBody, ScoreQueryBody
 
-NONCE_BYTES: Final = 16
-MAX_AHEAD_S: Final = 600  # how far away a deadline may be
+AnyBody: TypeAlias = ScoreQueryBody | HostedQueryBody
+_Body = TypeVar("_Body", ScoreQueryBody, HostedQueryBody)
 
-_DIGEST_BYTES: Final = 32
 _KINDS: Final = {
     "U": EntityKind.USCC,
     "R": EntityKind.RESIDENT,
@@ -32,10 +34,26 @@ _KINDS: Final = {
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Query:
-    """A query body and the exact bytes that it is."""
+class CanonicalQuery:
+    """The exact bytes of a query's body."""
 
     raw: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """What names the request, and keys its masks; hides it by its nonce."""
+        return hashlib.sha256(self.raw).digest()
+
+    @property
+    def correlation(self) -> str:
+        """The digest as events and envelopes carry it."""
+        return self.digest.hex()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Query(CanonicalQuery):
+    """A query for joint scores."""
+
     body: ScoreQueryBody
 
     @classmethod
@@ -46,30 +64,44 @@ class Query:
     @classmethod
     def read(cls, raw: bytes) -> Self:
         """Read a requester's body; raises QueryRefusedError for any flaw of form."""
-        try:
-            body = ScoreQueryBody.FromString(raw)
-        except DecodeError as error:
-            raise QueryRefusedError(Reason.MALFORMED) from error
-        body.DiscardUnknownFields()
-        digests = (body.model, *body.receiving_keys)
+        body = read_body(ScoreQueryBody, raw)
         if not (
-            body.SerializeToString(deterministic=True) == raw
-            and len(body.nonce) == NONCE_BYTES
-            and all(len(digest) == _DIGEST_BYTES for digest in digests)
+            len(body.model) == DIGEST_BYTES
             and len(body.receiving_keys) == len(body.holders) + 1
         ):
             raise QueryRefusedError(Reason.MALFORMED)
         return cls(raw, body)
 
-    @property
-    def digest(self) -> bytes:
-        """What keys the masks and names the request; hides it by its nonce."""
-        return hashlib.sha256(self.raw).digest()
 
-    @property
-    def correlation(self) -> str:
-        """The digest as events and envelopes carry it."""
-        return self.digest.hex()
+def read_body(kind: type[_Body], raw: bytes) -> _Body:
+    """Return a body in its one spelling; raises QueryRefusedError for any other."""
+    try:
+        body = kind.FromString(raw)
+    except DecodeError as error:
+        raise QueryRefusedError(Reason.MALFORMED) from error
+    body.DiscardUnknownFields()
+    if not (
+        body.SerializeToString(deterministic=True) == raw
+        and len(body.nonce) == NONCE_BYTES
+        and all(len(digest) == DIGEST_BYTES for digest in body.receiving_keys)
+    ):
+        raise QueryRefusedError(Reason.MALFORMED)
+    return body
+
+
+def list_keys(names: Sequence[str], peers: Mapping[str, PeerKeys]) -> list[bytes]:
+    """Return the digests of the receiving keys of these parties.
+
+    Raises NoReceivingKeyError that names the parties that have published none.
+    """
+    absent = [name for name in names if name not in peers]
+    if absent:
+        raise NoReceivingKeyError(
+            "has published no valid receiving key",
+            party=", ".join(absent),
+            remedy="Check that the party's node is running and attached.",
+        )
+    return [peers[name].digest for name in names]
 
 
 def canonical_id(typed: str) -> str:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     NOT_A_REQUESTER = "not-a-requester"
     UNKNOWN_MODEL = "unknown-model"
+    UNKNOWN_CARD = "unknown-card"
     WRONG_HOLDERS = "wrong-holders"
     REQUESTER_NOT_ALLOWED = "requester-not-allowed"
     PURPOSE_NOT_ALLOWED = "purpose-not-allowed"
@@ -26,7 +27,9 @@ class Reason(StrEnum):
     TOO_MANY_ENTITIES = "too-many-entities"
     BAD_ENTITIES = "bad-entities"
     BAD_MODULUS = "bad-modulus"
+    BAD_CIPHERTEXTS = "bad-ciphertexts"
     TWO_PARTY = "two-party"
+    BUDGET_SPENT = "budget-spent"
     LOG_UNREACHABLE = "log-unreachable"
     UNAVAILABLE = "unavailable"
 
@@ -35,6 +38,7 @@ SENTENCES: Final = {
     Reason.MALFORMED: "the query is not well formed",
     Reason.NOT_A_REQUESTER: "the sender is not registered as a requester",
     Reason.UNKNOWN_MODEL: "this data holder has no card of the model",
+    Reason.UNKNOWN_CARD: "this data holder hosts no card with this form",
     Reason.WRONG_HOLDERS: "the query does not name the holders of the model's cards",
     Reason.REQUESTER_NOT_ALLOWED: "this data holder does not answer this requester",
     Reason.PURPOSE_NOT_ALLOWED: "this data holder does not answer for this purpose",
@@ -42,14 +46,29 @@ SENTENCES: Final = {
     Reason.REPLAYED: "the nonce of the query was used before",
     Reason.EXPIRED: "the deadline of the query has passed",
     Reason.DEADLINE_TOO_FAR: "the deadline of the query is too far away",
-    Reason.TOO_MANY_ENTITIES: "the query names more entities than are answered",
+    Reason.TOO_MANY_ENTITIES: "the query is about more entities than are answered",
     Reason.BAD_ENTITIES: "an id is absent, not in its canonical form, or named twice",
     Reason.BAD_MODULUS: "the Paillier modulus is not the requester's or not allowed",
+    Reason.BAD_CIPHERTEXTS: "these are not the form's ciphertexts under the key",
+    Reason.BUDGET_SPENT: "the budget of bits for this requester and card is used up",
     Reason.TWO_PARTY: "no other data holder would answer",
     Reason.LOG_UNREACHABLE: "the audit log cannot be written at the moment",
     Reason.UNAVAILABLE: "this data holder cannot answer at the moment",
 }
 
+
+# What only a query for joint scores can meet, and only one for hosted scores.
+OF_JOINT: Final = frozenset(
+    {
+        Reason.UNKNOWN_MODEL,
+        Reason.WRONG_HOLDERS,
+        Reason.BAD_ENTITIES,
+        Reason.TWO_PARTY,
+    }
+)
+OF_HOSTED: Final = frozenset(
+    {Reason.UNKNOWN_CARD, Reason.BAD_CIPHERTEXTS, Reason.BUDGET_SPENT}
+)
 
 # Asked again, with a new nonce, deadline and the newest keys, the holder may answer.
 TRANSIENT: Final = frozenset(

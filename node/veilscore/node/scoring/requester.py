@@ -12,29 +12,19 @@ here; the log holds its commitment to what it sent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veilscore.keys.errors import InvalidCiphertextError
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import HIDING, ScoreLayout
-from veilscore.node.errors import (
-    BadAnswerError,
-    HolderRefusedError,
-    HolderUnavailableError,
-    NoReceivingKeyError,
-    ScoringError,
-)
-from veilscore.node.scoring.query import Query, canonical_ids
-from veilscore.node.scoring.refusals import SENTENCES, TRANSIENT, Reason
+from veilscore.node.errors import BadAnswerError, ScoringError
+from veilscore.node.scoring.answers import raise_refusal, read_answer
+from veilscore.node.scoring.query import Query, canonical_ids, list_keys
 from veilscore.node.shelf import ShelvedModel
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreQueryBody, ScoreRefusal
-
-_ASK_AGAIN: Final = "Ask again; if it recurs, report it to the data holder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +65,12 @@ def write_query(
     """
     holders = [name for name in model.holders if name != requester]
     names = [*holders, requester]
-    absent = [name for name in names if name not in peers]
     if not holders:
         raise ScoringError(
             "nobody else holds a card of this model",
             remedy="Ask for the scores of a model that was trained jointly.",
         )
-    if absent:
-        raise NoReceivingKeyError(
-            "has published no valid receiving key",
-            party=", ".join(absent),
-            remedy="Check that the party's node is running and attached.",
-        )
+    keys = list_keys(names, peers)
     if not entities:
         raise ScoringError(
             "the request names no entity", remedy="Name at least one entity."
@@ -98,7 +82,7 @@ def write_query(
             model=model.hash,
             holders=holders,
             modulus=public.to_bytes(),
-            receiving_keys=[peers[name].digest for name in names],
+            receiving_keys=keys,
             purpose=purpose,
             consent=consent,
             entities=canonical_ids(entities),
@@ -129,36 +113,15 @@ class JointRequest:
         """
         if sender not in self.missing:
             return
-        if answer.digest != self.query.digest:
-            raise BadAnswerError(
-                "answered another query than it was asked",
-                party=sender,
-                remedy=_ASK_AGAIN,
-            )
         expected = ScoreLayout.plan(self.public.n).plaintexts(self._count)
-        try:
-            self._vectors[sender] = self.public.decode(answer.ciphertexts, expected)
-        except InvalidCiphertextError as error:
-            raise BadAnswerError(
-                error.what, party=sender, place=error.place, remedy=_ASK_AGAIN
-            ) from error
+        self._vectors[sender] = read_answer(
+            self.query, sender, answer, self.public, expected
+        )
 
     def refused(self, sender: str, refusal: ScoreRefusal) -> None:
         """Raise HolderRefusedError if ``sender`` is a holder we wait for."""
-        if sender not in self.missing:
-            return
-        try:
-            reason = Reason(refusal.code)
-        except ValueError as error:
-            raise HolderRefusedError(
-                "refused for a reason that this version does not know",
-                reason="unknown",
-                party=sender,
-            ) from error
-        kind = HolderUnavailableError if reason in TRANSIENT else HolderRefusedError
-        raise kind(
-            f"refused ({reason}): {SENTENCES[reason]}", reason=reason, party=sender
-        )
+        if sender in self.missing:
+            raise_refusal(sender, refusal)
 
     def products(self) -> list[int]:
         """Return one ciphertext a plaintext: the encrypted sums of all holders."""

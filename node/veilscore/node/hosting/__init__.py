@@ -1,0 +1,1 @@
+"""Hosted scores: a requester's encrypted features, a holder's private card."""

@@ -1,0 +1,97 @@
+"""The edge of a requester of hosted scores: directory, log, workers around the core.
+
+The order is fixed: encrypt, log the request, send it, wait, decrypt once.
+"""
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.models.hosted import Batch, Form
+from veilscore.node.errors import ScoringError, TooManyEntitiesError
+from veilscore.node.hosting.requesting import (
+    HostedRequest,
+    most_applicants,
+    write_query,
+)
+from veilscore.node.scoring.asking import check_asking
+from veilscore.node.scoring.checks import NONCE_BYTES
+from veilscore.node.scoring.journal import Journal
+from veilscore.node.scoring.post import Post
+from veilscore.node.scoring.waiting import Waiting
+from veilscore.v1.score_pb2 import HostedQuery, ScoreMessage
+
+
+@dataclass(frozen=True, slots=True)
+class HostedAsking:
+    """Asks data holders for hosted scores; safe to use from several threads."""
+
+    party: str
+    private: PrivateKey | None
+    workers: PaillierWorkers
+    journal: Journal
+    post: Post
+    waiting: Waiting
+    clock: Callable[[], float]
+
+    def ask(
+        self,
+        form: Form,
+        rows: Sequence[Sequence[int]],
+        *,
+        purpose: str,
+        consent: str,
+        timeout_s: float,
+    ) -> list[int | float]:
+        """Return hosted scores; see ``ScoringDesk.ask_hosted``."""
+        until = time.monotonic() + timeout_s
+        private = check_asking(self.party, self.private, timeout_s)
+        public = private.public
+        self._check(form, len(rows), public.bits)
+        peers = self.post.peers(self.clock())
+        packed = Batch(public.n, form.bits, len(rows)).pack(rows)
+        query = write_query(
+            form,
+            self.workers.encrypt_own(private, packed),
+            applicants=len(rows),
+            requester=self.party,
+            peers=peers,
+            public=public,
+            purpose=purpose,
+            consent=consent,
+            nonce=secrets.token_bytes(NONCE_BYTES),
+            deadline=math.ceil(self.clock() + timeout_s),
+        )
+        request = HostedRequest(query, form, public)
+        self.journal.request(
+            query,
+            query.body,
+            model=query.body.form,
+            holders=[form.holder],
+            entities=len(rows),
+        )
+        message = ScoreMessage(hosted=HostedQuery(body=query.raw))
+        self.waiting.collect(request, message, peers, until)
+        return request.scores(self.workers.decrypt(private, request.ciphertexts))
+
+    def _check(self, form: Form, applicants: int, key_bits: int) -> None:
+        if not applicants:
+            raise ScoringError(
+                "the request is about no applicant", remedy="Name at least one."
+            )
+        if form.holder == self.party:
+            raise ScoringError(
+                "the card of this form is this node's own",
+                party=self.party,
+                remedy="Name the form of another data holder.",
+            )
+        most = most_applicants(form, key_bits)
+        if applicants > most:
+            raise TooManyEntitiesError(
+                f"{applicants} applicants in one request, {most} fit",
+                remedy="Split the request; veilscore hosted-score does that.",
+            )

@@ -1,0 +1,53 @@
+"""What a requester makes of one data holder's answer or refusal, whatever it asked."""
+
+from typing import Final, NoReturn
+
+from veilscore.keys.errors import InvalidCiphertextError
+from veilscore.keys.paillier.public import PublicKey
+from veilscore.node.errors import (
+    BadAnswerError,
+    HolderRefusedError,
+    HolderUnavailableError,
+)
+from veilscore.node.scoring.query import CanonicalQuery
+from veilscore.node.scoring.refusals import SENTENCES, TRANSIENT, Reason
+from veilscore.v1.score_pb2 import ScoreAnswer, ScoreRefusal
+
+_ASK_AGAIN: Final = "Ask again; if it recurs, report it to the data holder."
+
+
+def read_answer(
+    query: CanonicalQuery,
+    sender: str,
+    answer: ScoreAnswer,
+    public: PublicKey,
+    expected: int,
+) -> list[int]:
+    """Return the ``expected`` ciphertexts of an answer, each checked.
+
+    Raises BadAnswerError if it is an answer to something else, or no ciphertexts.
+    """
+    if answer.digest != query.digest:
+        raise BadAnswerError(
+            "answered another query than it was asked", party=sender, remedy=_ASK_AGAIN
+        )
+    try:
+        return public.decode(answer.ciphertexts, expected)
+    except InvalidCiphertextError as error:
+        raise BadAnswerError(
+            error.what, party=sender, place=error.place, remedy=_ASK_AGAIN
+        ) from error
+
+
+def raise_refusal(sender: str, refusal: ScoreRefusal) -> NoReturn:
+    """Raise HolderRefusedError with our own sentence for the holder's code."""
+    try:
+        reason = Reason(refusal.code)
+    except ValueError as error:
+        raise HolderRefusedError(
+            "refused for a reason that this version does not know",
+            reason="unknown",
+            party=sender,
+        ) from error
+    kind = HolderUnavailableError if reason in TRANSIENT else HolderRefusedError
+    raise kind(f"refused ({reason}): {SENTENCES[reason]}", reason=reason, party=sender)

@@ -1,0 +1,342 @@
+"""Hosted scores: right to the point, charged and logged before they leave."""
+
+import hashlib
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import phe
+import pytest
+
+from tests.protocol.hosted_cards import (
+    HOLDER,
+    LINEAR,
+    SCORECARD,
+    RawHostedRequester,
+    applicants,
+    cards,
+    hosted,
+    plain_score,
+)
+from tests.protocol.score_cards import entity
+from tests.protocol.score_cards import plain_score as joint_plain_score
+from tests.protocol.score_world import People, World, world
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.models.hosted import Batch, Form, HostedCard
+from veilscore.node.errors import (
+    BadAnswerError,
+    HolderRefusedError,
+    NoAnswerError,
+    NoReceivingKeyError,
+    ScoringError,
+    TooManyEntitiesError,
+)
+from veilscore.node.hosting.form_file import digest
+from veilscore.node.hosting.query import HostedQuery
+from veilscore.node.hosting.requesting import HostedRequest, most_applicants
+from veilscore.node.scoring.ledger import commitment
+from veilscore.runtime.errors import PeerLostError, UnreachableError
+from veilscore.v1.score_pb2 import ScoreAnswer
+
+PEOPLE = applicants(130)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    return People.create(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, people: People) -> Generator[World]:
+    with world(tmp_path, people) as running:
+        running.node("bank")
+        running.node(HOLDER, hosted=cards())
+        yield running
+
+
+def rows(form: Form, count: int = len(PEOPLE)) -> list[list[int]]:
+    return [form.fill_in(applicant) for applicant in PEOPLE[:count]]
+
+
+def ask(
+    hub: World, form: Form, count: int = 5, party: str = "bank"
+) -> list[int | float]:
+    return hub.nodes[party].desk.ask_hosted(
+        form, rows(form, count), purpose="pre_loan", consent="contract 17"
+    )
+
+
+@pytest.mark.parametrize("card", [SCORECARD, LINEAR], ids=["one-hot", "fixed point"])
+@pytest.mark.parametrize("count", [1, 130])
+def test_hosted_scores_equal_the_plain_card(
+    hub: World, card: HostedCard, count: int
+) -> None:
+    expected = [plain_score(card, applicant) for applicant in PEOPLE[:count]]
+    assert ask(hub, card.form, count) == [card.form.score(each) for each in expected]
+    assert count == 1 or len({*expected}) > 6
+
+
+def test_joint_and_hosted_scores_share_a_node(hub: World) -> None:
+    hub.node("market")
+    (joint,) = hub.nodes["bank"].desk.ask(
+        [entity(3)], purpose="pre_loan", consent="contract 17"
+    )
+    assert joint.score == joint_plain_score(entity(3))
+    assert ask(hub, SCORECARD.form, 1) == [plain_score(SCORECARD, PEOPLE[0])]
+
+
+def test_a_requester_that_holds_no_data_may_ask(hub: World) -> None:
+    hub.node("broker")
+    assert ask(hub, SCORECARD.form, 3, "broker") == ask(hub, SCORECARD.form, 3)
+
+
+def test_many_threads_may_ask_at_once(hub: World) -> None:
+    expected = [plain_score(SCORECARD, applicant) for applicant in PEOPLE[:7]]
+    with ThreadPoolExecutor(5) as pool:
+        for scores in pool.map(lambda _: ask(hub, SCORECARD.form, 7), range(10)):
+            assert scores == expected
+
+
+def test_every_step_is_in_the_log_before_its_result_leaves(hub: World) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del recipient
+        kinds = " ".join(each.kind for each in hub.events(actor=sender))
+        seen.append((sender, kinds))
+        return [data]
+
+    hub.wiretap = look
+    ask(hub, SCORECARD.form)
+    assert seen == [
+        ("bank", "score_requested"),
+        (HOLDER, "score_decided score_answered"),
+    ]
+
+
+def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None:
+    ask(hub, SCORECARD.form)
+    requested, decided, answered = [each.event for each in hub.events()]
+    query = bytes.fromhex(requested.correlation)
+    assert {decided.correlation, answered.correlation} == {requested.correlation}
+    told = requested.score_requested
+    assert (told.model, told.holders) == (digest(SCORECARD.form), [HOLDER])
+    assert (told.purpose, told.entities_bucket) == ("pre_loan", 8)
+    for name, shown in (("query", told.commitment), ("consent", told.consent)):
+        opened = hub.nodes["bank"].ledger.opening(query, name)
+        assert opened is not None
+        assert commitment(*opened) == shown
+        if name == "query":
+            assert hashlib.sha256(opened[1]).digest() == query
+    assert (decided.score_decided.allowed, decided.score_decided.model) == (
+        True,
+        digest(SCORECARD.form),
+    )
+    answer = hub.nodes[HOLDER].ledger.opening(query, "answer")
+    assert answer is not None
+    assert commitment(*answer) == answered.score_answered.commitment
+    assert answered.score_answered.ciphertexts == 1
+    assert answered.score_answered.paillier_bits == 2048
+
+
+def test_the_budget_is_charged_before_the_answer_leaves(hub: World) -> None:
+    ledger, charge = hub.nodes[HOLDER].ledger, Batch(1 << 2047, 10, 5).charge
+    assert SCORECARD.form.bits == 11
+    spent: list[int] = []
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del recipient
+        if sender == HOLDER:
+            spent.append(ledger.spent("bank", "farm credit"))
+        return [data]
+
+    hub.wiretap = look
+    for _ in range(2):
+        ask(hub, SCORECARD.form)
+    charge = 5 * 11 + 1
+    assert spent == [charge, 2 * charge]
+    assert ledger.spent("bank", "linear") == 0
+    assert ledger.spent("broker", "farm credit") == 0
+
+
+def test_a_budget_is_spent_to_the_last_bit_also_over_a_restart(
+    tmp_path: Path, people: People
+) -> None:
+    charge = 5 * 11 + 1
+    with world(tmp_path, people) as hub:
+        hub.node("bank")
+        hub.node("broker")
+        node = hub.node(HOLDER, hosted=cards(hosted(budget_bits=3 * charge - 1)))
+        ask(hub, SCORECARD.form)
+        ask(hub, SCORECARD.form)
+        for _ in range(2):
+            with pytest.raises(HolderRefusedError) as caught:
+                ask(hub, SCORECARD.form)
+            assert caught.value.reason == "budget-spent"
+            node.stop()
+            node.start()
+        assert node.ledger.spent("bank", "farm credit") == 2 * charge
+        ask(hub, SCORECARD.form, 4)  # which 4 * 11 + 1 bits are left for
+        ask(hub, SCORECARD.form, party="broker")  # has a budget of its own
+
+
+def test_what_fails_after_the_charge_stays_charged(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the process is gone")
+
+    node = hub.nodes[HOLDER]
+    monkeypatch.setattr(node.workers, "weighted_products", fail)
+    with pytest.raises(HolderRefusedError) as caught:
+        ask(hub, SCORECARD.form)
+    assert caught.value.reason == "unavailable"
+    assert node.ledger.spent("bank", "farm credit") == 5 * 11 + 1
+
+
+def test_without_the_log_nothing_is_asked_answered_or_charged(hub: World) -> None:
+    bank = hub.nodes["bank"]
+    hub.log_down = True
+    with pytest.raises(UnreachableError):
+        ask(hub, SCORECARD.form)
+    hub.log_down = False
+
+    def cut(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del recipient
+        hub.log_down = sender == "bank"
+        return [data]
+
+    hub.wiretap = cut
+    with pytest.raises(HolderRefusedError) as caught:
+        ask(hub, SCORECARD.form)
+    assert caught.value.reason == "log-unreachable"
+    assert hub.nodes[HOLDER].ledger.spent("bank", "farm credit") == 0
+    assert bank is hub.nodes["bank"]
+
+
+def test_neither_hub_nor_log_nor_disk_sees_a_feature_or_a_consent(hub: World) -> None:
+    seen: list[bytes] = []
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del sender, recipient
+        seen.append(data)
+        return [data]
+
+    hub.wiretap = look
+    ask(hub, SCORECARD.form)
+    seen += [each.leaf for each in hub.events()]
+    assert len(seen) == 2 + 3
+    assert not any(b"contract" in data or b"income" in data for data in seen)
+
+
+def test_the_same_applicant_is_never_encrypted_or_answered_twice_alike(
+    hub: World,
+) -> None:
+    bank = RawHostedRequester(hub)
+    bodies = [bank.query(SCORECARD.form, rows(SCORECARD.form, 1)) for _ in range(3)]
+    assert len({body.ciphertexts for body in bodies}) == 3
+    bodies = [bank.query(SCORECARD.form, rows(SCORECARD.form, 1)) for _ in range(1)] * 1
+    again = type(bodies[0])()
+    again.CopyFrom(bodies[0])
+    again.nonce = bytes(16)
+    one, two = (bank.residues(body) for body in (bodies[0], again))
+    assert one != two
+    mask = (1 << SCORECARD.form.bits) - 1
+    assert one[0] & mask == two[0] & mask
+
+
+def test_a_bank_with_plain_python_paillier_gets_the_same_scores(
+    tmp_path: Path, people: People
+) -> None:
+    """Key, encryption and decryption are phe's; packing and the proof are ours."""
+    public, private = phe.generate_paillier_keypair(n_length=2048)
+    people = people.with_paillier("bank", PrivateKey.from_phe(private))
+    with world(tmp_path, people) as hub:
+        hub.node(HOLDER, hosted=cards())
+        bank = RawHostedRequester(hub)
+        batch = Batch(public.n, LINEAR.form.bits, 40)
+        packed = batch.pack(rows(LINEAR.form, 40))
+        body = bank.query(LINEAR.form, rows(LINEAR.form, 40))
+        width = 2 * 2048 // 8
+        body.ciphertexts = b"".join(
+            public.encrypt(each).ciphertext().to_bytes(width, "big") for each in packed
+        )
+        reply = bank.ask_hosted(body)
+    answered = phe.EncryptedNumber(public, int.from_bytes(reply.answer.ciphertexts))
+    residue = int(private.decrypt(answered)) % public.n
+    expected = [plain_score(LINEAR, applicant) for applicant in PEOPLE[:40]]
+    assert batch.unpack([residue]) == expected
+
+
+def test_who_cannot_ask_is_told_why(hub: World) -> None:
+    form = SCORECARD.form
+    with pytest.raises(ScoringError, match="no Paillier key"):
+        ask(hub, form, party=HOLDER)
+    with pytest.raises(ScoringError, match="this node's own"):
+        ask(hub, replace(form, holder="bank"))
+    with pytest.raises(ScoringError, match="no applicant"):
+        ask(hub, form, 0)
+    with pytest.raises(NoReceivingKeyError, match="market: has published no valid"):
+        ask(hub, replace(form, holder="market"))
+    wide = most_applicants(form, 2048) + 1
+    with pytest.raises(TooManyEntitiesError, match=f"{wide - 1} fit"):
+        hub.nodes["bank"].desk.ask_hosted(
+            form, [[0] * form.inputs] * wide, purpose="pre_loan", consent=""
+        )
+    assert hub.events() == []
+
+
+def test_as_many_applicants_as_fit_one_query_are_scored(hub: World) -> None:
+    """All ciphertexts of the largest query fit an envelope."""
+    form = SCORECARD.form
+    most = most_applicants(form, 2048)
+    body = RawHostedRequester(hub).crafted(
+        form, [0] * form.inputs * len(Batch(1 << 2047, form.bits, most).sizes), most
+    )
+    assert 980_000 < len(HostedQuery.of(body).raw) < 1_010_000
+
+
+def test_an_answer_that_does_not_come_or_whose_sender_is_lost_is_no_score(
+    hub: World,
+) -> None:
+    desk = hub.nodes["bank"].desk
+    hub.wiretap = lambda sender, recipient, data: []  # noqa: ARG005 - nothing arrives
+    with pytest.raises(NoAnswerError, match=HOLDER):
+        desk.ask_hosted(
+            SCORECARD.form,
+            rows(SCORECARD.form, 1),
+            purpose="pre_loan",
+            consent="",
+            timeout_s=0.2,
+        )
+
+    def lose(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del sender, recipient, data
+        desk.on_lost(HOLDER, "it has left")
+        return []
+
+    hub.wiretap = lose
+    with pytest.raises(PeerLostError, match="it has left"):
+        ask(hub, SCORECARD.form)
+
+
+def test_only_the_holders_own_answer_to_this_query_counts(hub: World) -> None:
+    bank = RawHostedRequester(hub)
+    query, other = (
+        HostedQuery.of(bank.query(SCORECARD.form, rows(SCORECARD.form, 2)))
+        for _ in range(2)
+    )
+    request = HostedRequest(query, SCORECARD.form, bank.public)
+    answer = bank.ask_hosted(query.body).answer
+    request.add("market", ScoreAnswer(digest=b"anything"))
+    assert request.missing == (HOLDER,)
+    with pytest.raises(BadAnswerError, match="another query"):
+        request.add(HOLDER, ScoreAnswer(digest=other.digest))
+    for blob in (b"", answer.ciphertexts * 2, answer.ciphertexts[:-1], bytes(512)):
+        with pytest.raises(BadAnswerError):
+            request.add(HOLDER, ScoreAnswer(digest=query.digest, ciphertexts=blob))
+    request.add(HOLDER, answer)
+    assert request.missing == ()
+    found = request.scores(bank.private.decrypt(request.ciphertexts))
+    assert found == [plain_score(SCORECARD, each) for each in PEOPLE[:2]]
