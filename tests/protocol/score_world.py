@@ -126,6 +126,7 @@ class World:
         self.directory: dict[str, SignedKey] = {}
         self.recipients: dict[str, Callable[[str, bytes], object]] = {}
         self.nodes: dict[str, Node] = {}
+        self.sent: dict[str, dict[str, int]] = {}  # marks of raw requesters
         hub = people.signers["hub"]
         self._store = LogStore.create(folder / "log.sqlite", "hub.example/log", hub)
         self.log_key = self._store.key
@@ -277,7 +278,7 @@ class RawRequester:
             )
         )
         own = self.peers[party]
-        self._sealer = Sealer(self._signer, party, {})
+        self._sealer = Sealer(self._signer, party, world.sent.setdefault(party, {}))
         self._opener = Opener(party, SCORE, {own.key_id: self.keys}, {}, MAX_BYTES)
         world.recipients[party] = self._receive
 

@@ -23,6 +23,7 @@ _GROUP: Final = "veilscore.commands"
 _HELP: Final = {
     "node": "Run a node beside an institution's data.",
     "score": "Score the entities of a CSV file through a running node.",
+    "hosted-score": "Let a data holder score a CSV file that it cannot read.",
     "coordinator": "Run the coordinator.",
     "train": "Propose a training run and follow it to its end.",
     "audit": "Verify the audit log.",

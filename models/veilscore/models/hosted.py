@@ -170,15 +170,16 @@ class Form:
         return total if self.denominator == 1 else total / self.denominator
 
     def fill_in(self, applicant: Applicant) -> list[int]:
-        """Return one applicant's inputs, (inputs,); names it does not know are ignored.
+        """Return one applicant's inputs, (inputs,); other names than ours are ignored.
 
         Raises DataError that names the feature and never repeats the value.
         """
-        return [
-            number
-            for feature in self.features
-            for number in feature.inputs(applicant.get(feature.name))
-        ]
+        filled: list[int] = []
+        for feature in self.features:
+            if feature.name not in applicant:
+                raise _wrong(feature.name, "is not there, not even as missing")
+            filled += feature.inputs(applicant[feature.name])
+        return filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +320,7 @@ class Batch:
 
 def _wrong(name: str, what: str) -> DataError:
     return DataError(
-        f"{name}: {what}",
-        place=name,
-        remedy="Correct the value, or leave the applicant out",
+        what, place=name, remedy="Correct the value, or leave the applicant out"
     )
 
 

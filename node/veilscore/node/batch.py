@@ -5,23 +5,23 @@ with the reason. Both are for this institution's eyes: only their owner can read
 Each appears whole or not at all, after everything was asked.
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
-from veilscore.node.errors import SourceError
+from veilscore.node.command_files import (
+    CommandOrigin,
+    Encoding,
+    Watch,
+    encoding_named,
+    errors_beside,
+)
 from veilscore.node.local import LocalNode
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.sources.csv_file import read_csv, write_csv
-from veilscore.node.sources.origin import Origin
-from veilscore.runtime.errors import ConfigError
-
-Encoding = Literal["utf-8", "gb18030"]
-Watch = Callable[[int, int], None]
 
 _UNKNOWN: Final = "a data holder of the model does not know the entity"
 _LONGEST_ID: Final = 200  # characters, as the node's interface takes them
@@ -75,8 +75,7 @@ def score_file(
     Raises ConfigError for an output that cannot be written and SourceError for a file
     that cannot be read, both before anything is asked; else what the node refuses.
     """
-    errors = out.with_name(f"{out.stem}.errors{out.suffix}")
-    _check_outputs((out, errors), borrowers.path)
+    errors = errors_beside(out, borrowers.path)
     failed: list[tuple[int, str]] = []
     rows = list(_read(borrowers, failed))
     scored: list[tuple[str, int, float]] = []
@@ -107,29 +106,15 @@ def _request(rows: Sequence[_Row], question: Question, model: str) -> dict[str, 
     return {**request, "model": model} if model else request
 
 
-class _CommandOrigin(Origin):
-    """A file whose columns the command names, not ``[source]``."""
-
-    def require(self, columns: Iterable[str], found: Sequence[str]) -> None:
-        """Raise SourceError unless each column is there once."""
-        for column in columns:
-            if found.count(column) != 1:
-                twice = column in found
-                raise self.error(
-                    "the column is there twice" if twice else "no such column",
-                    f"Name another by --id-column or --type-column: {', '.join(found)}",
-                    column=column,
-                )
-
-
 def _read(borrowers: Borrowers, failed: list[tuple[int, str]]) -> Iterator[_Row]:
     """Yield the rows that can be asked about; enter the others in ``failed``."""
     id_column, type_column = borrowers.id_column, borrowers.type_column
     columns = [id_column] if type_column is None else [id_column, type_column]
-    origin = _CommandOrigin("", str(borrowers.path))
+    remedy = "Name another by --id-column or --type-column"
+    origin = CommandOrigin("", str(borrowers.path), remedy)
     number = 0
     seen: dict[str, int] = {}
-    try:
+    with encoding_named():
         for chunk in read_csv(borrowers.path, borrowers.encoding, columns, origin):
             ids = chunk[id_column]
             one = [borrowers.id_type] * len(ids)
@@ -146,10 +131,6 @@ def _read(borrowers: Borrowers, failed: list[tuple[int, str]]) -> Iterator[_Row]
                     yield row
                 else:
                     failed.append((number, f"the same entity stands in row {first}"))
-    except SourceError as error:
-        if isinstance(error.__cause__, UnicodeDecodeError):
-            error.remedy = "Name its encoding by --encoding: utf-8 or gb18030"
-        raise
 
 
 def _kind(word: str) -> EntityKind:
@@ -165,21 +146,3 @@ def _checked(row: _Row) -> str:
     if len(row.entity) > _LONGEST_ID:
         raise EntityIdError(f"the id is over {_LONGEST_ID} characters long")
     return normalise(row.kind, row.entity)
-
-
-def _check_outputs(outputs: Iterable[Path], source: Path) -> None:
-    """Raise ConfigError for an output that could not be written in the end."""
-    for path in outputs:
-        if path.is_dir():
-            what = "this is a folder"
-        elif path.resolve() == source.resolve():
-            what = "the file of borrowers would be overwritten"
-        elif not os.access(path.parent, os.W_OK | os.X_OK):
-            what = "nothing can be written there"
-        else:
-            continue
-        raise ConfigError(
-            what,
-            place=str(path),
-            remedy="Name another file by --out, in a folder that you may write to.",
-        )

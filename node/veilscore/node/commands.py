@@ -26,8 +26,10 @@ from veilscore.keys.entity_ids import EntityKind
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
 from veilscore.node import config, progress, setup
-from veilscore.node.batch import Borrowers, Encoding, Question, score_file
+from veilscore.node.batch import Borrowers, Question, score_file
+from veilscore.node.command_files import Encoding
 from veilscore.node.errors import SourceError
+from veilscore.node.hosting import commands as hosting
 from veilscore.node.local import LocalNode
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.sources.settings import SourceSettings
@@ -35,6 +37,7 @@ from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.settings import Settings, loads
 
 app = typer.Typer(help="Run a node beside an institution's data.", no_args_is_help=True)
+app.command("form")(hosting.form)
 START_S = 60.0
 _HASH_BYTES: Final = 32
 

@@ -14,6 +14,7 @@ from veilscore.node.columns import Feature
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NodeError, SourceError
 from veilscore.node.greeting import greet
+from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.sources.loading import load_columns
 from veilscore.runtime import checkup
 from veilscore.runtime.channel import TlsIdentity
@@ -28,6 +29,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
     secret = [settings.passphrase_file, settings.keystore, settings.web.token_file]
     if settings.source is not None and settings.source.password_file is not None:
         secret.append(settings.source.password_file)
+    secret += [hosted.file for hosted in settings.hosting.card]
     return checkup.examine(
         settings.party,
         {
@@ -38,6 +40,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
             "certificate": lambda: _certificate(settings),
             "coordinator": lambda: _coordinator(settings),
             "data source": lambda: _source(settings),
+            "hosted cards": lambda: _hosted(settings),
             "ports": lambda: _ports(settings),
             "Flower": checkup.flower,
             "byte-code": checkup.byte_code,
@@ -112,6 +115,12 @@ def _source(settings: NodeSettings) -> str:
         f"{len(columns)} entities, {len(columns.features)} features, "
         f"{len(columns.rejected)} rows rejected"
     )
+
+
+def _hosted(settings: NodeSettings) -> str:
+    cards = HostedCards.read(settings.hosting, settings.party)
+    told = [f"{each.name} ({each.card.entropy_bits} bits)" for each in cards]
+    return ", ".join(told) or "none"
 
 
 def _check_useful(feature: Feature) -> None:

@@ -155,7 +155,7 @@ class BadAnswerError(ScoringError):
     code = "bad-answer"
 
 
-class BudgetSpentError(ScoringError):
+class BudgetSpentError(NodeError):
     """A requester that may not learn more of a hosted card."""
 
     code = "budget-spent"

@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from veilscore.node import config
+from veilscore.node.web.hosted import HostedScoreResponse
 from veilscore.node.web.scores import ScoreResponse
 from veilscore.runtime.rest_client import Program, RestClient
 
@@ -40,6 +41,10 @@ class LocalNode(RestClient):
     def scores(self, request: Mapping[str, object]) -> ScoreResponse:
         """Ask for joint scores."""
         return self.ask(ScoreResponse, "POST", "/v1/scores", json=request)
+
+    def hosted_scores(self, request: Mapping[str, object]) -> HostedScoreResponse:
+        """Ask for hosted scores."""
+        return self.ask(HostedScoreResponse, "POST", "/v1/hosted-scores", json=request)
 
     def decide(self, run: str, *, approved: bool) -> None:
         """Approve or refuse a waiting run."""

@@ -11,16 +11,20 @@ from typing import get_args
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.tlog.events import read_event
+from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.run import steps
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NoModelError, RefusedError
+from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.receipts import Recorded
+from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.service import VERSION, NodeService
 from veilscore.node.shelf import ShelvedModel
 from veilscore.node.training.desk import StoppedRun
 from veilscore.node.web.face import (
+    BudgetState,
     LinkState,
     LoggedEvent,
     ModelState,
@@ -66,6 +70,7 @@ class OperatorView:
                 PendingRun(waiting.contract, waiting.digest, _ms(waiting.proposed))
                 for waiting in service.training.waiting()
             ),
+            hosted=show_budgets(service.cards, service.ledger),
             events=tuple(_logged(recorded) for recorded in service.receipts.last()),
         )
 
@@ -102,16 +107,21 @@ class OperatorView:
                     remedy="Train one first; the coordinator's operator proposes it.",
                 )
             model = newest.hash
-        allowed: tuple[Purpose, ...] = get_args(Purpose)
-        if purpose not in allowed:
-            raise RefusedError(f"the purpose must be one of {', '.join(allowed)}")
         scores = service.scoring.ask(
             [normalise(kind, entity) for kind, entity in entities],
             model=model,
-            purpose=allowed[allowed.index(purpose)],
+            purpose=_purpose(purpose),
             consent=consent,
         )
         return ScoreReply(model, scores)
+
+    def ask_hosted(
+        self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
+    ) -> Sequence[int | float]:
+        """Ask for hosted scores of filled-in rows and wait for them."""
+        return self._service.scoring.ask_hosted(
+            form, rows, purpose=_purpose(purpose), consent=consent
+        )
 
     def approve(self, run: str) -> None:
         """Let this node take part in a pending run."""
@@ -145,6 +155,28 @@ class OperatorView:
             fraction=progress.done / progress.total if progress.total else 0.0,
             started_ms=_ms(progress.started),
         )
+
+
+def show_budgets(cards: HostedCards, ledger: Ledger) -> tuple[BudgetState, ...]:
+    """Return what every requester may have learnt of every hosted card."""
+    return tuple(
+        BudgetState(
+            card=hosted.name,
+            requester=requester,
+            spent=ledger.spent(requester, hosted.name),
+            allowed=hosted.terms.budget_bits,
+            entropy=hosted.card.entropy_bits,
+        )
+        for hosted in cards
+        for requester in hosted.terms.requesters
+    )
+
+
+def _purpose(word: str) -> Purpose:
+    allowed: tuple[Purpose, ...] = get_args(Purpose)
+    if word not in allowed:
+        raise RefusedError(f"the purpose must be one of {', '.join(allowed)}")
+    return allowed[allowed.index(word)]
 
 
 def source_name(settings: NodeSettings) -> str:

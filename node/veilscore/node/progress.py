@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from veilscore.keys.paillier.safe_primes import Found
-from veilscore.node.batch import Watch
+from veilscore.node.command_files import Watch
 
 
 @contextmanager

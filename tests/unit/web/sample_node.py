@@ -7,11 +7,13 @@ from dataclasses import replace
 from tests.sample_contract import sample_contract
 from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
+from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.run import steps
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.web.app import node_app
 from veilscore.node.web.face import (
+    BudgetState,
     LinkState,
     LoggedEvent,
     ModelState,
@@ -100,6 +102,10 @@ def full_status() -> NodeStatus:
             started_ms=NOW_MS - 95_000,
         ),
         pending=(PendingRun(pending, digest("pending"), NOW_MS - 600_000),),
+        hosted=(
+            BudgetState("farm-credit", "bank-fuling", 48_012, 60_000, 2_431),
+            BudgetState("farm-credit", "bank-wanzhou", 0, 60_000, 2_431),
+        ),
         events=(
             LoggedEvent(None, NOW_MS - 1_000, "score_requested", digest("q").hex()),
             LoggedEvent(4711, NOW_MS - 20_000, "step_done", RUN),
@@ -141,6 +147,7 @@ class SampleNode:
         self.decisions: list[tuple[str, ...]] = []
         self.asked: list[tuple[list[tuple[EntityKind, str]], bytes | None, str]] = []
         self.consents: list[str] = []
+        self.asked_hosted: list[tuple[Form, list[list[int]], str]] = []
         self.fault: Exception | None = None
         self.unscored: set[str] = set()
 
@@ -170,6 +177,15 @@ class SampleNode:
             for at, (kind, name) in enumerate(entities)
         ]
         return ScoreReply(model or digest("joint"), scores)
+
+    def ask_hosted(
+        self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
+    ) -> Sequence[int | float]:
+        if self.fault:
+            raise self.fault
+        self.asked_hosted.append((form, [list(row) for row in rows], purpose))
+        self.consents.append(consent)
+        return [form.score(500 - at) for at in range(len(rows))]
 
     def approve(self, run: str) -> None:
         self._decide(("approve", run))

@@ -68,6 +68,20 @@ def test_the_first_page_shows_the_node_in_order(operator: httpx.Client) -> None:
     assert "Attention" not in page
 
 
+def test_the_first_page_shows_what_requesters_got_of_hosted_cards(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    page = operator.get("/").text
+    assert page.count("<td>farm-credit</td>") == 2
+    for figure in ("48,012", "60,000", "2,431"):
+        assert f'<td class="number">{figure}' in page
+    # Only the one that was charged as many bits as the card has.
+    assert page.count(">may be known<") == 1
+    assert "已用比特" in operator.get("/?lang=zh-CN").text
+    node.current = replace(node.current, hosted=())
+    assert "Hosted cards" not in operator.get("/?lang=en").text
+
+
 def test_the_first_page_shows_what_is_wrong_and_what_to_do(
     node: SampleNode, operator: httpx.Client
 ) -> None:

@@ -153,6 +153,13 @@ def test_the_status_says_what_the_page_shows(
     assert (status["run"]["run"], status["run"]["fraction"]) == (RUN, 0.42)
     assert status["failure"] is None
     assert status["pending"] == ["c1d2e3f4a5b60718293a4b5c6d7e8f90"]
+    assert status["hosted"][0] == {
+        "card": "farm-credit",
+        "requester": "bank-fuling",
+        "spent": 48_012,
+        "allowed": 60_000,
+        "entropy": 2_431,
+    }
     assert status["events"][1] == {
         "index": 4711,
         "time_ms": NOW_MS - 20_000,
@@ -240,6 +247,7 @@ def test_the_interface_describes_itself(node_client: httpx.Client) -> None:
     document = node_client.get("/openapi.json").json()
     assert set(document["paths"]) == {
         "/v1/scores",
+        "/v1/hosted-scores",
         "/v1/status",
         "/v1/runs/{run}/approve",
         "/v1/runs/{run}/refuse",

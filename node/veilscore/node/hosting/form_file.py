@@ -19,7 +19,7 @@ from veilscore.node.errors import FormError
 from veilscore.runtime.settings import Settings
 
 VERSION: Final = 1
-LONGEST: Final = 1 << 20  # bytes of a file
+LONGEST: Final = 1 << 18  # bytes of a file
 
 _DOMAIN: Final = b"veilscore-hosted-form/1\0"
 _REMEDY: Final = "Ask the data holder for its form again."

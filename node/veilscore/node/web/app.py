@@ -13,6 +13,7 @@ from veilscore.node.errors import (
     AlreadyDecidedError,
     BadAnswerError,
     CoordinatorRefusedError,
+    FormError,
     HolderRefusedError,
     HolderUnavailableError,
     NoAnswerError,
@@ -27,6 +28,7 @@ from veilscore.node.errors import (
 )
 from veilscore.node.web.decisions import decision_routes
 from veilscore.node.web.face import NodeFace
+from veilscore.node.web.hosted import hosted_routes
 from veilscore.node.web.pages import SITE, page_routes, session_routes
 from veilscore.node.web.scores import readiness_route, score_routes
 from veilscore.runtime.web.sessions import Doorman
@@ -35,6 +37,7 @@ from veilscore.runtime.web.tokens import AccessToken
 
 _STATUSES: Final[dict[type[Fault], int]] = {
     EntityIdError: 422,
+    FormError: 422,
     RefusedError: 403,
     ScoringError: 422,  # the request; the kinds below are not
     NoModelError: 404,
@@ -58,11 +61,12 @@ def node_app(face: NodeFace, token: AccessToken, *, party: str, version: str) ->
     app = WebApp(
         SITE,
         version=version,
-        description="Joint credit scores under encryption, for this institution only.",
+        description="Credit scores under encryption, for this institution only.",
         statuses=_STATUSES,
     )
     app.include_router(readiness_route(face))
     app.include_router(score_routes(face, token))
+    app.include_router(hosted_routes(face, token))
     app.include_router(decision_routes(face, token))
     doorman = Doorman(token, party, time.monotonic)
     app.include_router(session_routes(app.pages, doorman))

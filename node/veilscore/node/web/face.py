@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from veilscore.keys.entity_ids import EntityKind
+from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.runtime.web.language import gettext_noop
@@ -109,6 +110,20 @@ class PendingRun:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetState:
+    """What a requester may have learnt of a hosted card, in bits.
+
+    ``entropy`` is how many write the card down; when so many are spent it may be known.
+    """
+
+    card: str
+    requester: str
+    spent: int
+    allowed: int
+    entropy: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedEvent:
     """An event of this node; ``index`` is its entry in the log, None while pending."""
 
@@ -136,6 +151,7 @@ class NodeStatus:
     run: RunState | None = None
     failure: RunFailure | None = None
     pending: tuple[PendingRun, ...] = ()
+    hosted: tuple[BudgetState, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
 
 
@@ -169,6 +185,12 @@ class NodeFace(Protocol):
         consent: str,
     ) -> ScoreReply:
         """Ask for joint scores and wait for them; without a model, of the newest."""
+        ...
+
+    def ask_hosted(
+        self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
+    ) -> Sequence[int | float]:
+        """Ask for hosted scores of filled-in rows and wait for them."""
         ...
 
     def approve(self, run: str) -> None:

@@ -4,7 +4,7 @@ Ids come in over this interface and nothing of them goes out but the answer: no 
 problem or address holds one. Whoever has the token spends this node's score budget.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
 from veilscore.models.vertical.evaluation import Evaluation
-from veilscore.node.scoring.refusals import TRANSIENT, Reason
+from veilscore.node.scoring.refusals import OF_HOSTED, TRANSIENT, Reason
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.web.face import NodeFace, NodeStatus, Unready
 from veilscore.runtime.errors import RequestError
@@ -29,15 +29,27 @@ from veilscore.runtime.web.tokens import AccessToken, require_token
 MAX_ENTITIES: Final = 1000
 
 
-def _holder_codes(*, transient: bool) -> str:
-    reasons = [reason for reason in Reason if (reason in TRANSIENT) is transient]
-    return ", ".join(f"holder-{reason}" for reason in reasons)
+def holder_codes(apart: Collection[Reason], *, transient: bool) -> str:
+    """Return the text for refusals of data holders, but for reasons ``apart``."""
+    reasons = [
+        f"holder-{reason}"
+        for reason in Reason
+        if (reason in TRANSIENT) is transient and reason not in apart
+    ]
+    if not transient:
+        named = ", ".join([*reasons, "holder-unknown"])
+        return f"the data holder that party names refused: {named}"
+    return (
+        "ask again later; the data holder that party names could not answer: "
+        f"{', '.join(reasons)}, no-receiving-key, peer-lost; unreachable: the "
+        "coordinator or its log does not answer; log-store: this node cannot store "
+        "events; stopping: this node stops"
+    )
 
 
-_CODES: Final = {
+CODES_OF_SCORES: Final = {
     400: UNREADABLE,
-    403: "the data holder that party names refused: "
-    f"{_holder_codes(transient=False)}, holder-unknown",
+    403: holder_codes(OF_HOSTED, transient=False),
     404: "no-model: this node has no model yet; unknown-model: not the one asked for",
     413: "request-entity-too-large: split the request",
     422: f"{BAD_REQUEST}; too-many-entities: split the request; "
@@ -45,19 +57,18 @@ _CODES: Final = {
     500: "any other code: this node must be put in order; internal: a defect",
     502: "bad-answer: the answers do not fit together; "
     "coordinator-refused: the coordinator does not accept this node",
-    503: "ask again later; the data holder that party names could not answer: "
-    f"{_holder_codes(transient=True)}, "
-    "no-receiving-key, peer-lost; unreachable: the coordinator or its log does not "
-    "answer; log-store: this node cannot store events; stopping: this node stops",
+    503: holder_codes(OF_HOSTED, transient=True),
     504: "no-answer: the data holders that party names did not answer in time",
 }
 
 
-class _Message(BaseModel):
+class Message(BaseModel):
+    """Base of what goes in and out; other members are refused."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Entity(_Message):
+class Entity(Message):
     """A firm or a person."""
 
     type: EntityKind = Field(
@@ -67,7 +78,7 @@ class Entity(_Message):
     id: str = Field(min_length=1, max_length=200, description="The id itself")
 
 
-class ScoreRequest(_Message):
+class ScoreRequest(Message):
     """Which entities to score, and why one may."""
 
     entities: list[Entity] = Field(
@@ -86,7 +97,7 @@ class ScoreRequest(_Message):
     )
 
 
-class Score(_Message):
+class Score(Message):
     """The joint score of one entity."""
 
     type: EntityKind = Field(description="As in the request")
@@ -99,7 +110,7 @@ class Score(_Message):
     known: bool = Field(description="Whether this node's own data has the entity")
 
 
-class ScoreResponse(_Message):
+class ScoreResponse(Message):
     """Scores in the order of the request."""
 
     model: str = Field(description="Hash of the manifest of the model they are of")
@@ -117,7 +128,7 @@ def score_routes(face: NodeFace, token: AccessToken) -> APIRouter:
     @router.post(
         "/scores",
         summary="Ask for joint scores",
-        responses=problem_responses(_CODES),
+        responses=problem_responses(CODES_OF_SCORES),
     )
     def ask(request: ScoreRequest) -> ScoreResponse:
         """Ask every data holder of the model, under encryption, and wait.
@@ -216,6 +227,7 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
         ],
         "run": asdict(status.run) if status.run else None,
         "failure": asdict(status.failure) if status.failure else None,
+        "hosted": [asdict(budget) for budget in status.hosted],
         "pending": [pending.contract.run for pending in status.pending],
         "events": [asdict(event) for event in status.events],
     }
