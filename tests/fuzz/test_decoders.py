@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.fuzz import (
     file_targets,
     flower_targets,
+    hosted_targets,
     key_targets,
     log_targets,
     role_targets,
@@ -37,6 +38,7 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     **role_targets.TARGETS,
     **training_targets.TARGETS,
     **score_targets.TARGETS,
+    **hosted_targets.TARGETS,
     **wire_targets.TARGETS,
     **flower_targets.TARGETS,
     **web_targets.TARGETS,

@@ -13,11 +13,13 @@ from starlette.types import ASGIApp, Message
 
 from tests.fuzz.stock import Stock
 from tests.fuzz.target import Target
+from tests.protocol.hosted_cards import SCORECARD
 from tests.unit.web import sample_coordinator, sample_node
 from tests.unit.web.sample_coordinator import SampleCoordinator, sample_coordinator_app
 from tests.unit.web.sample_node import SampleNode, sample_node_app
 from veilscore.coordinator.contract import read_contract
 from veilscore.keys import files
+from veilscore.node.hosting.form_file import encode
 from veilscore.node.web.scores import ScoreResponse
 from veilscore.runtime.errors import RequestError
 from veilscore.runtime.rest_client import Program, RestClient
@@ -112,6 +114,14 @@ def web_of_a_node(stock: Stock) -> Target:
         b' "purpose": "pre_loan", "consent": "contract 17", "model": "%s"}'
         % (sample_node.FIRMS[0].encode(), b"ab" * 32)
     )
+    hosted = json.dumps(
+        {
+            "form": encode(SCORECARD.form).decode(),
+            "applicants": [{"income": 12, "kind": "farm"}],
+            "purpose": "pre_loan",
+            "consent": "contract 17",
+        }
+    ).encode()
     form = f"token={sample_node.TOKEN}".encode()
     posted = "Content-Type: application/x-www-form-urlencoded"
 
@@ -123,6 +133,12 @@ def web_of_a_node(stock: Stock) -> Target:
         decode,
         [
             _request("POST /v1/scores", scores, home, "Content-Type: application/json"),
+            _request(
+                "POST /v1/hosted-scores",
+                hosted,
+                home,
+                "Content-Type: application/json",
+            ),
             _request("GET /v1/status", b"", home),
             _request(f"POST /v1/runs/{sample_node.RUN}/approve", b"", home),
             _request(
@@ -137,6 +153,18 @@ def web_of_a_node(stock: Stock) -> Target:
         ],
         [
             _request("POST /login", form, "Origin: http://[", posted),
+            _request(
+                "POST /v1/hosted-scores",
+                hosted.replace(b"income", b"\\ud800"),
+                home,
+                "Content-Type: application/json",
+            ),
+            _request(
+                "POST /v1/hosted-scores",
+                hosted.replace(b"12", b"1" + b"0" * 400),
+                home,
+                "Content-Type: application/json",
+            ),
             _request(
                 "POST /v1/scores",
                 scores.replace(b'"consent"', b'"\\ud800": 1, "consent"'),

@@ -15,10 +15,12 @@ from tests.unit.lab.test_lab_files import registry_of
 from veilscore.coordinator import config as coordinator_config
 from veilscore.coordinator.config import CoordinatorSettings
 from veilscore.coordinator.contract import ContractSettings, read_contract
+from veilscore.keys import files
 from veilscore.keys.registry import Role
 from veilscore.lab.lab_file import read_lab
 from veilscore.node import config as node_config
 from veilscore.node.config import NodeSettings
+from veilscore.node.hosting.card_file import CardFile, read_card
 from veilscore.node.setup import NewNode, create
 
 EXAMPLES = DEPLOY / "examples"
@@ -49,6 +51,7 @@ def keys_of(annotation: object) -> Iterator[str]:
         ("coordinator", CoordinatorSettings),
         ("node", NodeSettings),
         ("contract", ContractSettings),
+        ("hosted_card", CardFile),
     ],
 )
 def test_an_example_shows_every_key(name: str, model: type[BaseModel]) -> None:
@@ -71,6 +74,17 @@ def test_a_node_reads_its_example() -> None:
     # As cautious as a file that says nothing.
     default = type(settings.training)()
     assert settings.training == default
+
+
+def test_a_bureau_reads_its_example_of_a_hosted_card(tmp_path: Path) -> None:
+    path = tmp_path / "hosted_card.toml"
+    files.create(path, (EXAMPLES / path.name).read_bytes())
+    card = read_card(path, "bureau")
+    assert (card.form.holder, card.form.card) == ("bureau", "farm-credit")
+    row = {"annual_income": 12.0, "kind": "boat", "debt_ratio": 0.25}
+    filled = card.form.fill_in(row)
+    products = map(int.__mul__, card.exponents, filled)
+    assert card.intercept + sum(products) == 520 + 30 - 90 - 25
 
 
 def test_the_contract_example_says_the_defaults() -> None:

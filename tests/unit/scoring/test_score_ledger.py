@@ -1,12 +1,14 @@
 """What scoring remembers: on disk at once, still there after a restart."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from veilscore.keys.errors import LogStoreError, ReplayError
 from veilscore.keys.keystore import Keystore
+from veilscore.node.errors import BudgetSpentError
 from veilscore.node.scoring.ledger import Ledger, commitment
 
 NONCE = b"n" * 16
@@ -88,3 +90,36 @@ def test_one_query_has_one_commitment_of_a_name(ledger: Ledger) -> None:
     with pytest.raises(LogStoreError):
         ledger.commit(QUERY, "query", b"two")
     assert (ledger.opening(QUERY, "query") or (b"", b""))[1] == b"one"
+
+
+def test_a_budget_is_charged_whole_or_not_at_all_and_kept(
+    ledger: Ledger, path: Path, keystore: Keystore
+) -> None:
+    assert ledger.spent("bank", "card") == 0
+    ledger.spend("bank", "card", 60, 100)
+    ledger.spend("bank", "card", 40, 100)
+    for bits in (1, 10**6):
+        with pytest.raises(BudgetSpentError) as caught:
+            ledger.spend("bank", "card", bits, 100)
+        assert caught.value.party == "bank"
+    ledger.spend("broker", "card", 100, 100)
+    ledger.spend("bank", "another", 7, 7)
+    again = Ledger(path, keystore)
+    assert again.spent("bank", "card") == 100
+    assert again.spent("bank", "another") == 7
+    again.spend("bank", "card", 1, 101)  # the operator allowed more
+    assert ledger.spent("bank", "card") == 101
+    again.close()
+
+
+def test_threads_share_a_budget(ledger: Ledger) -> None:
+    def spend(_: int) -> bool:
+        try:
+            ledger.spend("bank", "card", 10, 100)
+        except BudgetSpentError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(spend, range(40))) == 10
+    assert ledger.spent("bank", "card") == 100
