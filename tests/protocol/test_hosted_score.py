@@ -121,7 +121,8 @@ def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None
     query = bytes.fromhex(requested.correlation)
     assert {decided.correlation, answered.correlation} == {requested.correlation}
     told = requested.score_requested
-    assert (told.model, told.holders) == (digest(SCORECARD.form), [HOLDER])
+    assert told.model == digest(SCORECARD.form)
+    assert list(told.holders) == [HOLDER]
     assert (told.purpose, told.entities_bucket) == ("pre_loan", 8)
     for name, shown in (("query", told.commitment), ("consent", told.consent)):
         opened = hub.nodes["bank"].ledger.opening(query, name)
@@ -330,13 +331,13 @@ def test_only_the_holders_own_answer_to_this_query_counts(hub: World) -> None:
     request = HostedRequest(query, SCORECARD.form, bank.public)
     answer = bank.ask_hosted(query.body).answer
     request.add("market", ScoreAnswer(digest=b"anything"))
-    assert request.missing == (HOLDER,)
+    assert list(request.missing) == [HOLDER]
     with pytest.raises(BadAnswerError, match="another query"):
         request.add(HOLDER, ScoreAnswer(digest=other.digest))
     for blob in (b"", answer.ciphertexts * 2, answer.ciphertexts[:-1], bytes(512)):
         with pytest.raises(BadAnswerError):
             request.add(HOLDER, ScoreAnswer(digest=query.digest, ciphertexts=blob))
     request.add(HOLDER, answer)
-    assert request.missing == ()
+    assert not request.missing
     found = request.scores(bank.private.decrypt(request.ciphertexts))
     assert found == [plain_score(SCORECARD, each) for each in PEOPLE[:2]]
