@@ -189,7 +189,7 @@ def test_what_fails_after_the_charge_stays_charged(
         raise OSError("the process is gone")
 
     node = hub.nodes[HOLDER]
-    monkeypatch.setattr(node.workers, "weighted_products", fail)
+    monkeypatch.setattr(node.workers, "weighted_sums", fail)
     with pytest.raises(HolderRefusedError) as caught:
         ask(hub, SCORECARD.form)
     assert caught.value.reason == "unavailable"

@@ -18,7 +18,6 @@ from veilscore.coordinator.contract import ContractSettings, read_contract
 from veilscore.keys import files
 from veilscore.keys.registry import Role
 from veilscore.lab.lab_file import read_lab
-from veilscore.models.hosted import Applicant
 from veilscore.node import config as node_config
 from veilscore.node.config import NodeSettings
 from veilscore.node.hosting.card_file import CardFile, read_card
@@ -82,8 +81,9 @@ def test_a_bureau_reads_its_example_of_a_hosted_card(tmp_path: Path) -> None:
     files.create(path, (EXAMPLES / path.name).read_bytes())
     card = read_card(path, "bureau")
     assert (card.form.holder, card.form.card) == ("bureau", "farm-credit")
-    row: Applicant = {"annual_income": 12.0, "kind": "boat", "debt_ratio": 0.25}
-    filled = card.form.fill_in(row)
+    filled = card.form.fill_in(
+        {"annual_income": 12.0, "kind": "boat", "debt_ratio": 0.25}
+    )
     products = map(int.__mul__, card.exponents, filled)
     assert card.intercept + sum(products) == 520 + 30 - 90 - 25
 

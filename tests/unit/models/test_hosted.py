@@ -118,11 +118,11 @@ def test_encrypted_scores_equal_plain_ones(private: PrivateKey, case: Case) -> N
     batch = Batch(public.n, card.form.bits, len(rows))
     encrypted = workers.encrypt_own(private, batch.pack(rows))
     inputs = card.form.inputs
-    weights = np.array([card.exponents], np.int64)
-    sums = [
-        workers.weighted_products(public, encrypted[start : start + inputs], weights)[0]
-        for start in range(0, len(encrypted), inputs)
-    ]
+    sums = workers.weighted_sums(
+        public,
+        [encrypted[at : at + inputs] for at in range(0, len(encrypted), inputs)],
+        card.exponents,
+    )
     padded = public.add_plain(sums, batch.paddings(card.intercept))
     residues = private.decrypt(workers.rerandomise(public, padded))
     assert batch.unpack(residues) == [plain(card, row) for row in rows]

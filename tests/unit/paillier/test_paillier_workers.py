@@ -20,6 +20,7 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.worker_pool import WorkerPool
 from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.keys.paillier.zero_pool import FreshZero
 
 
 @pytest.fixture
@@ -163,6 +164,43 @@ def test_prefilled_noise_is_used_first_and_all_of_it_once(
         assert workers.rerandomise(key, [1]) == [28]
 
 
+def test_prefilled_zeros_are_used_first_and_each_once(
+    private: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[FreshZero] = []
+
+    def draw(_: PublicKey, count: int) -> list[FreshZero]:
+        fresh = [FreshZero(2 + len(made) + more) for more in range(count)]
+        made.extend(fresh)
+        return fresh
+
+    monkeypatch.setattr("veilscore.keys.paillier.operations.zeros_for", draw)
+    key = private.public
+    with PaillierWorkers(0) as workers:
+        workers.prefill_for(key, 3)
+        workers.prefill_for(key, 3)
+        assert made == [2, 3, 4]
+        assert workers.encrypt_for(key, [0, 0]) == [2, 3]
+        last, *rest = workers.encrypt_for(key, [0, 7, 8])
+        assert last == 4
+        assert workers.decrypt(private, rest) == [7, 8]
+        workers.prefill_for(key, 2)
+        assert workers.encrypt_for(key, [5]) == key.add_plain([5], [5])
+        workers.drop(key)
+        assert made == [2, 3, 4, 5, 6]
+        assert workers.decrypt(private, workers.encrypt_for(key, [6])) == [6]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_few_ciphertexts_are_decrypted_like_many(
+    workers: PaillierWorkers, private: PrivateKey, count: int
+) -> None:
+    plaintexts = [private.public.n - 1 - each for each in range(count)]
+    ciphertexts = workers.encrypt_own(private, plaintexts)
+    assert workers.decrypt(private, ciphertexts) == plaintexts
+    assert private.decrypt(ciphertexts) == plaintexts
+
+
 def test_short_calls_overtake_and_background_work_waits() -> None:
     pool = WorkerPool(1)
     order: list[str] = []
@@ -266,6 +304,7 @@ PARENT = """
 import sys
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.keys.paillier.zero_pool import FreshZero
 import psutil
 workers = PaillierWorkers(2)
 print(*[child.pid for child in psutil.Process().children()], flush=True)

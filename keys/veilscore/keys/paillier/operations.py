@@ -11,6 +11,7 @@ from veilscore.keys.paillier.owner_noise import OwnerEncryptor
 from veilscore.keys.paillier.peer_noise import PeerEncryptor
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.public import PublicKey
+from veilscore.keys.paillier.zero_pool import FreshZero
 
 _private_key = lru_cache(maxsize=1)(PrivateKey.from_bytes)
 _peer_encryptor = lru_cache(maxsize=2)(PeerEncryptor)  # 17 MB each at 3072 bits
@@ -31,9 +32,24 @@ def encrypt_for(public: PublicKey, plaintexts: Sequence[int]) -> list[int]:
     return _peer_encryptor(public).encrypt(plaintexts)
 
 
+def zeros_own(secret: bytes, count: int) -> list[FreshZero]:
+    """Make fresh encryptions of zero under the own key."""
+    return _owner_encryptor(secret).zeros(count)
+
+
+def zeros_for(public: PublicKey, count: int) -> list[FreshZero]:
+    """Make fresh encryptions of zero under a peer's key."""
+    return _peer_encryptor(public).zeros(count)
+
+
 def decrypt(secret: bytes, ciphertexts: Sequence[int]) -> list[int]:
     """Decrypt checked ciphertexts."""
     return _private_key(secret).decrypt(ciphertexts)
+
+
+def decrypt_half(secret: bytes, ciphertexts: Sequence[int], which: int) -> list[int]:
+    """Decrypt checked ciphertexts modulo one of the primes."""
+    return _private_key(secret).halves(ciphertexts, which)
 
 
 def forget() -> None:

@@ -30,6 +30,7 @@ from gmpy2 import invert, is_prime, mpz, powmod
 
 from veilscore.keys.paillier.comb import DEPTH, FixedBase
 from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.paillier.zero_pool import FreshZero
 
 _EXTRA_BITS: Final = 64
 _SMALL_PRIMES: Final = tuple(r for r in range(2, 1 << 12) if is_prime(r))
@@ -64,8 +65,11 @@ class OwnerEncryptor:
 
         Raises PlaintextRangeError for any other.
         """
-        zeros = [self._encrypt_zero() for _ in plaintexts]
-        return self._public.add_plain(zeros, plaintexts)
+        return self._public.add_plain(self.zeros(len(plaintexts)), plaintexts)
+
+    def zeros(self, count: int) -> list[FreshZero]:
+        """Return fresh encryptions of zero, each for one use."""
+        return [FreshZero(self._encrypt_zero()) for _ in range(count)]
 
     def _encrypt_zero(self) -> int:
         at_p, at_q = self._at_p.random_power(), self._at_q.random_power()

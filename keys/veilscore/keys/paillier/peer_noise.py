@@ -5,8 +5,9 @@ Jurik, Nielsen, "A generalization of Paillier's public-key system", 2010). The e
 draws h = -x² itself: an h that came with the key could be chosen to be weak.
 
 Never for answers: towards the owner of the key these powers hide nothing about
-ciphertexts they are multiplied to, when p - 1 and q - 1 are smooth. So no noise leaves
-this module and nothing in it takes a ciphertext; ``answer_noise`` is for answers.
+ciphertexts they are multiplied to, when p - 1 and q - 1 are smooth. So nothing in this
+module takes a ciphertext, nor does ``zero_pool``, where encryptions of zero may wait;
+``answer_noise`` is for answers.
 """
 
 import secrets
@@ -16,6 +17,7 @@ from gmpy2 import mpz, powmod
 
 from veilscore.keys.paillier.comb import FixedBase
 from veilscore.keys.paillier.public import PublicKey
+from veilscore.keys.paillier.zero_pool import FreshZero
 
 
 class PeerEncryptor:
@@ -33,5 +35,8 @@ class PeerEncryptor:
 
         Raises PlaintextRangeError for any other.
         """
-        zeros = [int(self._zeros.random_power()) for _ in plaintexts]
-        return self._public.add_plain(zeros, plaintexts)
+        return self._public.add_plain(self.zeros(len(plaintexts)), plaintexts)
+
+    def zeros(self, count: int) -> list[FreshZero]:
+        """Return fresh encryptions of zero, each for one use."""
+        return [FreshZero(int(self._zeros.random_power())) for _ in range(count)]

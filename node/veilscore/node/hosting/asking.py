@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
@@ -24,6 +25,8 @@ from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
 from veilscore.node.scoring.waiting import Waiting
 from veilscore.v1.score_pb2 import HostedQuery, ScoreMessage
+
+_ZEROS_KEPT: Final = 256  # for the next query, which is often about one applicant
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ class HostedAsking:
         )
         message = ScoreMessage(hosted=HostedQuery(body=query.raw))
         self.waiting.collect(request, message, peers, until)
-        return request.scores(self.workers.decrypt(private, request.ciphertexts))
+        scores = request.scores(self.workers.decrypt(private, request.ciphertexts))
+        self.workers.prefill_own(private, min(len(packed), _ZEROS_KEPT))
+        return scores
 
     def _check(self, form: Form, applicants: int, key_bits: int) -> None:
         if not applicants:

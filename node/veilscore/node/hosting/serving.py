@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import numpy as np
-
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import PeerKeys
 from veilscore.keys.registry import PartyRecord
@@ -92,11 +90,8 @@ class Serving:
     def _evaluate(self, accepted: AcceptedHostedQuery) -> list[int]:
         """Return one re-randomised ciphertext a plaintext of applicants."""
         public = accepted.public
-        weights = np.array([accepted.hosted.card.exponents], np.int64)
-        sums = [
-            self.workers.weighted_products(public, bases, weights)[0]
-            for bases in accepted.plaintexts
-        ]
+        weights = accepted.hosted.card.exponents
+        sums = self.workers.weighted_sums(public, accepted.plaintexts, weights)
         padded = public.add_plain(sums, accepted.paddings())
         answer = self.workers.rerandomise(public, padded)
         self.workers.prefill(public, _NOISE_KEPT)
