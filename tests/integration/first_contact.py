@@ -13,13 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.deploy_documents import WalkThrough, blocks_of
+from tests.deploy_documents import DEPLOY, WalkThrough, blocks_of
 from tests.integration.namespaces import Host, Network
+from veilscore.keys import files
 from veilscore.lab.holdings import Holding
 from veilscore.lab.plain import PlainTable, read_table
 
 COORDINATOR, BANK = "coordinator", "bank"
-NODES: tuple[str, ...] = (BANK, "regulator", "agriculture")
+HOST = "agriculture"
+NODES: tuple[str, ...] = (BANK, "regulator", HOST)
 PARTIES: tuple[str, ...] = (COORDINATOR, *NODES)
 
 
@@ -93,6 +95,8 @@ class FirstContact:
         host.run(*self.walk.typed("node join", **replaced, **pinned))
         if name != BANK:
             self._allow_the_bank(name)
+        if name == HOST:
+            self._host_a_card()
         host.run(*self.walk.typed("node doctor", **replaced))
 
     def run_once(self, name: str) -> None:
@@ -111,6 +115,16 @@ class FirstContact:
         """Start a node for good."""
         node = self.host(name).start(*self.walk.typed("node run", bank=name))
         node.wait_for("ready: ")
+
+    def _host_a_card(self) -> None:
+        """Let the bank ask for scores of the example of a hosted card."""
+        example, host = DEPLOY / "examples", self.host(HOST)
+        card = host.folder / HOST / "hosted_card.toml"
+        files.create(card, (example / card.name).read_bytes())
+        text = (example / "node.toml").read_text()
+        (table,) = re.findall(r"\n(\[\[hosting\.card\]\]\n(?:.+\n)+)", text)
+        with self._config(HOST).open("a") as file:
+            file.write("\n" + table.replace("lender", BANK))
 
     def _config(self, name: str) -> Path:
         return self.host(name).folder / name / "node.toml"

@@ -9,6 +9,7 @@ Then every TCP port of every host is dialled from the others, past the router's 
 firewall is no excuse for a program that listens.
 """
 
+import json
 import re
 import signal
 from collections.abc import Generator
@@ -21,6 +22,7 @@ from tests.integration.coordinator_process import eventually
 from tests.integration.first_contact import (
     BANK,
     COORDINATOR,
+    HOST,
     NODES,
     PARTIES,
     FirstContact,
@@ -117,6 +119,40 @@ def test_the_walk_through_trains_scores_and_verifies(
     said = auditor.run(*walk.typed("audit verify", **pinned))
     assert all(f"  {name}: " in said for name in PARTIES)
     assert not walk.unplayed
+
+
+def test_a_bank_has_applicants_scored_by_a_card_on_another_host(
+    federation: FirstContact,
+) -> None:
+    bank, host = federation.host(BANK), federation.host(HOST)
+    config, card = f"{HOST}/node.toml", f"{HOST}/hosted_card.toml"
+    form = ("veilscore", "node", "form", card, "--config", config)
+    host.run(*form, "--out", "form.json")
+    carry(host.folder / "form.json", bank.folder / "form.json")
+    rows = [
+        ("12", "boat", "0.25"),
+        ("", "farm", "5"),
+        ("60", "?", "6"),
+        ("-1", "", "0"),
+    ]
+    lines = ["annual_income,kind,debt_ratio", *map(",".join, rows)]
+    (bank.folder / "applicants.csv").write_text("\n".join(lines) + "\n")
+    bank.run(
+        *("veilscore", "hosted-score", "--config", f"{BANK}/node.toml"),
+        *("--form", "form.json", "--csv", "applicants.csv"),
+        *("--out", "hosted.csv", "--consent", "FORM-17"),
+    )
+    scored = (bank.folder / "hosted.csv").read_text().split()
+    # By the points of deploy/examples/hosted_card.toml.
+    expected = [520 + 30 - 90 - 25, 520 - 20 + 40 - 500, 520 - 20 - 7]
+    rows_scored = zip((1, 2, 4), expected, strict=True)
+    assert scored == ["row,score", *(f"{row},{score}" for row, score in rows_scored)]
+    failed = (bank.folder / "hosted.errors.csv").read_text()
+    assert "3,debt_ratio: the number is not from 0 to 5" in failed
+    status = host.run("veilscore", "node", "status", "--config", config, "--json")
+    (budget,) = json.loads(status)["hosted"]
+    assert budget["requester"] == BANK
+    assert budget["spent"] == 3 * 11 + 1
 
 
 def waiting_run(federation: FirstContact, name: str) -> str:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import phe
@@ -94,7 +95,7 @@ def test_a_requester_that_holds_no_data_may_ask(hub: World) -> None:
 def test_many_threads_may_ask_at_once(hub: World) -> None:
     expected = [plain_score(SCORECARD, applicant) for applicant in PEOPLE[:7]]
     with ThreadPoolExecutor(5) as pool:
-        for scores in pool.map(lambda _: ask(hub, SCORECARD.form, 7), range(10)):
+        for scores in pool.map(partial(ask, hub, SCORECARD.form), [7] * 10):
             assert scores == expected
 
 

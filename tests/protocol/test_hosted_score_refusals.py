@@ -223,7 +223,12 @@ def test_a_charge_that_another_query_made_first_is_a_refusal(
     """Both passed the check before either was charged."""
     ledger = hub.nodes[HOLDER].ledger
     honest = ledger.spent
-    monkeypatch.setattr(ledger, "spent", lambda *_: 0)
+
+    def nothing(requester: str, card: str) -> int:
+        del requester, card
+        return 0
+
+    monkeypatch.setattr(ledger, "spent", nothing)
     honest_spend = ledger.spend
 
     def late(requester: str, card: str, bits: int, allowed: int) -> None:
