@@ -111,7 +111,7 @@ def _hub(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "ReceivingKey.not_before": seconds,
         v1 + "ReceivingKey.not_after": seconds,
         v1 + "DirectoryRequest.purpose": purpose,
-        v1 + "AppendRequest.leaf": inside(SignedEvent),
+        v1 + "AppendRequest.leaves": inside(SignedEvent),
         v1 + "Envelope.header": inside(EnvelopeHeader),
         v1 + "Envelope.sealed": Allowed(sealed),
         v1 + "Envelope.signature": _SIGNATURE,

@@ -83,7 +83,7 @@ def attached(*frames: Frame) -> list[str]:
 
 def appended(event: Event) -> list[str]:
     leaf = SignedEvent(body=event.SerializeToString(), key_id=bytes(8))
-    request = AppendRequest(leaf=leaf.SerializeToString())
+    request = AppendRequest(leaves=[leaf.SerializeToString()])
     source = "/veilscore.v1.HubService/Append, call 2"
     return told(MESSAGE, source, request.SerializeToString())
 

@@ -49,7 +49,7 @@ from veilscore.runtime.flower.client_task import (
 )
 from veilscore.runtime.flower.endpoint import Endpoint, RuntimeClient
 from veilscore.runtime.flower.grid import TaskGrid
-from veilscore.v1.hub_pb2 import AppendResponse
+from veilscore.v1.hub_pb2 import AppendRequest
 
 CHILD: Final = b"<the hash of the object below>"
 _ASKED: Final = "ab" * 32  # the message that is replied to
@@ -138,7 +138,7 @@ def _parts(found: InflatableObject) -> list[bytes]:
 
 
 def _joined(*parts: bytes) -> bytes:
-    return AppendResponse(proof=parts).SerializeToString()
+    return AppendRequest(leaves=parts).SerializeToString()
 
 
 def _spoken(name: str, reply_to: str = "", **values: bool | str | bytes) -> list[bytes]:
@@ -150,7 +150,7 @@ def reply_through_flower(_: Stock) -> Target:
     """Pull a reply of a node as the coordinator does, and read it."""
 
     def decode(data: bytes) -> None:
-        handed = _Handed(by_grpc(AppendResponse, data).proof)
+        handed = _Handed(by_grpc(AppendRequest, data).leaves)
         grid = TaskGrid(Endpoint("127.0.0.1:1", b""), "token", handed)
         grid.set_run(Run.create_empty(1))
         (message,) = grid.pull_messages([_ASKED])
@@ -196,7 +196,7 @@ def step_through_flower(_: Stock) -> Target:
     app = make_app(handler)
 
     def decode(data: bytes) -> None:
-        context, *parts = by_grpc(AppendResponse, data).proof or [b""]
+        context, *parts = by_grpc(AppendRequest, data).leaves or [b""]
         message, found, _ = _pull(_Handed(parts, context))
         reply, raised = _answer(app, message, found)
         if raised:

@@ -248,14 +248,16 @@ def envelope_header(stock: Stock) -> Target:
     bank = people.signers["bank"]
     ledger = Ledger(stock.file("scoring.db"), people.keystores["bureau"])
     keys = {peer.key_id: stock.receiving["bureau"]}
-    opener = Opener("bureau", SCORE, keys, ledger.marks, _LONGEST)
+    opener = Opener("bureau", SCORE, keys, ledger.received, _LONGEST)
 
     def decode(data: bytes) -> None:
         sealed = peer.encrypt(b"plain text", data)
         signature = bank.sign(ENVELOPE_DOMAIN, signed_part(sealed, data))
         whole = Envelope(header=data, sealed=sealed, signature=signature)
-        ledger.marks.clear()
+        ledger.received["received score bank"] = 0
         opener.open(whole.SerializeToString(), people.registry)
+        with ledger.together():  # which writes the mark
+            pass
 
     header = EnvelopeHeader(
         version=1,

@@ -30,7 +30,7 @@ from veilscore.keys.tlog.tiles import Tile, decode_bundle
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.v1.audit_pb2 import SignedEvent, Started
-from veilscore.v1.hub_pb2 import AppendResponse
+from veilscore.v1.hub_pb2 import AppendResponse, EventProof
 
 
 def _text(data: bytes) -> str:
@@ -117,12 +117,11 @@ def receipt(stock: Stock) -> Target:
     leaf, key, proof = store.entry(3).opened.leaf, store.key, store.receipt(3)
 
     def decode(data: bytes) -> None:
-        said = by_grpc(AppendResponse, data)
-        TlogProof(said.index, tuple(said.proof), said.checkpoint).verify(leaf, key)
+        for said in by_grpc(AppendResponse, data).proofs:
+            TlogProof(said.index, tuple(said.path), said.checkpoint).verify(leaf, key)
 
-    sample = AppendResponse(
-        index=proof.index, checkpoint=proof.checkpoint, proof=proof.path
-    )
+    sent = EventProof(index=proof.index, checkpoint=proof.checkpoint, path=proof.path)
+    sample = AppendResponse(proofs=[sent])
     return Target(decode, [sample.SerializeToString()], share=0.5)
 
 
@@ -280,10 +279,11 @@ def node_databases(stock: Stock) -> Target:
     made, path = stock.file("made.db"), stock.file("fuzzed.db")
     bank, store = stock.parties.signers["bank"], stock.people.keystores["bank"]
     chain = ActorChain(made, bank, "bank")
-    chain.next_leaf(Started(version="0.1.0"), "", NOW_MS)
+    chain.extend([Started(version="0.1.0")], "", NOW_MS)
     chain.close()
     ledger = Ledger(made, store)
-    ledger.marks["received score market"] = 7
+    ledger.received["received score market"] = 7
+    ledger.sent["sent score market"] = 7
     ledger.spend_nonce("market", bytes(16), 2_000_000_000, 0)
     ledger.commit(bytes(32), "query", b"a query")
     ledger.close()
@@ -293,12 +293,13 @@ def node_databases(stock: Stock) -> Target:
         chain = ActorChain(path, bank, "bank")
         try:
             chain.pending()
-            chain.next_leaf(Started(version="0.1.0"), "", NOW_MS)
+            chain.extend([Started(version="0.1.0")], "", NOW_MS)
         finally:
             chain.close()
         ledger = Ledger(path, store)
         try:
-            ledger.marks.get("received score market")
+            ledger.received.get("received score market", 0)
+            ledger.sent.get("sent score market", 0)
             ledger.nonce_seen("market", bytes(16))
             ledger.opening(bytes(32), "query")
         finally:

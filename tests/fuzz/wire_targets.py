@@ -1,7 +1,7 @@
 """Frames of the hub's stream, at both of its ends.
 
 Frames come one after the other; the input holds several, as the repeated field
-``proof`` of an AppendResponse, so that mutations find their edges.
+``leaves`` of an AppendRequest, so that mutations find their edges.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,18 +12,18 @@ from tests.fuzz.target import Target, by_grpc
 from tests.unit.wires.session_ends import HUB_ID, PARTY_ID, STEP_DONE, joined_ends
 from veilscore.coordinator.relay import Relay
 from veilscore.runtime.chunks import CHUNK_BYTES
-from veilscore.v1.hub_pb2 import AppendResponse, Frame, Hello, Lost
+from veilscore.v1.hub_pb2 import AppendRequest, Frame, Hello, Lost
 
 _LONGEST: Final = 1 << 20
 
 
 def _frames(data: bytes) -> list[Frame]:
-    return [by_grpc(Frame, each) for each in by_grpc(AppendResponse, data).proof]
+    return [by_grpc(Frame, each) for each in by_grpc(AppendRequest, data).leaves]
 
 
 def _joined(frames: list[Frame]) -> bytes:
-    proof = [frame.SerializeToString() for frame in frames]
-    return AppendResponse(proof=proof).SerializeToString()
+    leaves = [frame.SerializeToString() for frame in frames]
+    return AppendRequest(leaves=leaves).SerializeToString()
 
 
 def _spoken(*, by_party: bool) -> list[Frame]:

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Final, TypeVarTuple
@@ -18,6 +18,7 @@ from veilscore.keys.certificates import TlsKey
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
 from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.node.link import Link
 from veilscore.runtime.channel import KEEPALIVE_S, TlsIdentity
 from veilscore.v1 import hub_pb2
@@ -173,11 +174,13 @@ class World:
             verify_signed_key(key, self.registry, purpose, time.time()).party == party
         )
 
-    def _append(self, party: str, leaf: bytes) -> tuple[int, str, list[bytes]]:
-        if not leaf:
+    def _append(self, party: str, leaves: Sequence[bytes]) -> list[TlogProof]:
+        if not leaves:
             raise AppendError("empty", place="/var/lib/veilscore/log.sqlite")
-        self.leaves.append((party, leaf))
-        return len(self.leaves) - 1, "checkpoint\n", [b"\0" * 32]
+        for leaf in leaves:
+            self.leaves.append((party, leaf))
+        size = len(self.leaves)
+        return [TlogProof(size - 1, (b"\0" * 32,), "checkpoint\n") for _ in leaves]
 
 
 @contextmanager

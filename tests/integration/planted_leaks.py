@@ -44,7 +44,7 @@ class Planter:
         event = Event.FromString(signed.body)
         event.run_decided.reason = f"no bin for {self.entity.text}"
         signed.body = event.SerializeToString()
-        request = AppendRequest(leaf=signed.SerializeToString())
+        request = AppendRequest(leaves=[signed.SerializeToString()])
         return Received(MESSAGE, f"{_HUB}Append, call 1", request.SerializeToString())
 
     def report(self) -> Received:

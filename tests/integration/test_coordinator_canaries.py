@@ -92,9 +92,10 @@ def test_everything_was_recorded(clean: Evidence) -> None:
     # A blinded set, claims and checks of hops, and marks.
     assert channels.count(OPENED) == 4 * len(PARTIES)
     appended = {
-        AppendRequest.FromString(each.data).leaf
+        leaf
         for each in clean.received
         if each.channel == MESSAGE and "/Append," in each.source
+        for leaf in AppendRequest.FromString(each.data).leaves
     }
     assert appended == {
         leaf for leaf in clean.leaves() if event_of(leaf).actor in PARTIES

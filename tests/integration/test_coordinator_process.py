@@ -162,11 +162,11 @@ def test_only_the_actor_itself_appends_its_events(
     with bank.attached() as link:
         for bad in (leaf(bureau, now_ms), leaf(bank, now_ms + 3_600_000), b"\xff"):
             with pytest.raises(CoordinatorRefusedError) as caught:
-                link.append(bad)
+                link.append([bad])
             assert caught.value.reason == "append"
         good = leaf(bank, now_ms)
-        answer = link.append(good)
-    proof = TlogProof(answer.index, tuple(answer.proof), answer.checkpoint)
+        (answer,) = link.append([good]).proofs
+    proof = TlogProof(answer.index, tuple(answer.path), answer.checkpoint)
     assert proof.verify(good, log_key(running)).size == answer.index + 1
     assert bank.kit.addresses["log"] == log_key(running).name
 

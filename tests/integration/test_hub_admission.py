@@ -228,9 +228,9 @@ def test_the_newest_receiving_key_of_each_party_is_in_the_directory(
 
 def test_an_event_is_appended_under_the_name_in_the_certificate(hub: World) -> None:
     node = hub.node(BANK_A)
-    response = node.link.append(b"a signed event")
+    (proof,) = node.link.append([b"a signed event"]).proofs
     assert hub.leaves == [(BANK_A, b"a signed event")]
-    assert (response.index, response.checkpoint) == (0, "checkpoint\n")
+    assert (proof.index, proof.checkpoint) == (0, "checkpoint\n")
     assert node.link.health().log_size == 1
 
 
@@ -242,12 +242,12 @@ class _Broken(list[tuple[str, bytes]]):
 def test_a_refusal_tells_nothing_of_the_inside(hub: World) -> None:
     node = hub.node(BANK_A)
     with pytest.raises(CoordinatorRefusedError) as caught:
-        node.link.append(b"")
+        node.link.append([])
     assert caught.value.reason == "append"
     assert "sqlite" not in str(caught.value)
     hub.leaves = _Broken()
     with pytest.raises(CoordinatorRefusedError) as caught:
-        node.link.append(b"event")
+        node.link.append([b"event"])
     assert caught.value.reason == "internal"
     assert "secret" not in str(caught.value)
 

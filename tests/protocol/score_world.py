@@ -43,7 +43,7 @@ from veilscore.node.scoring.requester import write_query
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.runtime.errors import UnreachableError
-from veilscore.v1.hub_pb2 import AppendResponse, SignedKey
+from veilscore.v1.hub_pb2 import AppendResponse, EventProof, SignedKey
 from veilscore.v1.score_pb2 import (
     ScoreMessage,
     ScoreQuery,
@@ -149,12 +149,16 @@ class World:
         self.nodes[party] = node
         return node
 
-    def append(self, leaf: bytes) -> AppendResponse:
+    def append(self, leaves: Sequence[bytes]) -> AppendResponse:
         if self.log_down:
             raise UnreachableError("the coordinator does not answer")
-        proof = self._service.append(leaf)
         return AppendResponse(
-            index=proof.index, checkpoint=proof.checkpoint, proof=proof.path
+            proofs=[
+                EventProof(
+                    index=proof.index, checkpoint=proof.checkpoint, path=proof.path
+                )
+                for proof in self._service.append(leaves)
+            ]
         )
 
     def events(self, actor: str = "", correlation: str = "") -> list[OpenedEvent]:
@@ -244,8 +248,8 @@ class Node:
     def _clock(self) -> float:
         return self._world.now
 
-    def _append(self, leaf: bytes) -> AppendResponse:
-        return self._world.append(leaf)
+    def _append(self, leaves: Sequence[bytes]) -> AppendResponse:
+        return self._world.append(leaves)
 
     def stop(self) -> None:
         self._world.recipients.pop(self._party, None)

@@ -241,9 +241,9 @@ def test_a_log_that_proves_nothing_is_no_log(
     bank = RawRequester(hub)
     honest = hub.append
 
-    def stale(leaf: bytes) -> AppendResponse:
-        response = honest(leaf)
-        response.index += 1
+    def stale(leaves: Sequence[bytes]) -> AppendResponse:
+        response = honest(leaves)
+        response.proofs[-1].index += 1
         return response
 
     monkeypatch.setattr(hub, "append", stale)

@@ -17,7 +17,7 @@ import grpc
 from veilscore.coordinator.access import Access
 from veilscore.coordinator.directory import KeyDirectory
 from veilscore.coordinator.hub_service import (
-    AppendLeaf,
+    AppendLeaves,
     HubEvent,
     HubService,
     PartyAttached,
@@ -53,7 +53,7 @@ class Hub:
         access: Access,
         directory: KeyDirectory,
         *,
-        append: AppendLeaf,
+        append: AppendLeaves,
         log_size: Callable[[], int],
         registry_file: Callable[[], bytes] = bytes,
         on_envelope: Callable[[str, bytes], object],

@@ -28,6 +28,7 @@ from veilscore.coordinator.relay import (
 )
 from veilscore.fault import Fault
 from veilscore.keys.certificates import Certificate
+from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.runtime.channel import peer_certificate
 from veilscore.runtime.chunks import CHUNK_BYTES
 from veilscore.runtime.errors import PeerLostError, WireError
@@ -43,8 +44,8 @@ CUT_S: Final = 0.2
 _Context = grpc.aio.ServicerContext[Any, Any]
 _T = TypeVar("_T")
 
-AppendLeaf = Callable[[str, bytes], tuple[int, str, Sequence[bytes]]]
-"""Takes a party and its leaf, returns index, checkpoint, proof; raises a Fault."""
+AppendLeaves = Callable[[str, Sequence[bytes]], Sequence[TlogProof]]
+"""Takes a party and its leaves, returns a proof of each; raises a Fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         access: Access,
         directory: KeyDirectory,
         *,
-        append: AppendLeaf,
+        append: AppendLeaves,
         log_size: Callable[[], int],
         registry_file: Callable[[], bytes],
         report: Callable[[str, HubEvent], None],
@@ -157,12 +158,17 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
     async def Append(  # noqa: N802 - the name in the .proto file
         self, request: hub_pb2.AppendRequest, context: _Context
     ) -> hub_pb2.AppendResponse:
-        """Append one signed event to the audit log."""
+        """Append signed events to the audit log."""
 
         def append(party: str) -> hub_pb2.AppendResponse:
-            index, checkpoint, proof = self._append(party, request.leaf)
+            proofs = self._append(party, request.leaves)
             return hub_pb2.AppendResponse(
-                index=index, checkpoint=checkpoint, proof=proof
+                proofs=[
+                    hub_pb2.EventProof(
+                        index=proof.index, checkpoint=proof.checkpoint, path=proof.path
+                    )
+                    for proof in proofs
+                ]
             )
 
         return await self._answer(context, "Append", append)

@@ -8,9 +8,15 @@ How far an actor's clock may be off, and whether the caller is the actor, is che
 where the call comes in. Which role may read what is for the web.
 """
 
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from threading import Lock
 
 from veilscore.coordinator.errors import AppendError
+from veilscore.fault import Fault
 from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import Registry
@@ -28,11 +34,20 @@ from veilscore.keys.tlog.tiles import Tile
 from veilscore.keys.tlog.tlog_proof import TlogProof
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Events of one call, and where their proofs will be."""
+
+    events: Sequence[OpenedEvent]
+    proofs: Future[list[TlogProof]] = field(default_factory=Future[list[TlogProof]])
+
+
 class LogService:
     """One log; every method may be called from any thread.
 
-    ``registry`` is replaced by the owner when a party joins. Everything raises
-    LogStoreError when the store fails.
+    What is handed in while another write is under way is written together, so that
+    many callers wait for one write to the disk. ``registry`` is replaced by the owner
+    when a party joins. Everything raises LogStoreError when the store fails.
     """
 
     def __init__(self, store: LogStore, registry: Registry, signer: Signer) -> None:
@@ -40,9 +55,12 @@ class LogService:
         self._store = store
         self._signer = signer
         self._lock = Lock()  # from reading an actor's head to writing its event
+        self._waiting: deque[_Waiting] = deque()
 
-    def append(self, leaf: bytes) -> TlogProof:
-        """Append a party's event and return its proof; on a repeat, the same proof.
+    def append(self, leaves: Sequence[bytes]) -> list[TlogProof]:
+        """Append a party's events, all or none, and return their proofs.
+
+        An event that the log holds already is answered with the same proof again.
 
         Raises:
             AppendError: not an event signed by a registered party, or not the next
@@ -50,13 +68,15 @@ class LogService:
 
         """
         try:
-            opened = open_event(leaf, self.registry)
+            waiting = _Waiting([open_event(leaf, self.registry) for leaf in leaves])
         except ProofError as error:
             raise AppendError(
                 error.what, party=error.party, remedy=error.remedy
             ) from error
+        self._waiting.append(waiting)
         with self._lock:
-            return self._append(opened)
+            self._write_waiting()
+        return waiting.proofs.result()
 
     def append_own(self, detail: Detail, *, correlation: str, now_ms: int) -> TlogProof:
         """Sign and append an event of the coordinator itself; raises AppendError."""
@@ -73,32 +93,56 @@ class LogService:
                 opened = sign_event(event, self._signer)
             except ProofError as error:
                 raise AppendError(error.what, party=actor) from error
-            return self._append(opened)
+            return self._append([opened])[0]
 
-    def _append(self, opened: OpenedEvent) -> TlogProof:
+    def _write_waiting(self) -> None:
+        """Write what waits, together if it fits; nothing does if another call did."""
+        batch: list[_Waiting] = []
+        while self._waiting:
+            batch.append(self._waiting.popleft())
+        with suppress(Fault):  # then one after the other, each to its own end
+            proofs = iter(self._append([it for each in batch for it in each.events]))
+            for each in batch:
+                each.proofs.set_result([next(proofs) for _ in each.events])
+            return
+        for each in batch:
+            try:
+                each.proofs.set_result(self._append(each.events))
+            except Exception as error:  # noqa: BLE001 - whoever waits raises it
+                each.proofs.set_exception(error)
+
+    def _append(self, events: Sequence[OpenedEvent]) -> list[TlogProof]:
+        known = [self._find(opened) for opened in events]
+        new = [
+            opened for opened, index in zip(events, known, strict=True) if index is None
+        ]
+        try:
+            written = iter(self._store.append(new) if new else ())
+        except ProofError as error:
+            raise AppendError(
+                error.what,
+                party=error.party,
+                remedy="Send the party's events in order; if its record of them "
+                "was lost, restore it.",
+            ) from error
+        indices = [next(written) if index is None else index for index in known]
+        return [self._store.receipt(index) for index in indices]
+
+    def _find(self, opened: OpenedEvent) -> int | None:
+        """Return where the event is; raise AppendError if another is in its place."""
         event = opened.event
         known = self._store.find(event.actor, event.seq)
         if known is None:
-            try:
-                (index,) = self._store.append([opened])
-            except ProofError as error:
-                raise AppendError(
-                    error.what,
-                    party=event.actor,
-                    remedy="Send the party's events in order; if its record of them "
-                    "was lost, restore it.",
-                ) from error
-        elif known.opened.leaf == opened.leaf:
-            index = known.index
-        else:
-            raise AppendError(
-                f"event {event.seq} of {event.actor} is in the log already, as "
-                f"entry {known.index}, and says something else",
-                party=event.actor,
-                remedy="Restore the party's record of its events; two copies of it "
-                "are in use, or an old one.",
-            )
-        return self._store.receipt(index)
+            return None
+        if known.opened.leaf == opened.leaf:
+            return known.index
+        raise AppendError(
+            f"event {event.seq} of {event.actor} is in the log already, as "
+            f"entry {known.index}, and says something else",
+            party=event.actor,
+            remedy="Restore the party's record of its events; two copies of it "
+            "are in use, or an old one.",
+        )
 
     @property
     def size(self) -> int:

@@ -31,7 +31,8 @@ from veilscore.fault import Fault, concerning
 from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
-from veilscore.keys.tlog.events import Detail, read_event
+from veilscore.keys.tlog.events import MOST_TOGETHER, Detail, read_event
+from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import FlowerError, PeerLostError, UnreachableError
 from veilscore.runtime.flower.pin import require_pinned
@@ -175,22 +176,28 @@ class CoordinatorService:
 
     # -- the log and the directory, asked by parties -------------------------------
 
-    def _append(self, party: str, leaf: bytes) -> tuple[int, str, Sequence[bytes]]:
-        """Append an event of the caller's own, signed not too far in the future."""
-        try:
-            event = read_event(leaf).event
-        except ProofError as error:
-            raise AppendError(error.what, party=party) from error
-        if event.actor != party:
-            raise AppendError("an event of another party", party=party)
-        if event.time_ms > now_ms() + _AHEAD_MS:
+    def _append(self, party: str, leaves: Sequence[bytes]) -> list[TlogProof]:
+        """Append events of the caller's own, signed not too far in the future."""
+        if not 1 <= len(leaves) <= MOST_TOGETHER:
             raise AppendError(
-                "an event of the future",
+                f"{len(leaves)} events in one call, 1 to {MOST_TOGETHER} may be",
                 party=party,
-                remedy="Set the clock of that node.",
+                remedy="Update that node.",
             )
-        proof = self._log.append(leaf)
-        return proof.index, proof.checkpoint, proof.path
+        for leaf in leaves:
+            try:
+                event = read_event(leaf).event
+            except ProofError as error:
+                raise AppendError(error.what, party=party) from error
+            if event.actor != party:
+                raise AppendError("an event of another party", party=party)
+            if event.time_ms > now_ms() + _AHEAD_MS:
+                raise AppendError(
+                    "an event of the future",
+                    party=party,
+                    remedy="Set the clock of that node.",
+                )
+        return self._log.append(leaves)
 
     def _append_own(self, detail: Detail) -> None:
         self._log.append_own(detail, correlation="", now_ms=now_ms())

@@ -10,8 +10,8 @@ SHA-256(sealed) || header: signing 12 MB itself takes 35 ms, hashing it 7.
 """
 
 import hashlib
-from collections.abc import Mapping, MutableMapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -25,16 +25,26 @@ _VERSION: Final = 1
 _LAST_SEQ: Final = 2**63 - 1  # what a mark on disk can hold (SQLite)
 
 
+class Marks(Protocol):
+    """Sequence numbers by name; a dictionary will do where nothing outlives it."""
+
+    def get(self, name: str, default: int, /) -> int:
+        """Return the last number under this name."""
+        ...
+
+    def __setitem__(self, name: str, seq: int, /) -> None:
+        """Move it."""
+        ...
+
+
 class Sealer:
     """Seals what one party sends.
 
-    ``marks`` keeps the last sequence number used, by purpose and recipient. For score
-    queries an assignment to it must be on disk when it returns: a number is used once.
+    ``marks`` keeps the last sequence number used, by purpose and recipient. For scores
+    it must outlive a crash that a number was used: it is used once.
     """
 
-    def __init__(
-        self, signer: Signer, party: str, marks: MutableMapping[str, int]
-    ) -> None:
+    def __init__(self, signer: Signer, party: str, marks: Marks) -> None:
         self._signer = signer
         self._party = party
         self._marks = marks
@@ -65,7 +75,7 @@ class Opener:
 
     ``keys`` holds its receiving keys by ``PeerKeys.key_id``; the owner of the mapping
     adds and removes keys. ``marks`` keeps the last sequence number accepted, by purpose
-    and sender; an assignment to it must be on disk when it returns.
+    and sender.
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class Opener:
         party: str,
         purpose: str,
         keys: Mapping[bytes, ReceivingKeys],
-        marks: MutableMapping[str, int],
+        marks: Marks,
         max_bytes: int,
     ) -> None:
         self._party = party

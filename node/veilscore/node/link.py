@@ -5,7 +5,7 @@ keys and signed events; the coordinator learns to whom it writes, when and how m
 This does not seal, open or verify anything: its callers do.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -135,9 +135,9 @@ class Link:
         )
         return list(response.keys)
 
-    def append(self, leaf: bytes) -> hub_pb2.AppendResponse:
-        """Append a signed event to the coordinator's log."""
-        request = hub_pb2.AppendRequest(leaf=leaf)
+    def append(self, leaves: Sequence[bytes]) -> hub_pb2.AppendResponse:
+        """Append signed events to the coordinator's log."""
+        request = hub_pb2.AppendRequest(leaves=leaves)
         return self._ask(
             lambda hub: hub.Append(request, timeout=CALL_S, wait_for_ready=True)
         )

@@ -3,16 +3,17 @@
 An event is signed and on disk before it is sent, and counts as recorded only once the
 log has proved that it holds it. What could not be sent stays pending and goes first
 the next time, or by ``catch_up``, so the log gets a party's events complete and in
-order.
+order. Events that several threads record at the same time travel together.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
+from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.chain import ActorChain
-from veilscore.keys.tlog.events import Detail
+from veilscore.keys.tlog.events import MOST_TOGETHER, Detail
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.hub_pb2 import AppendResponse
@@ -31,13 +32,13 @@ class Recorded:
 class Receipts:
     """Records one party's events; one object a chain, used by any of its threads.
 
-    ``append`` hands a leaf to the coordinator, ``log`` is whose signature counts.
+    ``append`` hands leaves to the coordinator, ``log`` is whose signature counts.
     """
 
     def __init__(
         self,
         chain: ActorChain,
-        append: Callable[[bytes], AppendResponse],
+        append: Callable[[Sequence[bytes]], AppendResponse],
         log: NoteKey,
         clock: Callable[[], float],
     ) -> None:
@@ -48,15 +49,18 @@ class Receipts:
         self._clock = clock
         self._turn = Lock()  # the log takes a party's events in their order only
 
-    def record(self, detail: Detail, correlation: str) -> None:
-        """Append an event and check the log's proof of it.
+    def record(self, *details: Detail, correlation: str) -> None:
+        """Append events, all or none, and check the log's proofs of them.
 
-        Raises LogStoreError if it may not even be on disk here, ProofError if the log
-        does not prove that it holds it, and what ``append`` raises.
+        Raises LogStoreError if they may not even be on disk here, ProofError if the log
+        does not prove that it holds them, and what ``append`` raises.
         """
+        now_ms = int(self._clock() * 1000)
+        leaves = self._chain.extend(details, correlation, now_ms)
         with self._turn:
-            self._chain.next_leaf(detail, correlation, int(self._clock() * 1000))
-            self._send_pending()
+            # Whoever had the turn before may have sent them along.
+            if leaves[-1] in self._chain.pending():
+                self._send_pending()
 
     def catch_up(self) -> None:
         """Send the events that the log could not take; raises what ``record`` does."""
@@ -64,13 +68,15 @@ class Receipts:
             self._send_pending()
 
     def _send_pending(self) -> None:
-        for leaf in self._chain.pending():
-            response = self._append(leaf)
-            path = tuple(response.proof)
-            proof = TlogProof(response.index, path, response.checkpoint)
-            proof.verify(leaf, self._log)
-            self._chain.confirm(leaf)
-            self._last.append(Recorded(response.index, leaf))
+        while leaves := self._chain.pending()[:MOST_TOGETHER]:
+            response = self._append(leaves)
+            if len(response.proofs) != len(leaves):
+                raise ProofError("the log did not prove every event it was sent")
+            for leaf, sent in zip(leaves, response.proofs, strict=True):
+                proof = TlogProof(sent.index, tuple(sent.path), sent.checkpoint)
+                proof.verify(leaf, self._log)
+                self._chain.confirm(leaf)
+                self._last.append(Recorded(sent.index, leaf))
 
     def last(self) -> list[Recorded]:
         """Return the newest recorded events, the newest first."""

@@ -162,7 +162,7 @@ class NodeService:
         stopping(self.scoring.close)
         self._link.wait_ready(timeout_s)
         self.refresh_registry()
-        self.receipts.record(Started(version=VERSION), "")
+        self.receipts.record(Started(version=VERSION), correlation="")
         self.scoring.publish_keys()
         self.supernode.go()
         self._executor.start()

@@ -560,21 +560,25 @@ Global___ReceivingKey: _TypeAlias = ReceivingKey  # noqa: Y015
 
 @_typing.final
 class AppendRequest(_message.Message):
-    """Appends an event. Seen by the hub and, as part of the log, by auditors."""
+    """Appends events of one party, all or none. Seen by the hub and, as part of the log, by
+    auditors.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    LEAF_FIELD_NUMBER: _builtins.int
-    leaf: _builtins.bytes
-    """The leaf: a serialised SignedEvent."""
+    LEAVES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def leaves(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The leaves, each a serialised SignedEvent, in the order of their numbers."""
+
     def __init__(
         self,
         *,
-        leaf: _builtins.bytes = ...,
+        leaves: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf", b"leaf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaves", b"leaves"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -582,19 +586,43 @@ Global___AppendRequest: _TypeAlias = AppendRequest  # noqa: Y015
 
 @_typing.final
 class AppendResponse(_message.Message):
-    """Proof that the event is in the log. Seen by its author."""
+    """Proofs that the events are in the log. Seen by their author."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOFS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventProof]:
+        """One entry a leaf, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        proofs: _abc.Iterable[Global___EventProof] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proofs", b"proofs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendResponse: _TypeAlias = AppendResponse  # noqa: Y015
+
+@_typing.final
+class EventProof(_message.Message):
+    """Proof that an event is in the log. Seen by its author, as part of an AppendResponse."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
-    PROOF_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the leaf, from 0."""
     checkpoint: _builtins.str
     """Signed note of the first checkpoint that covers it."""
     @_builtins.property
-    def proof(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """RFC 6962 audit path from the leaf to that checkpoint's root."""
 
     def __init__(
@@ -602,15 +630,15 @@ class AppendResponse(_message.Message):
         *,
         index: _builtins.int = ...,
         checkpoint: _builtins.str = ...,
-        proof: _abc.Iterable[_builtins.bytes] | None = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "index", b"index", "proof", b"proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "index", b"index", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AppendResponse: _TypeAlias = AppendResponse  # noqa: Y015
+Global___EventProof: _TypeAlias = EventProof  # noqa: Y015
 
 @_typing.final
 class HealthRequest(_message.Message):

@@ -90,7 +90,7 @@ class HubServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Append(self, request, context):
-        """Appends one signed event to the audit log and returns its proof.
+        """Appends signed events to the audit log and returns their proofs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

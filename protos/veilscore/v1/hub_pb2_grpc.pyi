@@ -47,7 +47,7 @@ class HubServiceStub:
     Directory: _grpc.UnaryUnaryMultiCallable[_hub_pb2.DirectoryRequest, _hub_pb2.DirectoryResponse]
     """Returns the signed receiving keys that parties handed in for one purpose."""
     Append: _grpc.UnaryUnaryMultiCallable[_hub_pb2.AppendRequest, _hub_pb2.AppendResponse]
-    """Appends one signed event to the audit log and returns its proof."""
+    """Appends signed events to the audit log and returns their proofs."""
     Health: _grpc.UnaryUnaryMultiCallable[_hub_pb2.HealthRequest, _hub_pb2.HealthResponse]
     """Says which parties are attached and how large the log is."""
 
@@ -65,7 +65,7 @@ class HubServiceAsyncStub(HubServiceStub):
     Directory: _aio.UnaryUnaryMultiCallable[_hub_pb2.DirectoryRequest, _hub_pb2.DirectoryResponse]  # type: ignore[assignment]
     """Returns the signed receiving keys that parties handed in for one purpose."""
     Append: _aio.UnaryUnaryMultiCallable[_hub_pb2.AppendRequest, _hub_pb2.AppendResponse]  # type: ignore[assignment]
-    """Appends one signed event to the audit log and returns its proof."""
+    """Appends signed events to the audit log and returns their proofs."""
     Health: _aio.UnaryUnaryMultiCallable[_hub_pb2.HealthRequest, _hub_pb2.HealthResponse]  # type: ignore[assignment]
     """Says which parties are attached and how large the log is."""
 
@@ -104,7 +104,7 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hub_pb2.AppendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hub_pb2.AppendResponse, _abc.Awaitable[_hub_pb2.AppendResponse]]:
-        """Appends one signed event to the audit log and returns its proof."""
+        """Appends signed events to the audit log and returns their proofs."""
 
     @_abc_1.abstractmethod
     def Health(

@@ -93,13 +93,13 @@ def test_after_a_restart_the_book_says_what_the_log_says(
         ModelRegistered(model=hashlib.sha256(b"manifest").digest()),
     ):
         signed = parties.event("bank", head, detail, correlation=RUNS[0])
-        log.service.append(signed.leaf)
+        log.service.append([signed.leaf])
         head = signed.head
     refused = RunDecided(approved=False, reason="not approved")
     signed = parties.event(
         "market", log.store.head("market"), refused, correlation=RUNS[1]
     )
-    log.service.append(signed.leaf)
+    log.service.append([signed.leaf])
     book.complete(RUNS[0], b"manifest")
     book.stop(RUNS[1], party="market", what="refused", logged="refused")
     before = {view.run: view for view in book.views()}
@@ -134,7 +134,7 @@ def test_a_party_cannot_close_or_open_runs_in_the_book(
     signed = parties.event(
         "market", log.store.head("market"), forged, correlation=RUNS[0]
     )
-    log.service.append(signed.leaf)
+    log.service.append([signed.leaf])
     book = book_of(log)
     book.restore()
     assert book.view(RUNS[0]).reason == RESTARTED

@@ -51,22 +51,48 @@ def test_nonces_are_forgotten_long_after_their_deadline(ledger: Ledger) -> None:
     assert ledger.nonce_seen("bank", b"m" * 16)
 
 
-def test_marks_behave_like_a_dict_that_survives(
+def test_no_number_is_used_twice_whenever_the_power_fails(
     ledger: Ledger, path: Path, keystore: Keystore
 ) -> None:
-    marks = ledger.marks
-    marks["sent score bureau"] = 1
-    marks["sent score bureau"] = 2
-    marks["received score bureau"] = 2**40
+    used = 0
+    for _ in range(3):
+        for _ in range(1500):
+            assert ledger.sent.get("sent score bureau", 0) >= used
+            used = ledger.sent.get("sent score bureau", 0) + 1
+            ledger.sent["sent score bureau"] = used
+        ledger = Ledger(path, keystore)  # what was open before never closes
+    assert ledger.sent.get("sent score market", 0) == 0
+    ledger.close()
+
+
+def test_a_mark_received_is_on_disk_with_the_next_nonce(
+    ledger: Ledger, path: Path, keystore: Keystore
+) -> None:
+    ledger.received["received score bank"] = 2**63 - 1
+    assert ledger.received.get("received score bank", 0) == 2**63 - 1
+
+    def spend_twice() -> None:
+        with ledger.together():
+            ledger.spend_nonce("bank", NONCE, 100, 50.0)
+            ledger.spend_nonce("bank", NONCE, 100, 50.0)
+
+    with pytest.raises(ReplayError):
+        spend_twice()
     again = Ledger(path, keystore)
-    expected = {"sent score bureau": 2, "received score bureau": 2**40}
-    assert dict(again.marks) == expected
-    assert len(again.marks) == 2
-    del again.marks["sent score bureau"]
-    assert marks.get("sent score bureau", 0) == 0
-    for act in (again.marks.__getitem__, again.marks.__delitem__):
-        with pytest.raises(KeyError):
-            act("sent score bureau")
+    assert not again.nonce_seen("bank", NONCE)  # neither of the two was written
+    assert again.received.get("received score bank", 0) == 0
+    ledger.spend_nonce("bank", NONCE, 100, 50.0)
+    assert again.received.get("received score bank", 0) == 2**63 - 1
+    again.close()
+
+
+def test_marks_received_are_on_disk_when_the_node_stops(
+    ledger: Ledger, path: Path, keystore: Keystore
+) -> None:
+    ledger.received["received score bank"] = 7
+    ledger.close()
+    again = Ledger(path, keystore)
+    assert again.received.get("received score bank", 0) == 7
     again.close()
 
 

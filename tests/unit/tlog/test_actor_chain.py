@@ -26,8 +26,8 @@ def open_chain(folder: Path, parties: Parties) -> ActorChain:
 
 def test_events_follow_each_other(chain: ActorChain, log: SampleLog) -> None:
     for at in range(5):
-        leaf = chain.next_leaf(Started(version=str(at)), "run", NOW_MS + at)
-        log.service.append(leaf)
+        (leaf,) = chain.extend([Started(version=str(at))], "run", NOW_MS + at)
+        log.service.append([leaf])
         chain.confirm(leaf)
     assert chain.pending() == []
     events = [entry.opened.event for entry in log.service.events(actor="bank")]
@@ -39,20 +39,20 @@ def test_events_follow_each_other(chain: ActorChain, log: SampleLog) -> None:
 def test_a_crash_before_confirming_neither_breaks_nor_doubles(
     chain: ActorChain, log: SampleLog, tmp_path: Path, *, arrived: bool
 ) -> None:
-    confirmed = chain.next_leaf(Started(version="1"), "", NOW_MS)
-    log.service.append(confirmed)
+    (confirmed,) = chain.extend([Started(version="1")], "", NOW_MS)
+    log.service.append([confirmed])
     chain.confirm(confirmed)
-    sent = chain.next_leaf(Started(version="2"), "", NOW_MS)
+    (sent,) = chain.extend([Started(version="2")], "", NOW_MS)
     if arrived:
-        log.service.append(sent)
+        log.service.append([sent])
     chain.close()
 
     again = open_chain(tmp_path, log.parties)
     assert again.pending() == [sent]
     for leaf in again.pending():
-        log.service.append(leaf).verify(leaf, log.store.key)
+        log.service.append([leaf])[0].verify(leaf, log.store.key)
         again.confirm(leaf)
-    log.service.append(again.next_leaf(Started(version="3"), "", NOW_MS))
+    log.service.append(again.extend([Started(version="3")], "", NOW_MS))
     assert log.service.size == 3
     again.close()
 
@@ -61,13 +61,14 @@ def test_events_wait_in_order_while_the_log_is_away(
     chain: ActorChain, log: SampleLog
 ) -> None:
     def make(at: int) -> bytes:
-        return chain.next_leaf(ScoreDecided(code=str(at)), "", NOW_MS)
+        (leaf,) = chain.extend([ScoreDecided(code=str(at))], "", NOW_MS)
+        return leaf
 
     with ThreadPoolExecutor(4) as threads:
         made = list(threads.map(make, range(20)))
     assert sorted(made) == sorted(chain.pending())
     for leaf in chain.pending():
-        log.service.append(leaf)
+        log.service.append([leaf])
         chain.confirm(leaf)
     assert log.service.size == 20
     assert chain.pending() == []
@@ -75,13 +76,13 @@ def test_events_wait_in_order_while_the_log_is_away(
 
 def test_an_event_too_large_leaves_no_gap(chain: ActorChain, parties: Parties) -> None:
     with pytest.raises(ProofError, match="over 65535"):
-        chain.next_leaf(RunOpened(contract_body=bytes(70_000)), "", NOW_MS)
-    leaf = chain.next_leaf(Started(), "", NOW_MS)
+        chain.extend([RunOpened(contract_body=bytes(70_000))], "", NOW_MS)
+    (leaf,) = chain.extend([Started()], "", NOW_MS)
     assert open_event(leaf, parties.registry).event.seq == 1
 
 
 def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:
-    leaf = chain.next_leaf(Started(), "", NOW_MS)
+    (leaf,) = chain.extend([Started()], "", NOW_MS)
     chain.confirm(leaf)
     for other in (leaf, b""):
         with pytest.raises(LogStoreError, match="not pending"):
@@ -91,7 +92,7 @@ def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:
 def test_a_file_of_another_party_is_refused(
     chain: ActorChain, tmp_path: Path, parties: Parties
 ) -> None:
-    chain.next_leaf(Started(), "", NOW_MS)
+    chain.extend([Started()], "", NOW_MS)
     with pytest.raises(LogStoreError, match="another party"):
         ActorChain(tmp_path / "events.sqlite", parties.signers["bureau"], "bureau")
 

@@ -1,6 +1,9 @@
 """The service: who may append what, and what a repeated event is answered."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from time import sleep
 
 import pytest
 
@@ -8,14 +11,14 @@ from tests.unit.tlog.sample_log import NOW_MS, SampleLog
 from veilscore.coordinator.errors import AppendError
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.checkpoint import open_checkpoint
-from veilscore.keys.tlog.events import ActorHead
+from veilscore.keys.tlog.events import ActorHead, OpenedEvent
 from veilscore.keys.tlog.export import read_log_document
 from veilscore.v1.audit_pb2 import RunClosed, RunOpened, ScoreDecided
 
 
 def test_an_event_is_answered_with_its_proof(log: SampleLog) -> None:
     for at, signed in enumerate(log.parties.events("bank", 3)):
-        proof = log.service.append(signed.leaf)
+        (proof,) = log.service.append([signed.leaf])
         assert proof.index == at
         head = proof.verify(signed.leaf, log.store.key)
         assert head.size == at + 1
@@ -23,23 +26,23 @@ def test_an_event_is_answered_with_its_proof(log: SampleLog) -> None:
 
 def test_a_repeated_event_is_answered_with_the_same_proof(log: SampleLog) -> None:
     first, second = log.parties.events("bank", 2)
-    proof = log.service.append(first.leaf)
+    (proof,) = log.service.append([first.leaf])
     other = log.parties.events("market", 1)[0]
-    log.service.append(other.leaf)
-    assert log.service.append(first.leaf) == proof
-    log.service.append(second.leaf)
+    log.service.append([other.leaf])
+    assert log.service.append([first.leaf]) == [proof]
+    log.service.append([second.leaf])
     log.reopen()
-    assert log.service.append(first.leaf) == proof
+    assert log.service.append([first.leaf]) == [proof]
     assert log.service.size == 3
 
 
 def test_a_gap_is_refused_with_both_numbers_and_the_actor(log: SampleLog) -> None:
     events = log.parties.events("bank", 5)
-    log.service.append(events[0].leaf)
+    log.service.append([events[0].leaf])
     with pytest.raises(
         AppendError, match="event 4 of bank cannot follow its event 1"
     ) as caught:
-        log.service.append(events[3].leaf)
+        log.service.append([events[3].leaf])
     assert caught.value.party == "bank"
     assert caught.value.remedy
     assert log.service.size == 1
@@ -48,28 +51,28 @@ def test_a_gap_is_refused_with_both_numbers_and_the_actor(log: SampleLog) -> Non
 def test_a_second_event_of_a_number_is_refused(log: SampleLog) -> None:
     events = log.parties.events("bank", 3)
     for signed in events:
-        log.service.append(signed.leaf)
+        log.service.append([signed.leaf])
     other = log.parties.event("bank", events[1].head, ScoreDecided(code="other"))
     with pytest.raises(AppendError, match="event 3 of bank is in the log already"):
-        log.service.append(other.leaf)
+        log.service.append([other.leaf])
     assert log.service.size == 3
 
 
 def test_an_event_after_another_one_than_ours_is_refused(log: SampleLog) -> None:
     first = log.parties.events("bank", 1)[0]
-    log.service.append(first.leaf)
+    log.service.append([first.leaf])
     fork = log.parties.event("bank", ActorHead(1, bytes(32)))
     with pytest.raises(AppendError, match="event 2 of bank follows another event 1"):
-        log.service.append(fork.leaf)
+        log.service.append([fork.leaf])
 
 
 def test_an_unregistered_or_unsigned_event_is_refused(log: SampleLog) -> None:
     leaf = bytearray(log.parties.events("bank", 1)[0].leaf)
     leaf[-1] ^= 1
     with pytest.raises(AppendError, match="does not verify"):
-        log.service.append(bytes(leaf))
+        log.service.append([bytes(leaf)])
     with pytest.raises(AppendError, match="not decodable"):
-        log.service.append(b"\xff")
+        log.service.append([b"\xff"])
     assert log.service.size == 0
 
 
@@ -88,11 +91,60 @@ def test_the_coordinator_keeps_a_chain_of_its_own(log: SampleLog) -> None:
         )
 
 
+def test_events_of_one_call_are_appended_all_or_none(log: SampleLog) -> None:
+    first, second, third = (each.leaf for each in log.parties.events("bank", 3))
+    with pytest.raises(AppendError, match="event 3 of bank cannot follow"):
+        log.service.append([first, third])
+    assert log.service.size == 0
+    proofs = log.service.append([first, second])
+    assert [proof.index for proof in proofs] == [0, 1]
+    assert len({proof.checkpoint for proof in proofs}) == 1
+    again = log.service.append([second, third])
+    assert again[0] == proofs[1]
+    assert again[1].index == 2
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_arrives_during_a_write_is_written_together(
+    log: SampleLog, monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    """Under one checkpoint, or one by one if a call among them is refused."""
+    writing, go_on = Event(), Event()
+    write = log.store.append
+
+    def slow(events: Sequence[OpenedEvent]) -> range:
+        writing.set()
+        assert go_on.wait(10)
+        return write(events)
+
+    monkeypatch.setattr(log.store, "append", slow)
+    first, second = log.parties.events("bureau", 2)
+    leaves = [log.parties.events(name, 1)[0].leaf for name in ("bank", "market")]
+    leaves.append(second.leaf if refused else first.leaf)
+    with ThreadPoolExecutor(4) as threads:
+        own = threads.submit(
+            log.service.append_own, ScoreDecided(), correlation="", now_ms=NOW_MS
+        )
+        assert writing.wait(10)
+        calls = [threads.submit(log.service.append, [leaf]) for leaf in leaves]
+        while len(vars(log.service)["_waiting"]) < len(calls):
+            sleep(0.01)
+        go_on.set()
+        assert own.result().index == 0
+        if refused:
+            with pytest.raises(AppendError, match="event 2 of bureau cannot follow"):
+                calls.pop().result()
+        proofs = [proof for call in calls for proof in call.result()]
+    assert sorted(proof.index for proof in proofs) == list(range(1, len(proofs) + 1))
+    assert (len({proof.checkpoint for proof in proofs}) == 1) is not refused
+    assert log.service.size == 1 + len(proofs)
+
+
 def test_threads_append_at_the_same_time(log: SampleLog) -> None:
     def party(name: str) -> None:
         for signed in log.parties.events(name, 25):
-            proof = log.service.append(signed.leaf)
-            assert proof.verify(signed.leaf, log.store.key).size == proof.index + 1
+            (proof,) = log.service.append([signed.leaf])
+            assert proof.verify(signed.leaf, log.store.key).size > proof.index
 
     def own(_: int) -> None:
         log.service.append_own(ScoreDecided(), correlation="", now_ms=NOW_MS)

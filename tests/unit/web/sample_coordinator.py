@@ -69,7 +69,7 @@ def fill_log(log: SampleLog) -> None:
             correlation=correlation,
             time_ms=clock,
         )
-        log.service.append(event.leaf)
+        log.service.append([event.leaf])
 
     for name in nodes:
         done(name, Started(version="0.1.0"), "")

@@ -92,7 +92,7 @@ def test_a_text_of_a_party_is_no_formula_and_no_markup(
     event = own_log.parties.event(
         "bank", own_log.store.head("bank"), Started(version=attack), correlation=attack
     )
-    own_log.service.append(event.leaf)
+    own_log.service.append([event.leaf])
     table = own_client.get("/events.csv").text
     assert next(csv.DictReader(io.StringIO(table)))["correlation"] == f"'{attack}"
     last = own_log.store.size - 1

@@ -4,11 +4,13 @@ An event is signed and stored before it is sent and stays *pending* until the lo
 proof for it has been checked. What is pending is sent in order, first of all after
 a start: the log answers an event that it has already with its proof again, so a
 crash between sending and confirming neither breaks the chain nor doubles an event.
+That a proof was checked is therefore written down only with the next events.
 
 The file holds nothing that the log will not hold. Losing it ends the chain: the log
 refuses a second event of a number.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from veilscore.keys.errors import LogStoreError
@@ -36,6 +38,7 @@ class ActorChain:
         self._signer = signer
         self._party = party
         self._db = Database(path)
+        self._proven: set[bytes] = set()  # still in the file; guarded by its lock
         try:
             self._check_owner()
         except LogStoreError:
@@ -59,37 +62,50 @@ class ActorChain:
         """Close the file; the object is of no use afterwards."""
         self._db.close()
 
-    def next_leaf(self, detail: Detail, correlation: str, now_ms: int) -> bytes:
-        """Sign and store our next event, now pending, and return it for sending.
+    def extend(
+        self, details: Sequence[Detail], correlation: str, now_ms: int
+    ) -> list[bytes]:
+        """Sign and store our next events, now pending, and return them for sending.
 
         Raises:
-            ProofError: the event is too large for a leaf.
-            LogStoreError: it may not have been stored; ``pending`` tells.
+            ProofError: an event is too large for a leaf; then none is stored.
+            LogStoreError: they may not have been stored; ``pending`` tells.
 
         """
-        with self._db.transaction():
-            row = self._db.row((int, bytes), "SELECT seq, digest FROM head")
-            event = build_event(
-                detail,
-                actor=self._party,
-                head=ActorHead(*row) if row else ActorHead(),
-                correlation=correlation,
-                time_ms=now_ms,
-            )
-            signed = sign_event(event, self._signer)
-            self._db.run(
-                "INSERT OR REPLACE INTO head VALUES (?, ?, ?)",
-                self._party,
-                signed.head.seq,
-                signed.head.digest,
-            )
-            self._db.run("INSERT INTO pending VALUES (?, ?)", event.seq, signed.leaf)
+        with self._db.lock:
+            with self._db.transaction():
+                for leaf in self._proven:
+                    self._db.run("DELETE FROM pending WHERE leaf = ?", leaf)
+                leaves = [
+                    self._put_next(detail, correlation, now_ms) for detail in details
+                ]
+            self._proven.clear()
+        return leaves
+
+    def _put_next(self, detail: Detail, correlation: str, now_ms: int) -> bytes:
+        row = self._db.row((int, bytes), "SELECT seq, digest FROM head")
+        event = build_event(
+            detail,
+            actor=self._party,
+            head=ActorHead(*row) if row else ActorHead(),
+            correlation=correlation,
+            time_ms=now_ms,
+        )
+        signed = sign_event(event, self._signer)
+        self._db.run(
+            "INSERT OR REPLACE INTO head VALUES (?, ?, ?)",
+            self._party,
+            signed.head.seq,
+            signed.head.digest,
+        )
+        self._db.run("INSERT INTO pending VALUES (?, ?)", event.seq, signed.leaf)
         return signed.leaf
 
     def pending(self) -> list[bytes]:
         """Return the events without a checked proof, in the order to send them."""
-        rows = self._db.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
-        return [leaf for (leaf,) in rows]
+        with self._db.lock:
+            rows = self._db.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
+            return [leaf for (leaf,) in rows if leaf not in self._proven]
 
     def confirm(self, leaf: bytes) -> None:
         """Forget a pending event whose proof was checked.
@@ -98,9 +114,12 @@ class ActorChain:
             LogStoreError: this event is not pending.
 
         """
-        if not self._db.run("DELETE FROM pending WHERE leaf = ?", leaf):
-            raise LogStoreError(
-                "this event is not pending",
-                party=self._party,
-                place=str(self._db.path),
-            )
+        with self._db.lock:
+            stored = "SELECT seq FROM pending WHERE leaf = ?"
+            if leaf in self._proven or self._db.row((int,), stored, leaf) is None:
+                raise LogStoreError(
+                    "this event is not pending",
+                    party=self._party,
+                    place=str(self._db.path),
+                )
+            self._proven.add(leaf)

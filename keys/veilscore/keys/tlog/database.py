@@ -64,16 +64,29 @@ class Database:
         """Return the first row of a query, or None."""
         return next(iter(self.rows(types, query, *bound)), None)
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what runs now is part of a transaction; ask it with the lock held."""
+        with self._named():
+            return self._connection.in_transaction
+
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
-        """Commit what the body runs when it ends, all or nothing."""
+        """Commit what the body runs when it ends, all or nothing.
+
+        One within another is a part of it.
+        """
         with self.lock:
+            inner = self.in_transaction
+            if inner:
+                yield
+                return
             try:
                 self.run("BEGIN IMMEDIATE")
                 yield
                 self.run("COMMIT")
             finally:
-                if self._connection.in_transaction:
+                if self.in_transaction:
                     self.run("ROLLBACK")
 
     @contextmanager

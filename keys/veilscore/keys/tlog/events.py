@@ -51,6 +51,9 @@ Detail = (
     | Started
 )
 
+MOST_TOGETHER = 16
+"""Events that a party hands in with one call at most."""
+
 _VERSION = 1
 _MAX_SEQ = 2**63  # what SQLite can hold
 _KINDS = {  # field of ``Event`` by the name of the message in it

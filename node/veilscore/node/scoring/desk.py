@@ -87,8 +87,8 @@ class ScoringDesk:
         self._post = Post(
             registry,
             link,
-            Sealer(signer, party, ledger.marks),
-            Opener(party, SCORE, self._keys.by_id, ledger.marks, MAX_BYTES),
+            Sealer(signer, party, ledger.sent),
+            Opener(party, SCORE, self._keys.by_id, ledger.received, MAX_BYTES),
         )
         table = Table(columns)
         journal = Journal(ledger, receipts)
@@ -266,7 +266,7 @@ class ScoringDesk:
             digest=hashlib.sha256(key.body).digest(),
             paillier_bits=self._paillier.bits if self._paillier else 0,
         )
-        self._receipts.record(published, "")
+        self._receipts.record(published, correlation="")
 
     def _schedule(self) -> None:
         with self._timing:

@@ -56,7 +56,7 @@ class Journal:
             refused = QueryRefusedError(Reason.UNAVAILABLE)
         decision = ScoreDecided(allowed=False, code=refused.code, model=model)
         with suppress(Fault):  # it stays pending and reaches the log later
-            self.receipts.record(decision, digest.hex())
+            self.receipts.record(decision, correlation=digest.hex())
         return ScoreMessage(
             refusal=ScoreRefusal(digest=digest, code=refused.code, reason=refused.what)
         )
@@ -109,11 +109,11 @@ class Journal:
             entities_bucket=1 << (entities - 1).bit_length(),
             consent=self.ledger.commit(query.digest, "consent", body.consent.encode()),
         )
-        self.receipts.record(requested, query.correlation)
+        self.receipts.record(requested, correlation=query.correlation)
 
     def _log(self, query: CanonicalQuery, detail: Detail) -> None:
         try:
-            self.receipts.record(detail, query.correlation)
+            self.receipts.record(detail, correlation=query.correlation)
         except Fault as fault:
             _LOG.warning("the audit log does not take an event: %s", fault)
             raise QueryRefusedError(Reason.LOG_UNREACHABLE) from fault

@@ -5,16 +5,17 @@ hosted cards, and the openings of the salted
 commitments in the log: the log shows a commitment to everybody, its opening stays here
 until an auditor asks for it. Openings name entities and are sealed by the keystore.
 
-Everything is on disk when a call returns; LogStoreError if it cannot be.
+Nonces and openings are on disk when a call returns; LogStoreError if they cannot be.
 """
 
 import hashlib
 import secrets
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from veilscore.keys.errors import ReplayError
+from veilscore.keys.errors import LogStoreError, ReplayError
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.tlog.database import Database
 from veilscore.node.errors import BudgetSpentError
@@ -38,6 +39,7 @@ _SCHEMA: Final = (
 )
 _DOMAIN: Final = b"veilscore-commitment/1\0"
 _SALT: Final = 32
+_RESERVED: Final = 1000  # sequence numbers at a time
 # A nonce outlives its deadline by more than a clock is ever set back.
 _NONCE_KEPT_S: Final = 7 * 86_400
 
@@ -47,36 +49,75 @@ def commitment(salt: bytes, data: bytes) -> bytes:
     return hashlib.sha256(_DOMAIN + salt + data).digest()
 
 
-class Marks(MutableMapping[str, int]):
-    """Sequence marks for ``Sealer`` and ``Opener``."""
+class SentMarks:
+    """Last sequence numbers used, for ``Sealer``: none is used twice.
+
+    What is on disk is ahead of what was used, so that not every envelope waits for the
+    disk; a restart skips the numbers in between.
+    """
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._used: dict[str, int] = {}
+        self._reserved: dict[str, int] = {}
 
-    def __getitem__(self, name: str) -> int:
-        """Return a mark; raises KeyError."""
-        row = self._db.row((int,), "SELECT seq FROM marks WHERE name = ?", name)
-        if row is None:
-            raise KeyError(name)
-        seq: int = row[0]
-        return seq
+    def get(self, name: str, default: int) -> int:
+        """Return the last number used, or one after it."""
+        if name not in self._used:
+            self._used[name] = self._reserved[name] = _stored(self._db, name, default)
+        return self._used[name]
+
+    def __setitem__(self, name: str, seq: int) -> None:
+        """Use a number up."""
+        if seq > self._reserved.get(name, 0):
+            _store(self._db, name, seq + _RESERVED - 1)
+            self._reserved[name] = seq + _RESERVED - 1
+        self._used[name] = seq
+
+
+class ReceivedMarks:
+    """Last sequence numbers accepted, for ``Opener``.
+
+    On disk with whatever the ledger writes next: envelopes that a power cut makes it
+    accept again hold queries whose nonces are spent, or answers that nobody waits for.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._unwritten: dict[str, int] = {}
+
+    def get(self, name: str, default: int) -> int:
+        """Return the last number accepted."""
+        with self._db.lock:
+            if name in self._unwritten:
+                return self._unwritten[name]
+        return _stored(self._db, name, default)
 
     def __setitem__(self, name: str, seq: int) -> None:
         """Move a mark."""
-        self._db.run("INSERT OR REPLACE INTO marks VALUES (?, ?)", name, seq)
+        with self._db.lock:
+            self._unwritten[name] = seq
 
-    def __delitem__(self, name: str) -> None:
-        """Forget a mark; raises KeyError."""
-        if not self._db.run("DELETE FROM marks WHERE name = ?", name):
-            raise KeyError(name)
+    @contextmanager
+    def written(self) -> Generator[None]:
+        """Write all marks in one transaction with what the body writes."""
+        with self._db.lock:
+            inner = self._db.in_transaction
+            with self._db.transaction():
+                for name, seq in self._unwritten.items():
+                    _store(self._db, name, seq)
+                yield
+            if not inner:  # else the one around it may still fail
+                self._unwritten.clear()
 
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        return (name for (name,) in self._db.rows((str,), "SELECT name FROM marks"))
 
-    def __len__(self) -> int:
-        """Return the number of marks."""
-        return len(self._db.rows((str,), "SELECT name FROM marks"))
+def _stored(database: Database, name: str, default: int) -> int:
+    row = database.row((int,), "SELECT seq FROM marks WHERE name = ?", name)
+    return row[0] if row else default
+
+
+def _store(database: Database, name: str, seq: int) -> None:
+    database.run("INSERT OR REPLACE INTO marks VALUES (?, ?)", name, seq)
 
 
 class Ledger:
@@ -87,11 +128,18 @@ class Ledger:
         self._db = Database(path)
         for statement in _SCHEMA:
             self._db.run(statement)
-        self.marks = Marks(self._db)
+        self.sent = SentMarks(self._db)
+        self.received = ReceivedMarks(self._db)
 
     def close(self) -> None:
         """Close the file; the object is of no use afterwards."""
+        with suppress(LogStoreError), self.received.written():
+            pass
         self._db.close()
+
+    def together(self) -> AbstractContextManager[None]:
+        """Write what the body records at once and whole, or nothing of it."""
+        return self.received.written()
 
     def nonce_seen(self, requester: str, nonce: bytes) -> bool:
         """Say whether a query of this requester with this nonce was answered."""
@@ -102,7 +150,7 @@ class Ledger:
         self, requester: str, nonce: bytes, deadline: int, now: float
     ) -> None:
         """Use a nonce up, before answering; raises ReplayError if it was used."""
-        with self._db.transaction():
+        with self.together():
             oldest = int(now) - _NONCE_KEPT_S
             self._db.run("DELETE FROM nonces WHERE deadline < ?", oldest)
             if not self._db.run(
@@ -147,7 +195,8 @@ class Ledger:
         """
         salt = secrets.token_bytes(_SALT)
         sealed = self._keystore.seal_at_rest(_place(query, name), salt + data)
-        self._db.run("INSERT INTO openings VALUES (?, ?, ?)", query, name, sealed)
+        with self.together():
+            self._db.run("INSERT INTO openings VALUES (?, ?, ?)", query, name, sealed)
         return commitment(salt, data)
 
     def opening(self, query: bytes, name: str) -> tuple[bytes, bytes] | None:

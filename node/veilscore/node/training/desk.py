@@ -158,7 +158,7 @@ class TrainingDesk:
             contract = self._approved(run, contract_bytes, around)
         except RefusedError as refused:
             decided = RunDecided(contract=digest, approved=False, reason=refused.what)
-            self.receipts.record(decided, run)
+            self.receipts.record(decided, correlation=run)
             raise
         if self._session is not None:
             self._session.mailbox.end("another run was started")
@@ -166,14 +166,16 @@ class TrainingDesk:
         session = RunSession(around, contract, contract_bytes)
         self._session, self._stopped = session, None
         self._waiting.pop(run, None)
-        self.receipts.record(RunDecided(contract=digest, approved=True), run)
+        self.receipts.record(
+            RunDecided(contract=digest, approved=True), correlation=run
+        )
         signed = session.join()
         published = KeyPublished(
             purpose=f"run:{run}",
             digest=hashlib.sha256(signed.body).digest(),
             paillier_bits=around.private_key.public.bits,
         )
-        self.receipts.record(published, run)
+        self.receipts.record(published, correlation=run)
         return StepReport()
 
     def _has_joined(self, contract_bytes: bytes) -> bool:
@@ -243,7 +245,7 @@ class TrainingDesk:
             rows_bucket=size_bucket(rows) if rows else 0,
             flower_message=message_id,
         )
-        self.receipts.record(done, run)
+        self.receipts.record(done, correlation=run)
         return report
 
     def _keep(self, session: RunSession) -> None:
@@ -257,7 +259,7 @@ class TrainingDesk:
             evaluation=finished.evaluation,
         )
         registered = ModelRegistered(model=model.hash, manifest=finished.manifest)
-        self.receipts.record(registered, session.contract.run)
+        self.receipts.record(registered, correlation=session.contract.run)
 
     # -- told by the hub ---------------------------------------------------------
 
