@@ -1,0 +1,190 @@
+"""``python -m tests.bench.latency``: how long a bank waits for joint scores.
+
+Every party runs as in production: three data holders and a coordinator in processes of
+their own, on this machine, joined by mutual TLS; the bank's loan system keeps one
+connection open for each caller. A request passes the bank's REST interface, the hub,
+the other two holders and the log, which proves three parties' events before there is a
+score.
+
+The baseline, in the same run: one addition and one decryption of plain ``phe``, all
+that no bank could do without, in this process and without any party, wire or log.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import phe
+
+from veilscore.lab.enrolment import Federation, Member, enrol
+from veilscore.lab.holdings import make_holdings
+from veilscore.lab.lab_file import LabFile
+from veilscore.lab.plain import read_table
+from veilscore.lab.processes import PartyProcess, stop_all
+from veilscore.lab.starting import start_all
+from veilscore.lab.training import contract, train
+
+HOLDERS: Final = ("bank", "regulator", "agriculture")
+BORROWERS: Final = (1, 10, 100, 1000)
+CALLERS: Final = (1, 5, 20, 50)
+_ENTITIES: Final = 2000
+_CALLS: Final = 100  # of one borrower; fewer of many
+_WARM_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long the calls of one kind took."""
+
+    borrowers: int
+    callers: int
+    seconds: Sequence[float]
+    elapsed: float
+
+    @property
+    def line(self) -> str:
+        """A line of the table."""
+        ordered = sorted(self.seconds)
+        p50 = statistics.median(ordered) * 1e3
+        p95 = ordered[int(0.95 * len(ordered))] * 1e3
+        rate = len(ordered) * self.borrowers / self.elapsed
+        return (
+            f"{self.borrowers:>9} {self.callers:>8} {len(ordered):>6} "
+            f"{p50:>8.1f} {p95:>8.1f} {rate:>9.1f}"
+        )
+
+
+def lab_file(bits: int) -> LabFile:
+    """Return three holders of invented data, one of which asks."""
+    scoring = {"requesters": ["bank"], "purposes": ["pre_loan"]}
+    training = {"approve": "automatic", "runs_a_day": 1000}
+    return LabFile.model_validate(
+        {
+            "name": "latency",
+            "key_bits": bits,
+            "economy": {"entities": _ENTITIES, "seed": 2},
+            "party": [
+                {
+                    "name": name,
+                    "holder": name,
+                    "roles": ["data_holder"] + ["requester"] * (name == "bank"),
+                    "training": training,
+                    "scoring": {} if name == "bank" else scoring,
+                }
+                for name in HOLDERS
+            ],
+            "run": [{"name": "default"}],
+            "score": {"requester": "bank", "entities": 1},
+        }
+    )
+
+
+@contextmanager
+def federation(bits: int, state: Path) -> Iterator[tuple[Federation, list[str]]]:
+    """Run a federation with a model, for the body; yields it and the bank's ids."""
+    lab = lab_file(bits)
+    holdings = dict(make_holdings(lab, None, state))
+    made = enrol(lab, holdings, state, _say)
+    processes: dict[str, PartyProcess] = {}
+    try:
+        start_all(made, state, processes)
+        file = state / "contract.toml"
+        file.write_text(contract(lab, lab.run[0], "bank"), encoding="utf-8")
+        train(made, file, _say)
+        table = read_table(made.members["bank"].holding)
+        yield made, [f"{kind}:{entity}" for kind, entity in table.written]
+    finally:
+        stop_all(processes.values())
+
+
+def ask(bank: Member, ids: Sequence[str], borrowers: int, callers: int) -> Waits:
+    """Ask again and again, each caller over a connection of its own."""
+    calls = max(10, _CALLS // max(1, borrowers // 10))
+    calls = max(calls, callers)
+    token = (bank.folder / "web.token").read_text(encoding="ascii").strip()
+
+    def caller(number: int) -> list[float]:
+        taken: list[float] = []
+        with httpx.Client(
+            base_url=bank.web,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=60.0,
+            trust_env=False,
+        ) as client:
+            for call in range(number, calls, callers):
+                chosen = [
+                    ids[(call * borrowers + each) % len(ids)]
+                    for each in range(borrowers)
+                ]
+                body = {
+                    "entities": [
+                        dict(zip(("type", "id"), each.split(":", 1), strict=True))
+                        for each in chosen
+                    ],
+                    "purpose": "pre_loan",
+                    "consent": "bench",
+                }
+                began = time.perf_counter()
+                answer = client.post("/v1/scores", json=body)
+                taken.append(time.perf_counter() - began)
+                answer.raise_for_status()
+        return taken
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(callers) as threads:
+        taken = [one for many in threads.map(caller, range(callers)) for one in many]
+    return Waits(borrowers, callers, taken, time.perf_counter() - began)
+
+
+def plain(bits: int) -> float:
+    """Return the seconds of one addition and one decryption of ``phe``."""
+    public, private = phe.generate_paillier_keypair(n_length=bits)
+    one, two = public.encrypt(1), public.encrypt(2)
+    taken: list[float] = []
+    for _ in range(20):
+        began = time.perf_counter()
+        private.decrypt(one + two)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.latency")
+    parser.add_argument("--bits", type=int, default=3072)
+    parser.add_argument("--quick", action="store_true", help="one borrower, one caller")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        federation(options.bits, Path(folder)) as (made, ids),
+    ):
+        bank = made.members["bank"]
+        ask(bank, ids, 1, 1)
+        time.sleep(_WARM_S)  # pools fill
+        _say("borrowers  callers  calls   p50 ms   p95 ms  scores/s")
+        shapes = [(borrowers, 1) for borrowers in BORROWERS]
+        shapes += [(1, callers) for callers in CALLERS[1:]]
+        for borrowers, callers in shapes[:1] if options.quick else shapes:
+            waits = ask(bank, ids, borrowers, callers)
+            _say(waits.line)
+            if (borrowers, callers) == (1, 1):
+                ratio = statistics.median(waits.seconds) / plain(options.bits)
+                _say(f"one borrower: {ratio:.1f} x plain phe's sum and decryption")
+            time.sleep(_WARM_S)
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)  # noqa: T201 - it is a program
+
+
+if __name__ == "__main__":
+    main()
