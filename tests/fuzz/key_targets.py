@@ -44,6 +44,7 @@ from veilscore.keys.receiving import (
 )
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.sealing import Opener, Sealer, signed_part
+from veilscore.keys.tlog.database import Database
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.query import canonical_id
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
@@ -246,7 +247,7 @@ def envelope_header(stock: Stock) -> Target:
     """Let the bank bind any header into seal and signature of a score message."""
     people, peer = stock.people, stock.peer("bureau", SCORE)
     bank = people.signers["bank"]
-    ledger = Ledger(stock.file("scoring.db"), people.keystores["bureau"])
+    ledger = Ledger(Database(stock.file("scoring.db")), people.keystores["bureau"])
     keys = {peer.key_id: stock.receiving["bureau"]}
     opener = Opener("bureau", SCORE, keys, ledger.received, _LONGEST)
 

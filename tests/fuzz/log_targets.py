@@ -20,6 +20,7 @@ from veilscore.keys.tlog.archive import open_export
 from veilscore.keys.tlog.audit import audit_export
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.checkpoint import open_checkpoint
+from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import open_event, read_event
 from veilscore.keys.tlog.export import CHECKPOINT, LOG, REGISTRY, read_log_document
 from veilscore.keys.tlog.note import NoteKey, sign_note
@@ -278,32 +279,30 @@ def node_databases(stock: Stock) -> Target:
     """Read a node's own events and its ledger, whatever a disk made of them."""
     made, path = stock.file("made.db"), stock.file("fuzzed.db")
     bank, store = stock.parties.signers["bank"], stock.people.keystores["bank"]
-    chain = ActorChain(made, bank, "bank")
+    database = Database(made)
+    chain = ActorChain(database, bank, "bank")
     chain.extend([Started(version="0.1.0")], "", NOW_MS)
-    chain.close()
-    ledger = Ledger(made, store)
+    ledger = Ledger(database, store)
     ledger.received["received score market"] = 7
     ledger.sent["sent score market"] = 7
     ledger.spend_nonce("market", bytes(16), 2_000_000_000, 0)
     ledger.commit(bytes(32), "query", b"a query")
-    ledger.close()
+    database.close()
 
     def decode(data: bytes) -> None:
         _written(path, data)
-        chain = ActorChain(path, bank, "bank")
+        database = Database(path)
         try:
+            chain = ActorChain(database, bank, "bank")
             chain.pending()
             chain.extend([Started(version="0.1.0")], "", NOW_MS)
-        finally:
-            chain.close()
-        ledger = Ledger(path, store)
-        try:
+            ledger = Ledger(database, store)
             ledger.received.get("received score market", 0)
             ledger.sent.get("sent score market", 0)
             ledger.nonce_seen("market", bytes(16))
             ledger.opening(bytes(32), "query")
         finally:
-            ledger.close()
+            database.close()
 
     return Target(decode, [made.read_bytes()], share=0.05)
 

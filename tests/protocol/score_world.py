@@ -28,6 +28,7 @@ from veilscore.keys.receiving import (
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.sealing import Opener, Sealer
 from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import OpenedEvent
 from veilscore.keys.tlog.store import LogStore
 from veilscore.models.card_file import encode
@@ -224,8 +225,9 @@ class Node:
     def start(self) -> None:
         people, world = self._world.people, self._world
         signer = people.signers[self._party]
-        self.ledger = Ledger(self._folder / "scoring.sqlite", self._keystore)
-        self.chain = ActorChain(self._folder / "events.sqlite", signer, self._party)
+        self._database = Database(self._folder / "events.sqlite")
+        self.ledger = Ledger(self._database, self._keystore)
+        self.chain = ActorChain(self._database, signer, self._party)
         self.desk = ScoringDesk(
             self._party,
             people.registry,
@@ -254,8 +256,8 @@ class Node:
     def stop(self) -> None:
         self._world.recipients.pop(self._party, None)
         self.desk.close()
-        self.chain.close()
         self.ledger.close()
+        self._database.close()
 
 
 class RawRequester:

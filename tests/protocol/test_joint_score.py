@@ -210,7 +210,7 @@ def test_neither_hub_nor_log_sees_an_id_or_a_consent(hub: World) -> None:
     assert len(seen) == 4 + 5
     assert not any(b"firm" in data or b"contract" in data for data in seen)
     files = [path for path in hub.folder.rglob("*") if path.is_file()]
-    assert any(path.name == "scoring.sqlite" for path in files)
+    assert any(path.name == "events.sqlite" for path in files)
     assert not any(b"firm 00" in path.read_bytes() for path in files)
 
 

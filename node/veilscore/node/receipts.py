@@ -55,11 +55,25 @@ class Receipts:
         Raises LogStoreError if they may not even be on disk here, ProofError if the log
         does not prove that it holds them, and what ``append`` raises.
         """
+        self.prove(self.write(*details, correlation=correlation))
+
+    def write(self, *details: Detail, correlation: str) -> bytes:
+        """Sign events and have them on disk; return the last, for ``prove``.
+
+        Within a transaction of the file they are written with it. Raises LogStoreError
+        if they may not be on disk.
+        """
         now_ms = int(self._clock() * 1000)
-        leaves = self._chain.extend(details, correlation, now_ms)
+        return self._chain.extend(details, correlation, now_ms)[-1]
+
+    def prove(self, leaf: bytes) -> None:
+        """Have the log prove that it holds an event and all before it.
+
+        Raises ProofError if it does not, and what ``append`` raises.
+        """
         with self._turn:
-            # Whoever had the turn before may have sent them along.
-            if leaves[-1] in self._chain.pending():
+            # Whoever had the turn before may have sent it along.
+            if leaf in self._chain.pending():
                 self._send_pending()
 
     def catch_up(self) -> None:

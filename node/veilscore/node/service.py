@@ -24,6 +24,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import SCORE
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.node import setup
 from veilscore.node.clock import ahead_s, check_clock
@@ -79,10 +80,11 @@ class NodeService:
         self.cards = HostedCards.read(settings.hosting, settings.party)
         self.snapshot = load_snapshot(settings)
         self._parts = ExitStack()
-        self._chain = ActorChain(settings.state / "events.db", signer, settings.party)
+        database = Database(settings.state / "events.db")
+        self._parts.callback(database.close)
+        self._chain = ActorChain(database, signer, settings.party)
         self.shelf = Shelf(settings.state / "models", keystore)
-        self._parts.callback(self._chain.close)
-        self.ledger = Ledger(settings.state / "scoring.db", keystore)
+        self.ledger = Ledger(database, keystore)
         self._parts.callback(self.ledger.close)
         self._runs = RunLedger(settings.state / "runs.db", settings.training.runs_a_day)
         self._parts.callback(self._runs.close)

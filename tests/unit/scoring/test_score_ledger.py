@@ -1,5 +1,7 @@
 """What scoring remembers: on disk at once, still there after a restart."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from veilscore.keys.errors import LogStoreError, ReplayError
 from veilscore.keys.keystore import Keystore
+from veilscore.keys.tlog.database import Database
 from veilscore.node.errors import BudgetSpentError
 from veilscore.node.scoring.ledger import Ledger, commitment
 
@@ -21,24 +24,40 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path, keystore: Keystore) -> Iterator[Ledger]:
-    opened = Ledger(path, keystore)
+def database(path: Path) -> Iterator[Database]:
+    opened = Database(path)
     yield opened
     opened.close()
 
 
+@pytest.fixture
+def ledger(database: Database, keystore: Keystore) -> Ledger:
+    return Ledger(database, keystore)
+
+
+@pytest.fixture
+def again(path: Path, keystore: Keystore) -> Iterator[Callable[[], Ledger]]:
+    """Return a function that opens the file once more, as after a power cut."""
+    with ExitStack() as opened:
+
+        def reopened() -> Ledger:
+            database = Database(path)
+            opened.callback(database.close)
+            return Ledger(database, keystore)
+
+        yield reopened
+
+
 def test_a_nonce_is_spent_once_for_each_requester(
-    ledger: Ledger, path: Path, keystore: Keystore
+    ledger: Ledger, again: Callable[[], Ledger]
 ) -> None:
     assert not ledger.nonce_seen("bank", NONCE)
     ledger.spend_nonce("bank", NONCE, 100, 50.0)
     ledger.spend_nonce("broker", NONCE, 100, 50.0)
-    again = Ledger(path, keystore)
-    for each in (ledger, again):
+    for each in (ledger, again()):
         assert each.nonce_seen("bank", NONCE)
         with pytest.raises(ReplayError):
             each.spend_nonce("bank", NONCE, 200, 50.0)
-    again.close()
 
 
 def test_nonces_are_forgotten_long_after_their_deadline(ledger: Ledger) -> None:
@@ -52,7 +71,7 @@ def test_nonces_are_forgotten_long_after_their_deadline(ledger: Ledger) -> None:
 
 
 def test_no_number_is_used_twice_whenever_the_power_fails(
-    ledger: Ledger, path: Path, keystore: Keystore
+    ledger: Ledger, again: Callable[[], Ledger]
 ) -> None:
     used = 0
     for _ in range(3):
@@ -60,13 +79,12 @@ def test_no_number_is_used_twice_whenever_the_power_fails(
             assert ledger.sent.get("sent score bureau", 0) >= used
             used = ledger.sent.get("sent score bureau", 0) + 1
             ledger.sent["sent score bureau"] = used
-        ledger = Ledger(path, keystore)  # what was open before never closes
+        ledger = again()
     assert ledger.sent.get("sent score market", 0) == 0
-    ledger.close()
 
 
 def test_a_mark_received_is_on_disk_with_the_next_nonce(
-    ledger: Ledger, path: Path, keystore: Keystore
+    ledger: Ledger, again: Callable[[], Ledger]
 ) -> None:
     ledger.received["received score bank"] = 2**63 - 1
     assert ledger.received.get("received score bank", 0) == 2**63 - 1
@@ -78,22 +96,19 @@ def test_a_mark_received_is_on_disk_with_the_next_nonce(
 
     with pytest.raises(ReplayError):
         spend_twice()
-    again = Ledger(path, keystore)
-    assert not again.nonce_seen("bank", NONCE)  # neither of the two was written
-    assert again.received.get("received score bank", 0) == 0
+    other = again()
+    assert not other.nonce_seen("bank", NONCE)  # neither of the two was written
+    assert other.received.get("received score bank", 0) == 0
     ledger.spend_nonce("bank", NONCE, 100, 50.0)
-    assert again.received.get("received score bank", 0) == 2**63 - 1
-    again.close()
+    assert other.received.get("received score bank", 0) == 2**63 - 1
 
 
 def test_marks_received_are_on_disk_when_the_node_stops(
-    ledger: Ledger, path: Path, keystore: Keystore
+    ledger: Ledger, again: Callable[[], Ledger]
 ) -> None:
     ledger.received["received score bank"] = 7
     ledger.close()
-    again = Ledger(path, keystore)
-    assert again.received.get("received score bank", 0) == 7
-    again.close()
+    assert again().received.get("received score bank", 0) == 7
 
 
 def test_a_commitment_opens_and_hides(ledger: Ledger, path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import MOST_TOGETHER
 from veilscore.node.receipts import Receipts
 from veilscore.runtime.errors import UnreachableError
@@ -22,7 +23,8 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.log = SampleLog(folder, Parties.generate())
         signer = self.log.parties.signers["bank"]
-        self.chain = ActorChain(folder / "events.sqlite", signer, "bank")
+        self.database = Database(folder / "events.sqlite")
+        self.chain = ActorChain(self.database, signer, "bank")
         self.away = False
         self.lie = 0
         self.proven = MOST_TOGETHER
@@ -55,7 +57,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
-    made.chain.close()
+    made.database.close()
     made.log.store.close()
 
 

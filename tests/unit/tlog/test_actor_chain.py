@@ -9,19 +9,25 @@ import pytest
 from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
 from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import open_event
 from veilscore.v1.audit_pb2 import RunOpened, ScoreDecided, Started
 
 
 @pytest.fixture
-def chain(tmp_path: Path, parties: Parties) -> Iterator[ActorChain]:
-    chain = open_chain(tmp_path, parties)
-    yield chain
-    chain.close()
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "events.sqlite")
+    yield opened
+    opened.close()
 
 
-def open_chain(folder: Path, parties: Parties) -> ActorChain:
-    return ActorChain(folder / "events.sqlite", parties.signers["bank"], "bank")
+@pytest.fixture
+def chain(database: Database, parties: Parties) -> ActorChain:
+    return open_chain(database, parties)
+
+
+def open_chain(database: Database, parties: Parties) -> ActorChain:
+    return ActorChain(database, parties.signers["bank"], "bank")
 
 
 def test_events_follow_each_other(chain: ActorChain, log: SampleLog) -> None:
@@ -37,7 +43,7 @@ def test_events_follow_each_other(chain: ActorChain, log: SampleLog) -> None:
 
 @pytest.mark.parametrize("arrived", [False, True])
 def test_a_crash_before_confirming_neither_breaks_nor_doubles(
-    chain: ActorChain, log: SampleLog, tmp_path: Path, *, arrived: bool
+    chain: ActorChain, log: SampleLog, database: Database, *, arrived: bool
 ) -> None:
     (confirmed,) = chain.extend([Started(version="1")], "", NOW_MS)
     log.service.append([confirmed])
@@ -45,16 +51,16 @@ def test_a_crash_before_confirming_neither_breaks_nor_doubles(
     (sent,) = chain.extend([Started(version="2")], "", NOW_MS)
     if arrived:
         log.service.append([sent])
-    chain.close()
-
-    again = open_chain(tmp_path, log.parties)
+    # A second one reads what is on disk, and knows nothing else.
+    another = Database(database.path)
+    again = open_chain(another, log.parties)
     assert again.pending() == [sent]
     for leaf in again.pending():
         log.service.append([leaf])[0].verify(leaf, log.store.key)
         again.confirm(leaf)
     log.service.append(again.extend([Started(version="3")], "", NOW_MS))
     assert log.service.size == 3
-    again.close()
+    another.close()
 
 
 def test_events_wait_in_order_while_the_log_is_away(
@@ -90,16 +96,35 @@ def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:
 
 
 def test_a_file_of_another_party_is_refused(
-    chain: ActorChain, tmp_path: Path, parties: Parties
+    chain: ActorChain, database: Database, parties: Parties
 ) -> None:
     chain.extend([Started()], "", NOW_MS)
     with pytest.raises(LogStoreError, match="another party"):
-        ActorChain(tmp_path / "events.sqlite", parties.signers["bureau"], "bureau")
+        ActorChain(database, parties.signers["bureau"], "bureau")
 
 
-def test_a_file_that_cannot_be_opened_is_named(
-    tmp_path: Path, parties: Parties
-) -> None:
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(LogStoreError) as caught:
-        open_chain(tmp_path / "missing", parties)
+        Database(tmp_path / "missing" / "events.sqlite")
     assert "missing/events.sqlite" in caught.value.place
+
+
+def test_what_is_written_with_an_event_is_there_if_the_event_is(
+    chain: ActorChain, database: Database
+) -> None:
+    """Also what was proven before comes back, if forgetting it was not written."""
+    database.run("CREATE TABLE other (number INTEGER) STRICT")
+    (proven,) = chain.extend([Started()], "", NOW_MS)
+    chain.confirm(proven)
+
+    def write(number: int, *details: Started | RunOpened) -> None:
+        with database.transaction():
+            database.run("INSERT INTO other VALUES (?)", number)
+            chain.extend(details, "", NOW_MS)
+
+    write(1, Started())
+    with pytest.raises(ProofError):
+        write(2, Started(), RunOpened(contract_body=bytes(70_000)))
+    assert database.rows((int,), "SELECT number FROM other") == [(1,)]
+    assert len(chain.pending()) == 1
+    assert database.row((int,), "SELECT seq FROM head") == (2,)

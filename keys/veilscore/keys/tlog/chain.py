@@ -6,12 +6,11 @@ a start: the log answers an event that it has already with its proof again, so a
 crash between sending and confirming neither breaks the chain nor doubles an event.
 That a proof was checked is therefore written down only with the next events.
 
-The file holds nothing that the log will not hold. Losing it ends the chain: the log
+Its tables hold nothing that the log will not hold. Losing them ends the chain: the log
 refuses a second event of a number.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.identity import Signer
@@ -31,19 +30,17 @@ _SCHEMA = (
 class ActorChain:
     """The events of one party, made one after the other by any of its threads.
 
-    Raises LogStoreError if the file cannot be used or is another party's.
+    The file may hold other tables: what is written there in one transaction with an
+    event is on disk if and only if the event is. Raises LogStoreError if the file
+    cannot be used or is another party's.
     """
 
-    def __init__(self, path: Path, signer: Signer, party: str) -> None:
+    def __init__(self, database: Database, signer: Signer, party: str) -> None:
         self._signer = signer
         self._party = party
-        self._db = Database(path)
+        self._db = database
         self._proven: set[bytes] = set()  # still in the file; guarded by its lock
-        try:
-            self._check_owner()
-        except LogStoreError:
-            self.close()
-            raise
+        self._check_owner()
 
     def _check_owner(self) -> None:
         with self._db.transaction():
@@ -58,10 +55,6 @@ class ActorChain:
                 remedy="Give every party a directory of its own.",
             )
 
-    def close(self) -> None:
-        """Close the file; the object is of no use afterwards."""
-        self._db.close()
-
     def extend(
         self, details: Sequence[Detail], correlation: str, now_ms: int
     ) -> list[bytes]:
@@ -72,14 +65,11 @@ class ActorChain:
             LogStoreError: they may not have been stored; ``pending`` tells.
 
         """
-        with self._db.lock:
-            with self._db.transaction():
-                for leaf in self._proven:
-                    self._db.run("DELETE FROM pending WHERE leaf = ?", leaf)
-                leaves = [
-                    self._put_next(detail, correlation, now_ms) for detail in details
-                ]
-            self._proven.clear()
+        with self._db.transaction():
+            for leaf in self._proven:
+                self._db.run("DELETE FROM pending WHERE leaf = ?", leaf)
+            leaves = [self._put_next(detail, correlation, now_ms) for detail in details]
+            self._db.once_written(self._proven.clear)
         return leaves
 
     def _put_next(self, detail: Detail, correlation: str, now_ms: int) -> bytes:

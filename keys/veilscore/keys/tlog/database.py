@@ -7,7 +7,7 @@ has, which a damaged file may hold whatever its schema says.
 """
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -23,6 +23,7 @@ class Database:
         self.path = path
         # Held by whoever needs several calls to see one state; reentrant.
         self.lock = RLock()
+        self._afterwards: list[Callable[[], object]] = []
         with self._named():
             self._connection = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False
@@ -81,6 +82,7 @@ class Database:
             if inner:
                 yield
                 return
+            self._afterwards.clear()
             try:
                 self.run("BEGIN IMMEDIATE")
                 yield
@@ -88,6 +90,12 @@ class Database:
             finally:
                 if self.in_transaction:
                     self.run("ROLLBACK")
+            for work in self._afterwards:
+                work()
+
+    def once_written(self, work: Callable[[], object]) -> None:
+        """Have ``work`` done, with the lock held, if this transaction succeeds."""
+        self._afterwards.append(work)
 
     @contextmanager
     def _named(self) -> Generator[None, None, None]:

@@ -1,4 +1,4 @@
-"""What scoring must remember over a restart, in one SQLite file of the node.
+"""What scoring must remember over a restart, in the file of the node's events.
 
 Sequence marks of envelopes, nonces that were answered, the bits that requesters got of
 hosted cards, and the openings of the salted
@@ -11,8 +11,7 @@ Nonces and openings are on disk when a call returns; LogStoreError if they canno
 import hashlib
 import secrets
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from veilscore.keys.errors import LogStoreError, ReplayError
@@ -98,17 +97,12 @@ class ReceivedMarks:
         with self._db.lock:
             self._unwritten[name] = seq
 
-    @contextmanager
-    def written(self) -> Generator[None]:
-        """Write all marks in one transaction with what the body writes."""
-        with self._db.lock:
-            inner = self._db.in_transaction
-            with self._db.transaction():
-                for name, seq in self._unwritten.items():
-                    _store(self._db, name, seq)
-                yield
-            if not inner:  # else the one around it may still fail
-                self._unwritten.clear()
+    def write(self) -> None:
+        """Write all marks; within a transaction, or as one of its own."""
+        with self._db.transaction():
+            for name, seq in self._unwritten.items():
+                _store(self._db, name, seq)
+            self._db.once_written(self._unwritten.clear)
 
 
 def _stored(database: Database, name: str, default: int) -> int:
@@ -121,25 +115,30 @@ def _store(database: Database, name: str, seq: int) -> None:
 
 
 class Ledger:
-    """The open file; safe to use from any thread."""
+    """Tables of the node's file; safe to use from any thread."""
 
-    def __init__(self, path: Path, keystore: Keystore) -> None:
+    def __init__(self, database: Database, keystore: Keystore) -> None:
         self._keystore = keystore
-        self._db = Database(path)
+        self._db = database
         for statement in _SCHEMA:
             self._db.run(statement)
         self.sent = SentMarks(self._db)
         self.received = ReceivedMarks(self._db)
 
     def close(self) -> None:
-        """Close the file; the object is of no use afterwards."""
-        with suppress(LogStoreError), self.received.written():
-            pass
-        self._db.close()
+        """Write what waits; closing the file is its owner's business."""
+        with suppress(LogStoreError):  # as if the power had failed
+            self.received.write()
 
-    def together(self) -> AbstractContextManager[None]:
-        """Write what the body records at once and whole, or nothing of it."""
-        return self.received.written()
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """Write what the body records at once and whole, or nothing of it.
+
+        That includes the events of a chain in the same file.
+        """
+        with self._db.transaction():
+            self.received.write()
+            yield
 
     def nonce_seen(self, requester: str, nonce: bytes) -> bool:
         """Say whether a query of this requester with this nonce was answered."""
