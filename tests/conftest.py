@@ -5,7 +5,8 @@ many examples, lifts the time limit of a test and runs those with the marker ``s
 ``make soak`` passes it.
 """
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,14 @@ def tell(record_property: Callable[[str, object], None]) -> Tell:
         record_property("attack", f"{what}: {got} (bound {bound})")
 
     return recorded
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt this process and children; background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -228,6 +228,7 @@ class Node:
         self._database = Database(self._folder / "events.sqlite")
         self.ledger = Ledger(self._database, self._keystore)
         self.chain = ActorChain(self._database, signer, self._party)
+        self.receipts = Receipts(self.chain, self._append, world.log_key, self._clock)
         self.desk = ScoringDesk(
             self._party,
             people.registry,
@@ -240,7 +241,7 @@ class Node:
             columns=self._data,
             workers=self.workers,
             ledger=self.ledger,
-            receipts=Receipts(self.chain, self._append, world.log_key, self._clock),
+            receipts=self.receipts,
             cards=self.hosted,
             clock=self._clock,
         )

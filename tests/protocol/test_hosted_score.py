@@ -33,10 +33,12 @@ from veilscore.node.errors import (
     ScoringError,
     TooManyEntitiesError,
 )
+from veilscore.node.hosting import serving
 from veilscore.node.hosting.form_file import digest
 from veilscore.node.hosting.query import HostedQuery
 from veilscore.node.hosting.requesting import HostedRequest, most_applicants
 from veilscore.node.scoring.ledger import commitment
+from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.runtime.errors import PeerLostError, UnreachableError
 from veilscore.v1.score_pb2 import HostedQueryBody, ScoreAnswer
 
@@ -183,7 +185,7 @@ def test_a_budget_is_spent_to_the_last_bit_also_over_a_restart(
         ask(hub, SCORECARD.form, party="broker")  # has a budget of its own
 
 
-def test_what_fails_after_the_charge_stays_charged(
+def test_an_answer_that_is_not_made_costs_nothing(
     hub: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -194,7 +196,21 @@ def test_what_fails_after_the_charge_stays_charged(
     with pytest.raises(HolderRefusedError) as caught:
         ask(hub, SCORECARD.form)
     assert caught.value.reason == "unavailable"
-    assert node.ledger.spent("bank", "farm credit") == 5 * 11 + 1
+    assert node.ledger.spent("bank", "farm credit") == 0
+
+
+def test_an_answer_that_is_made_and_comes_too_late_stays_charged(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(deadline: int, now: float) -> None:
+        del deadline, now
+        raise QueryRefusedError(Reason.EXPIRED)
+
+    monkeypatch.setattr(serving, "check_deadline", late)
+    with pytest.raises(HolderRefusedError) as caught:
+        ask(hub, SCORECARD.form)
+    assert caught.value.reason == "expired"
+    assert hub.nodes[HOLDER].ledger.spent("bank", "farm credit") == 5 * 11 + 1
 
 
 def test_without_the_log_nothing_is_asked_answered_or_charged(hub: World) -> None:

@@ -1,6 +1,6 @@
 """What a host refuses: every code over the whole path, and their order."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -222,6 +222,7 @@ def test_a_charge_that_another_query_made_first_is_a_refusal(
 ) -> None:
     """Both passed the check before either was charged."""
     ledger = hub.nodes[HOLDER].ledger
+    ledger.spend("bank", FORM.card, PLENTY, PLENTY)
     honest = ledger.spent
 
     def nothing(requester: str, card: str) -> int:
@@ -233,7 +234,6 @@ def test_a_charge_that_another_query_made_first_is_a_refusal(
 
     def late(requester: str, card: str, bits: int, allowed: int) -> None:
         monkeypatch.setattr(ledger, "spent", honest)
-        honest_spend(requester, card, allowed, allowed)
         honest_spend(requester, card, bits, allowed)
 
     monkeypatch.setattr(ledger, "spend", late)
@@ -251,9 +251,9 @@ def test_without_the_log_there_is_no_answer(
     hub.log_down = False
     honest = hub.append
 
-    def stale(leaf: bytes) -> AppendResponse:
-        response = honest(leaf)
-        response.index += 1
+    def stale(leaves: Sequence[bytes]) -> AppendResponse:
+        response = honest(leaves)
+        response.proofs[-1].index += 1
         return response
 
     monkeypatch.setattr(hub, "append", stale)

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from tests.protocol.score_world import (
 )
 from veilscore.keys.errors import EntityIdError
 from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.tlog.events import read_event
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import (
     HolderRefusedError,
@@ -151,23 +152,53 @@ def test_many_threads_may_ask_at_once(hub: World) -> None:
             assert [s.score for s in scores] == [plain_score(name) for name in batch]
 
 
-def test_every_step_is_in_the_log_before_its_result_leaves(hub: World) -> None:
-    logged_before: list[tuple[str, str]] = []
+def test_every_step_is_in_the_log_before_its_result_leaves(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is on disk before it is sent, and proven before it is decrypted."""
+    before: list[tuple[str, str]] = []
+    bank = hub.nodes["bank"]
+    decrypt = bank.workers.decrypt
+
+    def kinds(party: str) -> str:
+        return " ".join(each.kind for each in hub.events(actor=party))
 
     def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
         del recipient
-        kinds = " ".join(each.kind for each in hub.events(actor=sender))
-        logged_before.append((sender, kinds))
+        if sender == "bank":
+            waiting = [read_event(leaf).kind for leaf in bank.chain.pending()]
+            assert (waiting or [kinds("bank")]) == ["score_requested"]
+        else:
+            before.append((sender, kinds(sender)))
         return [data]
 
+    def late(private: PrivateKey, ciphertexts: Sequence[int]) -> list[int]:
+        before.append(("decryption", kinds("bank")))
+        return decrypt(private, ciphertexts)
+
     hub.wiretap = look
+    monkeypatch.setattr(bank.workers, "decrypt", late)
     ask(hub, NAMES[:3])
-    assert sorted(logged_before) == [
-        ("bank", "score_requested"),
-        ("bank", "score_requested"),
+    assert sorted(before) == [
         ("bureau", "score_decided score_answered"),
+        ("decryption", "score_requested"),
         ("market", "score_decided score_answered"),
     ]
+
+
+def test_a_request_that_the_log_does_not_prove_gets_no_score(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though all holders have answered."""
+
+    def away(_: bytes) -> None:
+        raise UnreachableError("the coordinator does not answer")
+
+    monkeypatch.setattr(hub.nodes["bank"].receipts, "prove", away)
+    with pytest.raises(UnreachableError):
+        ask(hub, NAMES[:3])
+    answered = [each.kind for each in hub.events() if each.event.actor != "bank"]
+    assert sorted(answered) == ["score_answered"] * 2 + ["score_decided"] * 2
 
 
 def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None:

@@ -96,6 +96,7 @@ def test_a_search_tells_what_it_found_and_leaves_no_process(search: Search) -> N
     assert not search.left
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_search_that_is_interrupted_leaves_no_process() -> None:
     before = children()
     own = psutil.Process()

@@ -168,6 +168,7 @@ def test_a_quick_key_has_random_primes(folder: Path, run: Run) -> None:
     assert found == "2048 bits, random primes"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_search_that_is_shown_on_a_terminal_can_be_interrupted(
     tmp_path: Path,
 ) -> None:

@@ -1,9 +1,8 @@
 """What scoring remembers: on disk at once, still there after a restart."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -134,7 +133,7 @@ def test_one_query_has_one_commitment_of_a_name(ledger: Ledger) -> None:
 
 
 def test_a_budget_is_charged_whole_or_not_at_all_and_kept(
-    ledger: Ledger, path: Path, keystore: Keystore
+    ledger: Ledger, again: Callable[[], Ledger]
 ) -> None:
     assert ledger.spent("bank", "card") == 0
     ledger.spend("bank", "card", 60, 100)
@@ -145,12 +144,11 @@ def test_a_budget_is_charged_whole_or_not_at_all_and_kept(
         assert caught.value.party == "bank"
     ledger.spend("broker", "card", 100, 100)
     ledger.spend("bank", "another", 7, 7)
-    again = Ledger(path, keystore)
-    assert again.spent("bank", "card") == 100
-    assert again.spent("bank", "another") == 7
-    again.spend("bank", "card", 1, 101)  # the operator allowed more
+    other = again()
+    assert other.spent("bank", "card") == 100
+    assert other.spent("bank", "another") == 7
+    other.spend("bank", "card", 1, 101)  # the operator allowed more
     assert ledger.spent("bank", "card") == 101
-    again.close()
 
 
 def test_threads_share_a_budget(ledger: Ledger) -> None:

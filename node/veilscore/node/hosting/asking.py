@@ -1,6 +1,7 @@
 """The edge of a requester of hosted scores: directory, log, workers around the core.
 
-The order is fixed: encrypt, log the request, send it, wait, decrypt once.
+The order is fixed: encrypt, write the request down, send it while the log proves that
+it holds it, wait for the answer and for the proof, decrypt once.
 """
 
 import math
@@ -55,7 +56,7 @@ class HostedAsking:
         private = check_asking(self.party, self.private, timeout_s)
         public = private.public
         self._check(form, len(rows), public.bits)
-        peers = self.post.peers(self.clock())
+        peers = self.post.peers(self.clock(), parties=(form.holder,))
         packed = Batch(public.n, form.bits, len(rows)).pack(rows)
         query = write_query(
             form,
@@ -70,7 +71,7 @@ class HostedAsking:
             deadline=math.ceil(self.clock() + timeout_s),
         )
         request = HostedRequest(query, form, public)
-        self.journal.request(
+        event = self.journal.request(
             query,
             query.body,
             model=query.body.form,
@@ -78,7 +79,8 @@ class HostedAsking:
             entities=len(rows),
         )
         message = ScoreMessage(hosted=HostedQuery(body=query.raw))
-        self.waiting.collect(request, message, peers, until)
+        with self.journal.proving(event):
+            self.waiting.collect(request, message, peers, until)
         scores = request.scores(self.workers.decrypt(private, request.ciphertexts))
         self.workers.prefill_own(private, min(len(packed), _ZEROS_KEPT))
         return scores

@@ -1,7 +1,7 @@
 """The hosting edge: ledger, log and workers around ``host``.
 
-The order is fixed: check, use the nonce up, log the decision, charge the budget,
-compute, log the commitment to the answer, and only then let the answer go. A crash
+The order is fixed: check, compute, use the nonce up, charge the budget, log the
+decision and the commitment to the answer, and only then let the answer go. A crash
 after the charge loses budget and never gives any.
 """
 
@@ -19,6 +19,7 @@ from veilscore.node.hosting.host import AcceptedHostedQuery, HostSituation, acce
 from veilscore.node.hosting.query import HostedQuery
 from veilscore.node.scoring.checks import check_deadline
 from veilscore.node.scoring.journal import Journal
+from veilscore.node.scoring.post import FindPeers
 from veilscore.node.scoring.receiving_keys import ScoreKeys
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreMessage
@@ -37,15 +38,14 @@ class Serving:
     journal: Journal
     clock: Callable[[], float]
 
-    def answer(
-        self, raw: bytes, sender: PartyRecord, peers: Mapping[str, PeerKeys]
-    ) -> ScoreMessage:
+    def answer(self, raw: bytes, sender: PartyRecord, peers: FindPeers) -> ScoreMessage:
         """Return the answer or the refusal to send back; raises nothing of its own."""
 
         def begin() -> tuple[bytes, Callable[[], ScoreAnswer]]:
             query = HostedQuery.read(raw)
             hosted = self.cards.get(query.body.form)
-            work = partial(self._answer, query, hosted, sender, peers)
+            keys = peers(query.body.receiving_keys)
+            work = partial(self._answer, query, hosted, sender, keys)
             return hosted.form if hosted else b"", work
 
         return self.journal.reply(raw, sender.name, begin)
@@ -69,9 +69,20 @@ class Serving:
             now=now,
         )
         accepted = accept(query, situation)
-        self.journal.allow(query, body, body.form, now)
-        self._charge(accepted)
-        answer = self.journal.seal(query, accepted.public, self._evaluate(accepted))
+        try:
+            answer = self.journal.answer(
+                query,
+                body,
+                model=body.form,
+                public=accepted.public,
+                ciphertexts=self._evaluate(accepted),
+                now=now,
+                charge=partial(self._charge, accepted),
+            )
+        except QueryRefusedError as refused:
+            if refused.code == Reason.LOG_UNREACHABLE:  # the answer is dropped
+                ledger.refund(sender.name, accepted.hosted.name, accepted.batch.charge)
+            raise
         check_deadline(body.deadline, self.clock())
         return answer
 

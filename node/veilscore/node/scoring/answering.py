@@ -1,6 +1,6 @@
 """The answering edge: files, log and workers around ``holder``.
 
-The order is fixed: check, use the nonce up, log the decision, compute, log the
+The order is fixed: check, compute, use the nonce up, log the decision and the
 commitment to the answer, and only then let the answer go. Whatever fails on the way
 becomes a refusal with a stable code; its private reason goes to this node's own log.
 """
@@ -8,6 +8,7 @@ becomes a refusal with a stable code; its private reason goes to this node's own
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import PeerKeys
@@ -15,12 +16,15 @@ from veilscore.keys.registry import PartyRecord
 from veilscore.node.scoring.checks import check_deadline
 from veilscore.node.scoring.holder import Situation, accept
 from veilscore.node.scoring.journal import Journal
+from veilscore.node.scoring.post import FindPeers
 from veilscore.node.scoring.query import Query
 from veilscore.node.scoring.receiving_keys import ScoreKeys
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.scoring.table import Table
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreMessage
+
+_ZEROS_KEPT: Final = 32  # for the next answers to a requester, made ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,14 @@ class Answering:
     journal: Journal
     clock: Callable[[], float]
 
-    def answer(
-        self, raw: bytes, sender: PartyRecord, peers: Mapping[str, PeerKeys]
-    ) -> ScoreMessage:
+    def answer(self, raw: bytes, sender: PartyRecord, peers: FindPeers) -> ScoreMessage:
         """Return the answer or the refusal to send back; raises nothing of its own."""
 
         def begin() -> tuple[bytes, Callable[[], ScoreAnswer]]:
             query = Query.read(raw)
             model = self.shelf.get(query.body.model)
-            work = partial(self._answer, query, model, sender, peers)
+            keys = peers(query.body.receiving_keys)
+            work = partial(self._answer, query, model, sender, keys)
             return model.hash if model else b"", work
 
         return self.journal.reply(raw, sender.name, begin)
@@ -68,10 +71,19 @@ class Answering:
             now=now,
         )
         accepted = accept(query, situation)
-        self.journal.allow(query, body, body.model, now)
         points, known = self.table.partial_scores(accepted.card, body.entities)
         plaintexts = accepted.plaintexts(points.tolist(), known.tolist())
         ciphertexts = self.workers.encrypt_for(accepted.public, plaintexts)
-        answer = self.journal.seal(query, accepted.public, ciphertexts)
+        answer = self.journal.answer(
+            query,
+            body,
+            model=body.model,
+            public=accepted.public,
+            ciphertexts=ciphertexts,
+            now=now,
+        )
+        self.workers.prefill_for(
+            accepted.public, min(2 * len(ciphertexts), _ZEROS_KEPT)
+        )
         check_deadline(body.deadline, self.clock())
         return answer

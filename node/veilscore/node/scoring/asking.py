@@ -1,7 +1,8 @@
 """The asking edge: directory, log, workers and waiting around ``requester``.
 
-The order is fixed: log the request, send it, wait for everybody, decrypt once. One
-missing holder is no score: without its mask the others' sum is noise.
+The order is fixed: write the request down, send it while the log proves that it holds
+it, wait for everybody and for the proof, decrypt once. One missing holder is no score:
+without its mask the others' sum is noise.
 """
 
 import math
@@ -81,7 +82,7 @@ class Asking:
         until = time.monotonic() + timeout_s
         private = self._check(entities, timeout_s)
         shelved = self._find(model)
-        peers = self.post.peers(self.clock())
+        peers = self.post.peers(self.clock(), parties=shelved.holders)
         query = write_query(
             entities,
             model=shelved,
@@ -95,7 +96,7 @@ class Asking:
         )
         request = JointRequest(query, shelved, private.public)
         own_points, known = self._own(shelved, query.body.entities)
-        self.journal.request(
+        event = self.journal.request(
             query,
             query.body,
             model=shelved.hash,
@@ -103,7 +104,8 @@ class Asking:
             entities=len(query.body.entities),
         )
         message = ScoreMessage(query=ScoreQuery(body=query.raw))
-        self.waiting.collect(request, message, peers, until)
+        with self.journal.proving(event):
+            self.waiting.collect(request, message, peers, until)
         residues = self.workers.decrypt(private, request.products())
         return request.scores(residues, own_points, known)
 

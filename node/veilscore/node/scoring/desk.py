@@ -9,9 +9,9 @@ caller's thread.
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock, Timer
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from veilscore.fault import Fault
 from veilscore.keys.identity import Signer
@@ -23,6 +23,7 @@ from veilscore.keys.registry import PartyRecord, Registry
 from veilscore.keys.sealing import Opener, Sealer
 from veilscore.models.hosted import Form
 from veilscore.node.columns import Columns
+from veilscore.node.errors import HolderUnavailableError
 from veilscore.node.hosting.asking import HostedAsking
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.hosting.serving import Serving
@@ -32,8 +33,9 @@ from veilscore.node.scoring.asking import Asking
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.post import MAX_BYTES, HubLink, Post
+from veilscore.node.scoring.post import MAX_BYTES, FindPeers, HubLink, Post
 from veilscore.node.scoring.receiving_keys import ScoreKeys
+from veilscore.node.scoring.refusals import Reason
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.scoring.settings import Purpose, ScoringSettings
 from veilscore.node.scoring.table import Table
@@ -50,7 +52,8 @@ _MOST_WAITING: Final = 256  # of at most MAX_BYTES each
 
 _LOG = logging.getLogger(__name__)
 
-_Work: TypeAlias = Callable[[bytes, PartyRecord, Mapping[str, PeerKeys]], ScoreMessage]
+_Work: TypeAlias = Callable[[bytes, PartyRecord, FindPeers], ScoreMessage]
+_R = TypeVar("_R")
 
 
 class ScoringDesk:
@@ -153,6 +156,7 @@ class ScoringDesk:
     def renew_registry(self, registry: Registry) -> None:
         """Go by this registry from now on."""
         self._post.registry = registry
+        self._post.forget()
 
     def on_envelope(self, sender: str, data: bytes) -> None:
         """Take an envelope of purpose "score"; returns at once.
@@ -192,12 +196,14 @@ class ScoringDesk:
             Fault: the coordinator, its log or a file of this node cannot be used.
 
         """
-        return self._asking.ask(
-            entities,
-            model=model,
-            purpose=purpose,
-            consent=consent,
-            timeout_s=timeout_s,
+        return self._ask_again_if_stale(
+            lambda: self._asking.ask(
+                entities,
+                model=model,
+                purpose=purpose,
+                consent=consent,
+                timeout_s=timeout_s,
+            )
         )
 
     def ask_hosted(
@@ -220,8 +226,10 @@ class ScoringDesk:
             Fault: the coordinator, its log or a file of this node cannot be used.
 
         """
-        return self._hosted_asking.ask(
-            form, rows, purpose=purpose, consent=consent, timeout_s=timeout_s
+        return self._ask_again_if_stale(
+            lambda: self._hosted_asking.ask(
+                form, rows, purpose=purpose, consent=consent, timeout_s=timeout_s
+            )
         )
 
     def close(self) -> None:
@@ -251,14 +259,27 @@ class ScoringDesk:
                 _LOG.warning("a score message of %s is empty", sender)
 
     def _serve(self, sender: str, raw: bytes, work: _Work) -> None:
-        peers = self._post.peers(self._clock())
-        if sender not in peers:
+        def find(listed: Collection[bytes]) -> Mapping[str, PeerKeys]:
+            return self._post.peers(self._clock(), listed=listed)
+
+        message = work(raw, self._post.registry.party(sender), find)
+        peers = self._post.peers(self._clock(), parties=(sender,))
+        recipient = peers.get(sender)
+        if recipient is None:
             _LOG.warning("%s asks, but has no receiving key to answer to", sender)
             return
-        record = self._post.registry.party(sender)
-        message = work(raw, record, peers)
         correlation = hashlib.sha256(raw).hexdigest()
-        self._post.send(peers[sender], message, correlation, _SEND_S)
+        self._post.send(recipient, message, correlation, _SEND_S)
+
+    def _ask_again_if_stale(self, ask: Callable[[], _R]) -> _R:
+        """Ask; once more if a holder knows newer keys than we did."""
+        try:
+            return ask()
+        except HolderUnavailableError as refused:
+            if refused.reason != Reason.STALE_KEYS:
+                raise
+        self._post.forget()
+        return ask()
 
     def _announce(self, key: SignedKey) -> None:
         published = KeyPublished(

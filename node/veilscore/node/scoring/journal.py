@@ -7,14 +7,14 @@ private reason goes to this node's own log.
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from veilscore.fault import Fault
 from veilscore.keys.errors import ReplayError
 from veilscore.keys.paillier.public import PublicKey
-from veilscore.keys.tlog.events import Detail
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.query import AnyBody, CanonicalQuery
@@ -61,34 +61,46 @@ class Journal:
             refusal=ScoreRefusal(digest=digest, code=refused.code, reason=refused.what)
         )
 
-    def allow(
-        self, query: CanonicalQuery, body: AnyBody, model: bytes, now: float
-    ) -> None:
-        """Use the nonce of an accepted query up and log the decision.
+    def answer(
+        self,
+        query: CanonicalQuery,
+        body: AnyBody,
+        *,
+        model: bytes,
+        public: PublicKey,
+        ciphertexts: Sequence[int],
+        now: float,
+        charge: Callable[[], None] = lambda: None,
+    ) -> ScoreAnswer:
+        """Return the answer to an accepted query, once the log holds what became of it.
+
+        The nonce, what ``charge`` takes from a budget, the opening of the commitment
+        and both events are on disk together, or none of them is.
 
         Raises QueryRefusedError for a copy that came at the same time, and when the
-        log cannot be written.
-        """
-        try:
-            self.ledger.spend_nonce(body.requester, body.nonce, body.deadline, now)
-        except ReplayError as error:
-            raise QueryRefusedError(Reason.REPLAYED) from error
-        self._log(query, ScoreDecided(allowed=True, model=model))
-
-    def seal(
-        self, query: CanonicalQuery, public: PublicKey, ciphertexts: Sequence[int]
-    ) -> ScoreAnswer:
-        """Return the answer, once the log holds a commitment to it.
-
-        Raises QueryRefusedError when the log cannot be written.
+        log cannot be written, and what ``charge`` raises.
         """
         blob = public.encode(ciphertexts)
-        answered = ScoreAnswered(
-            commitment=self.ledger.commit(query.digest, "answer", blob),
-            ciphertexts=len(ciphertexts),
-            paillier_bits=public.bits,
-        )
-        self._log(query, answered)
+        try:
+            with self.ledger.together():
+                self.ledger.spend_nonce(body.requester, body.nonce, body.deadline, now)
+                charge()
+                answered = ScoreAnswered(
+                    commitment=self.ledger.commit(query.digest, "answer", blob),
+                    ciphertexts=len(ciphertexts),
+                    paillier_bits=public.bits,
+                )
+                decided = ScoreDecided(allowed=True, model=model)
+                last = self.receipts.write(
+                    decided, answered, correlation=query.correlation
+                )
+        except ReplayError as error:
+            raise QueryRefusedError(Reason.REPLAYED) from error
+        try:
+            self.receipts.prove(last)
+        except Fault as fault:
+            _LOG.warning("the audit log does not take an event: %s", fault)
+            raise QueryRefusedError(Reason.LOG_UNREACHABLE) from fault
         return ScoreAnswer(digest=query.digest, ciphertexts=blob)
 
     def request(
@@ -99,21 +111,37 @@ class Journal:
         model: bytes,
         holders: Sequence[str],
         entities: int,
-    ) -> None:
-        """Log a request of our own before it is sent; raises what the log raises."""
-        requested = ScoreRequested(
-            commitment=self.ledger.commit(query.digest, "query", query.raw),
-            model=model,
-            purpose=body.purpose,
-            holders=holders,
-            entities_bucket=1 << (entities - 1).bit_length(),
-            consent=self.ledger.commit(query.digest, "consent", body.consent.encode()),
-        )
-        self.receipts.record(requested, correlation=query.correlation)
+    ) -> bytes:
+        """Write a request of our own down before it is sent; return its event.
 
-    def _log(self, query: CanonicalQuery, detail: Detail) -> None:
-        try:
-            self.receipts.record(detail, correlation=query.correlation)
-        except Fault as fault:
-            _LOG.warning("the audit log does not take an event: %s", fault)
-            raise QueryRefusedError(Reason.LOG_UNREACHABLE) from fault
+        Raises LogStoreError.
+        """
+        with self.ledger.together():
+            requested = ScoreRequested(
+                commitment=self.ledger.commit(query.digest, "query", query.raw),
+                model=model,
+                purpose=body.purpose,
+                holders=holders,
+                entities_bucket=1 << (entities - 1).bit_length(),
+                consent=self.ledger.commit(
+                    query.digest, "consent", body.consent.encode()
+                ),
+            )
+            return self.receipts.write(requested, correlation=query.correlation)
+
+    @contextmanager
+    def proving(self, event: bytes) -> Generator[None]:
+        """Have the log prove an event while the body waits for others.
+
+        At its end there is a proof; else what the log raises is raised, also if the
+        body failed because of it.
+        """
+        with ThreadPoolExecutor(1, "score-proving") as thread:
+            proof = thread.submit(self.receipts.prove, event)
+            try:
+                yield
+            except Fault:
+                if proof.done():
+                    proof.result()
+                raise
+        proof.result()

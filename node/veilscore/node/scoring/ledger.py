@@ -167,7 +167,7 @@ class Ledger:
         return 0 if row is None else row[0]
 
     def spend(self, requester: str, card: str, bits: int, allowed: int) -> None:
-        """Charge an answer before it is made; what fails afterwards stays charged.
+        """Charge an answer before it leaves; what fails afterwards stays charged.
 
         Raises BudgetSpentError, and charges nothing, if more than ``allowed`` bits
         would be spent.
@@ -186,6 +186,13 @@ class Ledger:
                 card,
                 spent,
             )
+
+    def refund(self, requester: str, card: str, bits: int) -> None:
+        """Take back what was charged for an answer that does not leave."""
+        statement = (
+            "UPDATE budgets SET bits = bits - ? WHERE requester = ? AND card = ?"
+        )
+        self._db.run(statement, bits, requester, card)
 
     def commit(self, query: bytes, name: str, data: bytes) -> bytes:
         """Return a salted commitment to ``data`` and keep its opening.

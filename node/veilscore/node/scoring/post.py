@@ -5,8 +5,10 @@ restarts, so nothing that arrived once is accepted again.
 """
 
 import logging
+import math
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -20,6 +22,11 @@ from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import ScoreMessage
 
 MAX_BYTES: Final = 1024 * 1024  # of an envelope
+# Receiving keys are renewed every four hours; who asks with an old one is told so.
+_FRESH_S: Final = 10.0
+
+FindPeers: TypeAlias = Callable[[Collection[bytes]], Mapping[str, PeerKeys]]
+"""Returns receiving keys by party; those of these digests, too, if there are any."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,7 +52,7 @@ class HubLink(Protocol):
 class Post:
     """Seals and opens one party's score messages.
 
-    The owner replaces ``registry`` when it gets a newer one.
+    The owner replaces ``registry`` when it gets a newer one, and calls ``forget``.
     """
 
     def __init__(
@@ -58,12 +65,36 @@ class Post:
         # Held over sealing and queueing: a number that overtakes a lower one makes
         # the recipient take the lower one for a replay.
         self._turn = Lock()
+        self._known: tuple[float, Mapping[str, PeerKeys]] = (-math.inf, {})
 
-    def peers(self, now: float) -> dict[str, PeerKeys]:
+    def peers(
+        self,
+        now: float,
+        *,
+        parties: Collection[str] = (),
+        listed: Collection[bytes] = (),
+    ) -> Mapping[str, PeerKeys]:
         """Return the receiving keys of all parties whose key is good, by name.
 
-        Raises what ``directory`` raises.
+        They may be some seconds old, unless one of the ``parties`` or of the digests in
+        ``listed`` is not among them. Raises what ``directory`` raises.
         """
+        since, known = self._known
+        digests = {keys.digest for keys in known.values()}
+        if not (
+            0 <= now - since < _FRESH_S
+            and known.keys() >= set(parties)
+            and digests.issuperset(listed)
+        ):
+            known = self._fetch(now)
+            self._known = now, known
+        return known
+
+    def forget(self) -> None:
+        """Look into the directory again the next time."""
+        self._known = (-math.inf, {})
+
+    def _fetch(self, now: float) -> dict[str, PeerKeys]:
         good: dict[str, PeerKeys] = {}
         for key in self._link.directory(SCORE):
             try:
