@@ -101,7 +101,7 @@ def forging(cheat: Cheat) -> Callable[[HopProof, Overheard], None]:
         for sums in (own, *others):
             points = heard.passed[sums.owner]
             sums.passed[:] = small_exponents.sums(
-                points, heard.challenge, sums.owner, CHEAT
+                [points], heard.challenge, sums.owner, CHEAT
             )
         proof.proof = cheat.forge(
             [point for sums in others for point in sums.taken],
@@ -260,7 +260,7 @@ def wrong_attachments(found: dict[str, Alignment]) -> int:
 def test_without_the_proofs_entities_get_each_others_data(
     monkeypatch: pytest.MonkeyPatch, tell: Tell
 ) -> None:
-    def believe(ring: Ring, finals: Mapping[str, bytes]) -> Script:
+    def believe(ring: Ring, finals: Mapping[str, Sequence[bytes]]) -> Script:
         """Ask for the proofs, and do not look at them."""
         del finals
         yield from receive("hop_key", ring.holders)

@@ -29,6 +29,7 @@ from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.run import RunColumns
 from veilscore.node.columns import Columns
+from veilscore.node.entities import Entities
 from veilscore.node.training.alignment import Alignment
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.hub_pb2 import SignedKey
@@ -162,7 +163,9 @@ class Meeting:
             registry=self.registry,
             private_key=self.keys[name],
             workers=self.workers,
-            source=Columns((), (), np.zeros(0, np.int8), np.zeros(0, np.bool_)),
+            source=Columns(
+                Entities.of(()), (), np.zeros(0, np.int8), np.zeros(0, np.bool_)
+            ),
             send=lambda _party, _data: None,
             publish=published.append,
             directory=lambda _purpose: published,

@@ -15,6 +15,7 @@ from tests.protocol.ring_training import DataSet, RingRun, begin, finish
 from tests.protocol.test_alignment import aligned, contract, people
 from veilscore.coordinator.errors import RunError
 from veilscore.node.columns import Columns, NumericColumn
+from veilscore.node.entities import Entities
 from veilscore.node.training.alignment import Alignment
 from veilscore.node.training.binned import BinnedColumns
 from veilscore.node.training.policy import TrainingSettings
@@ -28,7 +29,7 @@ def table(ids: list[str], seed: int) -> Columns:
     drawn = np.random.default_rng(seed)
     first = np.array([int(entity[-5:]) % 7 for entity in ids], dtype=np.float64)
     return Columns(
-        ids=tuple(ids),
+        ids=Entities.of(ids),
         features=(
             NumericColumn("a", first + drawn.normal(0, 2, len(ids))),
             NumericColumn("b", drawn.normal(0, 1, len(ids))),

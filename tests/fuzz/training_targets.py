@@ -1,6 +1,7 @@
 """What nodes and the coordinator are told in a run, before their roles believe it."""
 
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from veilscore.coordinator.replies import read_report
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
+from veilscore.keys.small_exponents import CHALLENGE
 from veilscore.models import card_file
 from veilscore.models.vertical.run import steps
 from veilscore.models.vertical.script import Await, Script, Send, drive
@@ -223,8 +225,12 @@ def sets_at_the_coordinator(_: Stock) -> Target:
     def decode(data: bytes) -> None:
         lie = by_grpc(TrainingMessage, data)
         played = place_rows(sample_contract(_HOLDERS), _HOLDERS)
-        # Of the challenge that what was told then answers.
-        with patch.object(secrets, "token_bytes", return_value=challenge):
+
+        def drawn(size: int) -> bytes:
+            """Draw the challenge that what was told then answers, and no other."""
+            return challenge if size == CHALLENGE else os.urandom(size)
+
+        with patch.object(secrets, "token_bytes", drawn):
             drive(
                 played,
                 send=_nothing,

@@ -9,6 +9,7 @@ from veilscore.models.binning import CategoricalBins, NumericBins
 from veilscore.models.card_file import digest, encode
 from veilscore.models.scorecard import Card, Feature, Scale
 from veilscore.node.columns import CategoryColumn, Columns, NumericColumn
+from veilscore.node.entities import Entities
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
 
 HOLDERS = ("bank", "bureau", "market")
@@ -37,7 +38,7 @@ def columns(table: Mapping[str, Row]) -> Columns:
     levels = ("A", "B", "C")
     codes = [levels.index(level) if level else -1 for _, level in table.values()]
     return Columns(
-        ids=tuple(table),
+        ids=Entities.of(table),
         features=(
             NumericColumn("amount", np.array([amount for amount, _ in table.values()])),
             CategoryColumn("kind", np.array(codes, np.int32), levels),

@@ -25,6 +25,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import named_party, run_purpose, verify_signed_key
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.node.columns import Columns, NumericColumn
+from veilscore.node.entities import Entities
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.node.training.session import RunSession, Surroundings
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
@@ -109,7 +110,7 @@ def tables() -> dict[str, Columns]:
     for name, (start, stop) in KNOWN.items():
         own = slice(start, stop)
         found[name] = Columns(
-            tuple(f"firm-{number:03d}" for number in range(start, stop)),
+            Entities.of(f"firm-{number:03d}" for number in range(start, stop)),
             tuple(
                 NumericColumn(f"{name}-{at}", column[own].copy())
                 for at, column in enumerate(values[name].T)

@@ -10,30 +10,34 @@ nobody learns which other holder knows an entity.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.hops import check_hops
-from veilscore.keys.linkage import PSEUDONYM, check_set, size_bucket, truncate
+from veilscore.keys.linkage import PSEUDONYM, size_bucket, truncate
+from veilscore.keys.point_set import PointSet
 from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark
 from veilscore.models.vertical.ring import Ring
-from veilscore.models.vertical.script import Script, Send, receive
+from veilscore.models.vertical.script import Arrived, Await, Script, Send, receive
 from veilscore.v1.training_pb2 import Positions, RunContract, TrainingMessage
+
+_AT_ONCE: Final = 65_536  # positions that are Python objects at one time
 
 
 @dataclass(frozen=True, slots=True)
 class HolderSet:
     """One holder's set after the last hop.
 
-    pseudonyms: (entries,) fixed-width bytes; marks: (entries,) RowMark.
+    pseudonyms: (entries, 2) words of 64 bits; marks: (entries,) RowMark.
     """
 
-    pseudonyms: NDArray[np.void]
+    pseudonyms: NDArray[np.uint64]
     marks: NDArray[np.uint8]
 
     @property
@@ -45,32 +49,43 @@ class HolderSet:
 def place_rows(contract: RunContract, holders: Sequence[str]) -> Script:
     """Collect all sets, choose the rows of the run, tell everybody its places."""
     ring = Ring(tuple(holders))
-    finals = yield from receive("blinded_set", ring.holders)
-    points: dict[str, bytes] = {}
-    for sender, message in finals.items():
-        owner = message.blinded_set.owner
-        if (
-            owner != ring.owner(sender, ring.size)
-            or message.blinded_set.hops != ring.size
-        ):
-            raise RunError("sent the wrong set to the coordinator", party=sender)
-        check_set(message.blinded_set.points, sender)
-        points[owner] = message.blinded_set.points
-    yield from check_hops(ring, points)
+    finals = yield from _final_sets(ring)
+    yield from check_hops(ring, {owner: each.parts for owner, each in finals.items()})
     marks = yield from receive("set_marks", ring.holders)
     sets = {
-        name: read_set(name, points[name], marks[name].set_marks.marks)
+        # Of each set only half is needed from here on.
+        name: read_set(name, finals.pop(name).parts, marks[name].set_marks.marks)
         for name in holders
     }
     check_canaries(sets)
     for name, (places, rows) in choose_rows(contract, sets).items():
-        reply = Positions(positions=places.tolist(), rows=rows)
-        yield Send(name, TrainingMessage(positions=reply))
+        yield Send(name, TrainingMessage(positions=_positions(places, rows)))
 
 
-def read_set(name: str, points: bytes, marks: bytes) -> HolderSet:
+def _final_sets(ring: Ring) -> Generator[Send | Await, Arrived, dict[str, PointSet]]:
+    """Return all sets after their last hop, by owner; parts of several come mixed."""
+    sets = {sender: PointSet(sender) for sender in ring.holders}
+    while due := tuple(name for name, found in sets.items() if not found.complete):
+        arrived = yield from receive("blinded_set", due)
+        for sender in due:
+            found = arrived[sender].blinded_set
+            if found.owner != ring.owner(sender, ring.size) or found.hops != ring.size:
+                raise RunError("sent the wrong set to the coordinator", party=sender)
+            sets[sender].add(found.part, found.parts, found.points)
+    return {ring.owner(sender, ring.size): found for sender, found in sets.items()}
+
+
+def _positions(places: NDArray[np.int64], rows: int) -> Positions:
+    reply = Positions(rows=rows)
+    for start in range(0, len(places), _AT_ONCE):
+        reply.positions.extend(places[start : start + _AT_ONCE].tolist())
+    return reply
+
+
+def read_set(name: str, parts: Sequence[bytes], marks: bytes) -> HolderSet:
     """Check the shape of a set; raises a Fault that names its owner."""
-    pseudonyms = np.frombuffer(truncate(points), dtype=f"V{PSEUDONYM}")
+    words = [np.frombuffer(truncate(points), dtype="<u8") for points in parts]
+    pseudonyms = np.concatenate(words).reshape(-1, PSEUDONYM // 8)
     found = np.frombuffer(marks, dtype=np.uint8)
     if len(found) != len(pseudonyms) or (found > RowMark.CANARY).any():
         raise RunError("sent marks that do not fit its set", party=name)
@@ -86,15 +101,19 @@ def check_canaries(sets: Mapping[str, HolderSet]) -> None:
     all of its rows, silently.
     """
     first, *others = sorted(sets)
-    expected = np.sort(sets[first].pseudonyms[sets[first].marks == RowMark.CANARY])
+    expected = _canaries(sets[first])
     for name in others:
-        found = np.sort(sets[name].pseudonyms[sets[name].marks == RowMark.CANARY])
+        found = _canaries(sets[name])
         if len(expected) != CANARIES or not np.array_equal(expected, found):
             raise RunError(
                 "the sets of two holders were not raised by the same keys",
                 party=f"{first}, {name}",
                 remedy="update all nodes to one version and start the run again",
             )
+
+
+def _canaries(held: HolderSet) -> NDArray[np.uint64]:
+    return np.unique(held.pseudonyms[held.marks == RowMark.CANARY], axis=0)
 
 
 def choose_rows(
@@ -105,14 +124,13 @@ def choose_rows(
     All labelled rows are in; of the others as many as the contract's cover ratio
     says, or all, less a random few so that only a bucket of the union shows.
     """
-    everything = np.concatenate([held.pseudonyms[held.real] for held in sets.values()])
-    union, places = np.unique(everything, return_inverse=True)
+    places, union = number_alike([held.pseudonyms[held.real] for held in sets.values()])
     ends = list(itertools.accumulate(int(held.real.sum()) for held in sets.values()))
     entities = dict(zip(sets, np.split(places, ends[:-1]), strict=True))
 
     label_holder = contract.label_holder
     labels = sets[label_holder].marks[sets[label_holder].real] == RowMark.LABELLED
-    labelled = np.zeros(len(union), dtype=bool)
+    labelled = np.zeros(union, dtype=bool)
     labelled[entities[label_holder][labels]] = True
     for name, known in entities.items():
         if name != label_holder and not labelled[known].any():
@@ -121,11 +139,11 @@ def choose_rows(
                 party=name,
                 remedy="check that both declare the same id type and the same entities",
             )
-    rows = _number_of_rows(contract, int(labelled.sum()), len(union))
+    rows = _number_of_rows(contract, int(labelled.sum()), union)
     others = np.nonzero(~labelled)[0]
     drawn = others[noise.ordering(len(others))[: rows - int(labelled.sum())]]
     chosen = np.concatenate([np.nonzero(labelled)[0], drawn])
-    place_of = np.full(len(union), -1, dtype=np.int64)
+    place_of = np.full(union, -1, dtype=np.int64)
     place_of[chosen] = noise.ordering(rows)
 
     answer: dict[str, tuple[NDArray[np.int64], int]] = {}
@@ -134,6 +152,23 @@ def choose_rows(
         own[held.real] = place_of[entities[name]]
         answer[name] = own, rows
     return answer
+
+
+def number_alike(
+    pseudonyms: Sequence[NDArray[np.uint64]],
+) -> tuple[NDArray[np.int64], int]:
+    """Return a number of each pseudonym of all sets in turn, and how many there are.
+
+    Equal ones get one number, from 0; unequal ones never.
+    """
+    everything = np.concatenate(pseudonyms)
+    order = np.lexsort(everything.T)
+    everything = everything[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (everything[1:] != everything[:-1]).any(axis=1)
+    numbers = np.empty(len(order), dtype=np.int64)
+    numbers[order] = np.cumsum(new) - 1
+    return numbers, int(new.sum())
 
 
 def _number_of_rows(contract: RunContract, labelled: int, union: int) -> int:

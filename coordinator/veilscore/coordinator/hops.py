@@ -7,7 +7,7 @@ one of them lies: both are named.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from veilscore.coordinator.errors import RunError
@@ -21,8 +21,8 @@ _REMEDY: Final = (
 )
 
 
-def check_hops(ring: Ring, finals: Mapping[str, bytes]) -> Script:
-    """Have every hop proven; ``finals`` holds the sets as they came here, by owner.
+def check_hops(ring: Ring, finals: Mapping[str, Sequence[bytes]]) -> Script:
+    """Have every hop proven; ``finals`` holds the parts that came here, by owner.
 
     Raises a Fault that names who changed a set, or the two that disagree.
     """

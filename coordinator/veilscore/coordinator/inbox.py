@@ -1,14 +1,17 @@
 """Messages of one run that are addressed to the coordinator, and waiting for them.
 
 The hub's thread puts messages in; the thread that places the rows takes them out. In
-a run every holder sends the coordinator one message of a kind. Waiting ends early,
-with the reason, when the run is over: nobody hangs on a message that will not come.
+a run every holder sends the coordinator one message of a kind, and one set in parts.
+Waiting ends early, with the reason, when the run is over: nobody hangs on a message
+that will not come.
 """
 
 import threading
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection
 
 from veilscore.coordinator.errors import RunError
+from veilscore.keys.point_set import MAX_PARTS
 from veilscore.v1.training_pb2 import TrainingMessage
 
 
@@ -17,16 +20,22 @@ class Inbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._messages: dict[tuple[str, str], TrainingMessage] = {}
+        self._messages: dict[tuple[str, str], deque[TrainingMessage]] = defaultdict(
+            deque
+        )
+        self._sent: Counter[tuple[str, str]] = Counter()
         self._end: Exception | None = None
 
     def put(self, sender: str, message: TrainingMessage) -> None:
-        """Keep a message; raises RunError on a second one of its kind."""
+        """Keep a message; raises RunError on one more than a run has of its kind."""
         kind = message.WhichOneof("body") or "nothing"
+        most = MAX_PARTS if kind == "blinded_set" else 1
         with self._changed:
-            if (sender, kind) in self._messages:
-                raise RunError(f"sent {kind} twice", party=sender)
-            self._messages[sender, kind] = message
+            self._sent[sender, kind] += 1
+            if self._sent[sender, kind] > most:
+                times = "twice" if most == 1 else f"more than {most} times"
+                raise RunError(f"sent {kind} {times}", party=sender)
+            self._messages[sender, kind].append(message)
             self._changed.notify_all()
 
     def end(self, reason: Exception) -> None:
@@ -44,7 +53,7 @@ class Inbox:
         """
 
         def missing() -> list[str]:
-            return [name for name in senders if (name, kind) not in self._messages]
+            return [name for name in senders if not self._messages[name, kind]]
 
         with self._changed:
             self._changed.wait_for(lambda: self._end or not missing(), timeout_s)
@@ -56,4 +65,4 @@ class Inbox:
                     party=", ".join(late),
                     remedy="See that node's status page.",
                 )
-            return {name: self._messages[name, kind] for name in senders}
+            return {name: self._messages[name, kind].popleft() for name in senders}

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veilscore.keys import dleq, ristretto
 from veilscore.keys.errors import LinkageError
@@ -32,6 +33,16 @@ _CHUNK: Final = 1024  # points a task: about 60 ms
 def hash_to_group(entity_id: str) -> bytes:
     """Return the point of a normalised, typed id; its discrete log is unknown."""
     return ristretto.hash_to_point(entity_id.encode(), _DOMAIN)
+
+
+def hash_all(entity_ids: Sequence[str], *, threads: int = 1) -> bytes:
+    """Return the points of many ids; about 20 microseconds each."""
+
+    def hash_chunk(start: int) -> bytes:
+        return b"".join(map(hash_to_group, entity_ids[start : start + _CHUNK]))
+
+    with ThreadPoolExecutor(threads) as pool:
+        return b"".join(pool.map(hash_chunk, range(0, len(entity_ids), _CHUNK)))
 
 
 class BlindingKey:
@@ -58,7 +69,7 @@ class BlindingKey:
         return after, dleq.prove(self._scalar, before, after)
 
     def blind(self, points: bytes, party: str, *, threads: int = 1) -> bytes:
-        """Raise every point of the set that ``party`` sent, keeping the order.
+        """Raise every point of a set, or part of one, that ``party`` sent, in order.
 
         About 60 microseconds a point and thread; libsodium runs without the GIL.
         Raises LinkageError as ``check_set`` does, and on what is not a point.
@@ -96,10 +107,23 @@ def check_set(blinded: bytes, party: str) -> None:
             f"a blinded set of {len(blinded)} bytes has no whole {POINT}-byte entries",
             party=party,
         )
-    octets = np.frombuffer(blinded, dtype=np.uint8).reshape(-1, POINT)
-    if not octets.any(axis=1).all():
+    if not _words(blinded).any(axis=1).all():
         raise LinkageError("the blinded set holds the identity element", party=party)
-    entries = np.sort(np.frombuffer(blinded, dtype=f"V{POINT}"))
+    refuse_repeats([blinded], party)
+
+
+def refuse_repeats(parts: Sequence[bytes], party: str) -> None:
+    """Raise LinkageError naming ``party`` if a point is there twice in its set."""
+    heads = np.concatenate([_words(part)[:, 0] for part in parts])
+    heads.sort()
+    shared = np.unique(heads[1:][heads[1:] == heads[:-1]])
+    if not shared.size:
+        return
+    # Two of 4 million points begin alike once in two million sets: look at the rest.
+    alike = np.concatenate(
+        [words[np.isin(words[:, 0], shared)] for words in map(_words, parts)]
+    )
+    entries = np.sort(np.frombuffer(alike.tobytes(), dtype=f"V{POINT}"))
     if (entries[1:] == entries[:-1]).any():
         raise LinkageError(
             "the blinded set holds an entry twice",
@@ -112,6 +136,10 @@ def truncate(points: bytes) -> bytes:
     """Return the first ``PSEUDONYM`` bytes of every point, which are unlike enough."""
     octets = np.frombuffer(points, dtype=np.uint8).reshape(-1, POINT)
     return octets[:, :PSEUDONYM].tobytes()
+
+
+def _words(points: bytes) -> NDArray[np.uint64]:
+    return np.frombuffer(points, dtype="<u8").reshape(-1, POINT // 8)
 
 
 def size_bucket(count: int) -> int:

@@ -6,10 +6,12 @@ Whoever raised all but one point of a list by its key, or in another order, cann
 the two sums agree: chance gives 2^-12 for one sum, 2^-24 for both. A list that passes
 several hops keeps its coefficients, so that hops which collude gain nothing.
 
-The sums are of the blinded points themselves; they say nothing about the ids.
+The sums are of the blinded points themselves; they say nothing about the ids. A list
+may be given in parts: coefficients follow from a point's place in the whole list.
 """
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -28,33 +30,39 @@ SUMS: Final = 2
 _COEFFICIENTS: Final = 1 << 12  # from 1 to as many
 
 
-def sums(points: bytes, challenge: bytes, owner: str, party: str) -> list[bytes]:
-    """Return the ``SUMS`` sums of the list that is ``owner``'s.
+def sums(
+    parts: Sequence[bytes], challenge: bytes, owner: str, party: str
+) -> list[bytes]:
+    """Return the ``SUMS`` sums of the list that is ``owner``'s, over all its parts.
 
     About 20 microseconds a point and sum, each sum in its own thread. Raises
     LinkageError naming ``party``, who sent the list, on what is not a point.
     """
     seed = hashlib.shake_256(challenge + owner.encode())
-    count = len(points) // POINT
+    count = sum(map(len, parts)) // POINT
     drawn = np.frombuffer(seed.digest(2 * SUMS * count), dtype="<u2")
-    coefficients = (drawn % _COEFFICIENTS + 1).reshape(SUMS, count)
+    drawn = drawn.reshape(SUMS, count)
     try:
         with ThreadPoolExecutor(SUMS) as pool:
-            return list(pool.map(partial(_weighted_sum, points), coefficients))
+            return list(pool.map(partial(_weighted_sum, parts), drawn))
     except (RuntimeError, ValueError) as error:
         raise LinkageError(
             "the blinded set holds something that is not a point", party=party
         ) from error
 
 
-def _weighted_sum(points: bytes, coefficients: NDArray[np.uint16]) -> bytes:
+def _weighted_sum(parts: Sequence[bytes], drawn: NDArray[np.uint16]) -> bytes:
     """Add up the points of one coefficient first, then all from the top down."""
     buckets: dict[int, bytes] = {}
-    starts = range(0, len(points), POINT)
-    for start, coefficient in zip(starts, coefficients.tolist(), strict=True):
-        point = points[start : start + POINT]
-        held = buckets.get(coefficient)
-        buckets[coefficient] = ristretto.total(held, point) if held else point
+    first = 0
+    for points in parts:
+        starts = range(0, len(points), POINT)
+        coefficients = drawn[first : first + len(starts)] % _COEFFICIENTS + 1
+        first += len(starts)
+        for start, coefficient in zip(starts, coefficients.tolist(), strict=True):
+            point = points[start : start + POINT]
+            held = buckets.get(coefficient)
+            buckets[coefficient] = ristretto.total(held, point) if held else point
     result = running = ristretto.IDENTITY
     for coefficient, lower in pairwise((*sorted(buckets, reverse=True), 0)):
         running = ristretto.total(running, buckets[coefficient])

@@ -14,7 +14,7 @@ still under 1 % joins the one above. No monotone merging is done here.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -168,16 +168,24 @@ def fit_categorical(
 
     Raises ``DataError`` if the column has no value or does not vary.
     """
-    counts = Counter(values)
-    absent = sum(counts.pop(value, 0) for value in {None, *missing})
+    return fit_counted(Counter(values), column=column, missing=missing)
+
+
+def fit_counted(
+    rows: Mapping[str | None, int], *, column: str, missing: Sequence[str] = ()
+) -> CategoricalBins:
+    """Choose bins as ``fit_categorical`` does, of the rows that each text is on."""
+    total = sum(rows.values())
+    counts = {
+        level: count
+        for level, count in rows.items()
+        if level is not None and level not in missing
+    }
+    absent = total - sum(counts.values())
     if not counts:
         raise _no_value(column)
     levels = tuple(
-        sorted(
-            level
-            for level, count in counts.items()
-            if level is not None and count * _SMALL >= len(values)
-        )
+        sorted(level for level, count in counts.items() if count * _SMALL >= total)
     )
     pooled = len(levels) < len(counts)
     if len(levels) + pooled == 1 and not absent:

@@ -17,9 +17,10 @@ from veilscore.models.binning import (
     CategoricalBins,
     Codes,
     NumericBins,
-    fit_categorical,
+    fit_counted,
     fit_numeric,
 )
+from veilscore.node.entities import Entities, EntityIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,16 @@ class CategoryColumn:
 
     def cut(self) -> tuple[CategoricalBins, Codes]:
         """Return bins fitted to these rows and the bin of each; raises DataError."""
-        texts = self.texts()
-        bins = fit_categorical(texts, column=self.name)
-        return bins, bins.apply(texts)
+        words = (*self.levels, None)
+        # Code -1, missing, counts in the last place.
+        counts = np.bincount(self.codes % len(words), minlength=len(words))
+        found = {
+            word: count
+            for word, count in zip(words, counts.tolist(), strict=True)
+            if count
+        }
+        bins = fit_counted(found, column=self.name)
+        return bins, bins.apply(words)[self.codes]
 
     def texts(self) -> list[str | None]:
         """Return the level of every row, None where it is missing."""
@@ -91,7 +99,7 @@ class Columns:
     holder has none). ``holdout`` marks rows that are never trained on.
     """
 
-    ids: tuple[str, ...]
+    ids: Entities
     features: tuple[Feature, ...]
     labels: NDArray[np.int8]
     holdout: NDArray[np.bool_]
@@ -110,9 +118,9 @@ class Columns:
         """Say how much there is, and nothing of what it is."""
         return f"Columns({len(self)} entities, {len(self.features)} features)"
 
-    def index(self) -> dict[str, int]:
-        """Map each normalised id to its row; build it once and keep it."""
-        return {entity: row for row, entity in enumerate(self.ids)}
+    def index(self) -> EntityIndex:
+        """Return what finds rows by normalised id; build it once and keep it."""
+        return EntityIndex(self.ids)
 
     def take(self, rows: ArrayLike) -> "Columns":
         """Return the entities at these rows, in this order."""
@@ -120,7 +128,7 @@ class Columns:
         if at.size and at.min() < 0:
             raise IndexError("a row is negative; look unknown entities up first")
         return Columns(
-            ids=tuple(self.ids[row] for row in map(int, at)),
+            ids=self.ids.take(at),
             features=tuple(feature.take(at) for feature in self.features),
             labels=self.labels[at],
             holdout=self.holdout[at],

@@ -11,6 +11,7 @@ import numpy as np
 
 from veilscore.node.columns import Columns, RejectedRow
 from veilscore.node.config import NodeSettings
+from veilscore.node.entities import Entities
 from veilscore.node.errors import RejectedIdsError
 from veilscore.node.sources.csv_file import write_csv
 from veilscore.node.sources.loading import load_columns
@@ -33,7 +34,9 @@ def load_snapshot(settings: NodeSettings) -> Snapshot:
     without a valid id, they are listed first; otherwise no file is written then.
     """
     if settings.source is None:
-        nothing = Columns((), (), np.zeros(0, np.int8), np.zeros(0, np.bool_))
+        nothing = Columns(
+            Entities.of(()), (), np.zeros(0, np.int8), np.zeros(0, np.bool_)
+        )
         return Snapshot(nothing, time.time())
     path = settings.state / REJECTS
     try:

@@ -351,8 +351,8 @@ Global___TrainingMessage: _TypeAlias = TrainingMessage  # noqa: Y015
 
 @_typing.final
 class BlindedSet(_message.Message):
-    """A set of ids hashed to ristretto255 and raised by secret keys, in its owner's
-    random order. Seen by the next holder, or at the end by the coordinator, which
+    """One part of a set of ids hashed to ristretto255 and raised by secret keys, in its
+    owner's random order. Seen by the next holder, or at the end by the coordinator, which
     learns its padded size and pseudonyms that stand for nothing outside this run.
     """
 
@@ -361,22 +361,30 @@ class BlindedSet(_message.Message):
     OWNER_FIELD_NUMBER: _builtins.int
     HOPS_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """The holder whose set it is."""
     hops: _builtins.int
     """How many keys it has been raised by."""
     points: _builtins.bytes
-    """32 bytes a point."""
+    """32 bytes a point; of every part but the last 2^18 points."""
+    part: _builtins.int
+    """Which part of the set this is, from 0. Parts come in their order."""
+    parts: _builtins.int
+    """How many parts the set has, from 1; the same in all of them."""
     def __init__(
         self,
         *,
         owner: _builtins.str = ...,
         hops: _builtins.int = ...,
         points: _builtins.bytes = ...,
+        part: _builtins.int = ...,
+        parts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hops", b"hops", "owner", b"owner", "points", b"points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hops", b"hops", "owner", b"owner", "part", b"part", "parts", b"parts", "points", b"points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,7 +56,7 @@ def test_a_node_reads_back_what_was_written(
     columns = read(tmp_path, name)
     ids, types = economy.ids(table.who)
     assert not columns.rejected
-    assert columns.ids == tuple(
+    assert tuple(columns.ids) == tuple(
         normalise(EntityKind(kind), entity)
         for entity, kind in zip(ids, types, strict=True)
     )
@@ -88,7 +88,7 @@ def test_ids_typed_by_hand_are_read_but_for_the_typos(
     assert 1 <= len(typed.rejected) <= 0.01 * ENTITIES
     assert all("check digit" in reject.reason for reject in typed.rejected)
     left_out = {reject.row - 1 for reject in typed.rejected}
-    assert typed.ids == tuple(
+    assert tuple(typed.ids) == tuple(
         entity for row, entity in enumerate(clean.ids) if row not in left_out
     )
 

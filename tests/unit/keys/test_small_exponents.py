@@ -22,7 +22,7 @@ def test_sums_are_the_points_times_what_the_challenge_draws() -> None:
     count = 6
     stream = hashlib.shake_256(CHALLENGE + b"bank").digest(2 * SUMS * count)
     points = POINTS[: count * POINT]
-    for which, found in enumerate(sums(points, CHALLENGE, "bank", "bureau")):
+    for which, found in enumerate(sums([points], CHALLENGE, "bank", "bureau")):
         expected = ristretto.IDENTITY
         for index, point in enumerate(split(points)):
             at = 2 * (count * which + index)
@@ -37,16 +37,16 @@ def test_what_raises_a_list_raises_its_sums(count: int) -> None:
     """9,000 points leave hardly a coefficient unused, 2 nearly all."""
     points, signer = dummies(count), BlindingKey.fresh()
     raised = signer.blind(points, "bank", threads=2)
-    before = sums(points, CHALLENGE, "bank", "bureau")
-    assert signer.prove(before)[0] == sums(raised, CHALLENGE, "bank", "bureau")
+    before = sums([points], CHALLENGE, "bank", "bureau")
+    assert signer.prove(before)[0] == sums([raised], CHALLENGE, "bank", "bureau")
 
 
 def test_any_change_of_a_list_changes_both_sums() -> None:
-    points, true = split(POINTS), sums(POINTS, CHALLENGE, "bank", "bureau")
+    points, true = split(POINTS), sums([POINTS], CHALLENGE, "bank", "bureau")
     swapped = [points[1], points[0], *points[2:]]
     replaced = [*points[:-1], ristretto.random_point()]
     for changed in (swapped, replaced, points[:-1], [*points, points[0]]):
-        found = sums(b"".join(changed), CHALLENGE, "bank", "bureau")
+        found = sums([b"".join(changed)], CHALLENGE, "bank", "bureau")
         assert not set(found) & set(true)
 
 
@@ -55,7 +55,7 @@ def test_other_challenges_and_owners_have_other_coefficients() -> None:
         point
         for challenge in (CHALLENGE, bytes(32))
         for owner in ("bank", "bureau")
-        for point in sums(POINTS, challenge, owner, "bureau")
+        for point in sums([POINTS], challenge, owner, "bureau")
     }
     assert len(found) == 4 * SUMS
 
@@ -67,8 +67,8 @@ def test_each_sum_is_a_chance_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
     unnoticed = [0, 0]
     for number in range(400):
         challenge = number.to_bytes(small_exponents.CHALLENGE)
-        true = sums(b"".join(pair), challenge, "bank", "bureau")
-        swapped = sums(b"".join(pair[::-1]), challenge, "bank", "bureau")
+        true = sums([b"".join(pair)], challenge, "bank", "bureau")
+        swapped = sums([b"".join(pair[::-1])], challenge, "bank", "bureau")
         unnoticed[0] += true[0] == swapped[0]
         unnoticed[1] += true == swapped
     assert 66 <= unnoticed[0] <= 134  # 100, and 4 standard deviations
@@ -80,5 +80,5 @@ def test_a_list_that_holds_no_point_names_who_sent_it(place: int) -> None:
     points = split(POINTS)
     points[place] = b"\xff" * POINT
     with pytest.raises(LinkageError, match="not a point") as caught:
-        sums(b"".join(points), CHALLENGE, "bank", "bureau")
+        sums([b"".join(points)], CHALLENGE, "bank", "bureau")
     assert caught.value.party == "bureau"

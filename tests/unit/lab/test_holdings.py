@@ -33,7 +33,7 @@ def as_a_node_loads(holding: Holding, folder: Path) -> Columns:
 
 
 def assert_same(table: PlainTable, columns: Columns) -> None:
-    assert tuple(table.rows) == columns.ids
+    assert tuple(table.rows) == tuple(columns.ids)
     assert table.rejected == len(columns.rejected)
     for feature in columns.features:
         values = table.columns[feature.name]

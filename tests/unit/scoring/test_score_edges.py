@@ -11,6 +11,7 @@ from veilscore.models.binning import CategoricalBins, NumericBins
 from veilscore.models.errors import DataError
 from veilscore.models.scorecard import Card, Feature, Scale
 from veilscore.node.columns import CategoryColumn, Columns, NumericColumn
+from veilscore.node.entities import Entities
 from veilscore.node.errors import ScoringError
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.settings import ScoringSettings
@@ -32,7 +33,7 @@ CARD = Card(
     parameters={},
 )
 COLUMNS = Columns(
-    ids=("X:1", "X:2", "X:3", "X:4"),
+    ids=Entities.of(("X:1", "X:2", "X:3", "X:4")),
     features=(
         NumericColumn("unused", np.zeros(4)),
         NumericColumn("amount", np.array([1.0, 9.0, np.nan, 5.0])),

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from veilscore.node.columns import CategoryColumn, Columns, NumericColumn
+from veilscore.node.entities import Entities
 
 
 @pytest.fixture
 def columns() -> Columns:
     return Columns(
-        ids=("X:a", "X:b", "X:c"),
+        ids=Entities.of(("X:a", "X:b", "X:c")),
         features=(
             NumericColumn("x", np.array([1.0, np.nan, 3.0])),
             CategoryColumn("c", np.array([0, -1, 1], np.int32), ("p", "q")),
@@ -20,12 +21,11 @@ def columns() -> Columns:
 
 
 def test_entities_are_found_and_taken_in_order(columns: Columns) -> None:
-    index = columns.index()
-    taken = columns.take([index["X:c"], index["X:a"], index["X:c"]])
+    taken = columns.take(columns.index().rows(["X:c", "X:a", "X:c"]))
     x, c = taken.features
     assert isinstance(x, NumericColumn)
     assert isinstance(c, CategoryColumn)
-    assert taken.ids == ("X:c", "X:a", "X:c")
+    assert tuple(taken.ids) == ("X:c", "X:a", "X:c")
     assert x.values.tolist() == [3.0, 1.0, 3.0]
     assert c.codes.tolist() == [1, 0, 1]
     assert c.levels == ("p", "q")

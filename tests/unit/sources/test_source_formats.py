@@ -68,7 +68,7 @@ def as_csv() -> str:
 
 def check(columns: Columns) -> None:
     assert sorted(columns.ids) == ["X:丙", "X:乙", "X:甲"]
-    at = [columns.index()[f"X:{row[0]}"] for row in ROWS]
+    at = columns.index().rows([f"X:{row[0]}" for row in ROWS])
     amount, industry = columns.take(at).features
     assert isinstance(amount, NumericColumn)
     assert isinstance(industry, CategoryColumn)
@@ -152,7 +152,7 @@ def test_typed_codes_read_like_text(tmp_path: Path) -> None:
     columns = declared(tmp_path, "parquet = 't.parquet'")
     industry = columns.features[1]
     assert isinstance(industry, CategoryColumn)
-    assert columns.ids == ("X:509901", "X:509902", "X:509903")
+    assert tuple(columns.ids) == ("X:509901", "X:509902", "X:509903")
     assert industry.levels == ("3", "4")
     assert columns.labels.tolist() == [1, 0, -1]
 

@@ -69,7 +69,7 @@ def test_cells_become_arrays(load: Load) -> None:
     x, c = columns.features
     assert isinstance(x, NumericColumn)
     assert isinstance(c, CategoryColumn)
-    assert columns.ids == ("X:a", "X:b", "X:c", "X:d", "X:e")
+    assert tuple(columns.ids) == ("X:a", "X:b", "X:c", "X:d", "X:e")
     np.testing.assert_array_equal(x.values, [1, 2.5, np.nan, np.nan, np.nan])
     assert c.levels == ("01", "02")  # leading zeros are kept
     assert c.codes.tolist() == [0, 1, -1, 0, 1]
@@ -123,7 +123,7 @@ def test_ids_are_normalised_and_bad_ones_listed(load: Load) -> None:
         f"id,kind,x\n {firm.lower()},uscc,1\n{wrong},resident,2\n"
         f"{person[:6]} {person[6:]},resident,3\n{firm},passport,4\n",
     )
-    assert columns.ids == (f"U:{firm}", f"R:{person}")
+    assert tuple(columns.ids) == (f"U:{firm}", f"R:{person}")
     assert [reject.row for reject in columns.rejected] == [2, 4]
     assert "check digit" in columns.rejected[0].reason
     assert "type" in columns.rejected[1].reason

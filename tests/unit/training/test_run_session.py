@@ -13,6 +13,7 @@ from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.models.vertical.script import Await
 from veilscore.node.columns import Columns
+from veilscore.node.entities import Entities
 from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.alignment import Alignment
 from veilscore.node.training.session import RunSession, Surroundings
@@ -64,7 +65,7 @@ def session(private: PrivateKey, workers: PaillierWorkers) -> RunSession:
         label_holder="bank",
         roster=[RosterEntry(party=name) for name in ("bank", "bureau", "market")],
     )
-    empty = Columns((), (), np.zeros(0, np.int8), np.zeros(0, np.bool_))
+    empty = Columns(Entities.of(()), (), np.zeros(0, np.int8), np.zeros(0, np.bool_))
     around = Surroundings(
         party="bank",
         coordinator="coordinator",

@@ -38,11 +38,18 @@ def discrete_laplace(epsilon: float, count: int) -> NDArray[np.int64]:
     return first - second
 
 
-def ordering(count: int) -> list[int]:
-    """Return a uniformly random permutation of range(count)."""
-    order = list(range(count))
-    secrets.SystemRandom().shuffle(order)
-    return order
+def ordering(count: int) -> NDArray[np.intp]:
+    """Return a uniformly random permutation of range(count).
+
+    The order of as many random words. All orders of words that differ are as likely;
+    should two be equal (once in two million times for 4 million), all are drawn again.
+    """
+    while True:
+        words = np.frombuffer(secrets.token_bytes(8 * count), dtype="<u8")
+        order = np.argsort(words)
+        ascending = words[order]
+        if (ascending[1:] != ascending[:-1]).all():
+            return order
 
 
 def rotation(columns: int) -> Floats:

@@ -18,7 +18,7 @@ class Table:
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._rows = columns.index()
+        self._index = columns.index()
 
     def partial_scores(
         self, card: Card, entities: Sequence[str]
@@ -28,7 +28,7 @@ class Table:
         An entity without a row falls into the missing bin of every feature. Raises
         DataError if the card names a column that is not here.
         """
-        rows = np.array([self._rows.get(entity, -1) for entity in entities], np.intp)
+        rows = self._index.rows(entities)
         known = rows >= 0
         points = np.full(len(rows), card.missing_points, np.int64)
         found = self._columns.take(rows[known])

@@ -4,6 +4,7 @@ A check digit is never repaired. The reasons come from ``keys.entity_ids`` and
 repeat no id.
 """
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
 from veilscore.node.columns import RejectedRow
+from veilscore.node.entities import Entities, EntityIndex
 from veilscore.node.errors import RejectedIdsError
 from veilscore.node.sources.cells import text_of
 from veilscore.node.sources.origin import Chunk, Origin
@@ -24,7 +26,7 @@ class Ids:
     def __init__(self, settings: IdSettings, origin: Origin) -> None:
         self._settings = settings
         self._origin = origin
-        self._ids: list[str] = []
+        self._ids: list[Entities] = []
         self._kept: list[NDArray[np.bool_]] = []
         self._rejected: list[RejectedRow] = []
 
@@ -32,6 +34,7 @@ class Ids:
         """Check and normalise the ids of a chunk that starts at row ``first``."""
         cells = chunk[self._settings.column]
         kept = np.ones(len(cells), dtype=np.bool_)
+        ids: list[str] = []
         for at, (cell, kind) in enumerate(zip(cells, self._kinds(chunk), strict=True)):
             if isinstance(cell, float):
                 raise self._origin.error(
@@ -41,12 +44,14 @@ class Ids:
                     row=first + at,
                 )
             try:
-                self._ids.append(normalise(_kind(kind), text_of(cell)))
+                ids.append(normalise(_kind(kind), text_of(cell)))
             except EntityIdError as error:
                 kept[at] = False
+                reason = sys.intern(error.what)  # one text for all rows it concerns
                 self._rejected.append(
-                    RejectedRow(first + at, self._settings.column, error.what)
+                    RejectedRow(first + at, self._settings.column, reason)
                 )
+        self._ids.append(Entities.of(ids))
         self._kept.append(kept)
 
     def _kinds(self, chunk: Chunk) -> Sequence[object]:
@@ -54,7 +59,7 @@ class Ids:
             return chunk[self._settings.type_column]
         return [self._settings.type] * len(chunk[self._settings.column])
 
-    def finish(self) -> tuple[tuple[str, ...], NDArray[np.bool_], list[RejectedRow]]:
+    def finish(self) -> tuple[Entities, NDArray[np.bool_], list[RejectedRow]]:
         """Return ids, the rows kept and the rows rejected.
 
         Raises RejectedIdsError if those are too many, SourceError on duplicates.
@@ -66,10 +71,12 @@ class Ids:
                 f"{len(self._rejected)} of {len(kept)} rows have no valid id, more "
                 f"than the allowed share of {share:g}"
             )
-        if not self._ids:
+        ids = Entities.joined(self._ids)
+        self._ids.clear()
+        if not ids:
             raise self._too_many("no row has a valid id")
-        self._refuse_duplicates(kept)
-        return tuple(self._ids), kept, self._rejected
+        self._refuse_duplicates(ids, kept)
+        return ids, kept, self._rejected
 
     def _too_many(self, what: str) -> RejectedIdsError:
         first = self._rejected[0]
@@ -83,21 +90,16 @@ class Ids:
         error.rejected = tuple(self._rejected)
         return error
 
-    def _refuse_duplicates(self, kept: NDArray[np.bool_]) -> None:
-        repeated = len(self._ids) - len(set(self._ids))
-        if not repeated:
-            return
-        seen: dict[str, int] = {}
-        for at, entity in enumerate(self._ids):
-            before = seen.setdefault(entity, at)
-            if before != at:
-                rows = np.flatnonzero(kept) + 1
-                raise self._origin.error(
-                    f"{repeated} ids are there already once normalised; the first "
-                    f"in data rows {rows[before]} and {rows[at]}",
-                    "Keep one row per entity",
-                    column=self._settings.column,
-                )
+    def _refuse_duplicates(self, ids: Entities, kept: NDArray[np.bool_]) -> None:
+        repeated, (before, at) = EntityIndex(ids).repeats()
+        if repeated:
+            rows = np.flatnonzero(kept) + 1
+            raise self._origin.error(
+                f"{repeated} ids are there already once normalised; the first "
+                f"in data rows {rows[before]} and {rows[at]}",
+                "Keep one row per entity",
+                column=self._settings.column,
+            )
 
 
 def _kind(cell: object) -> EntityKind:

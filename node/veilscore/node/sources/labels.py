@@ -51,11 +51,13 @@ class Labels:
     ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
         """Return labels and holdout; raise ``SourceError`` on a one-class part."""
         labels = np.concatenate(self._labels)[kept]
+        self._labels.clear()
         share = self._settings.holdout_share
         if self._marks:
             holdout = np.concatenate(self._marks)[kept] == 1
         elif share is not None:
-            holdout = np.array([_position(entity) < share for entity in ids])
+            judged = (_position(entity) < share for entity in ids)
+            holdout = np.fromiter(judged, np.bool_, len(ids))
         else:
             holdout = np.zeros(len(labels), dtype=np.bool_)
         self._refuse_one_class(labels[~holdout], "trained on")

@@ -13,7 +13,7 @@ from veilscore.node.errors import SourceError
 # Cells of some rows by declared column: text from CSV, otherwise as typed by the
 # source, None for NULL.
 Chunk: TypeAlias = dict[str, Sequence[object]]
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ Every hop proves to the coordinator, with its neighbours as witnesses, that it r
 the whole set in its order by one key (``veilscore.keys.small_exponents``, ``dleq``).
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veilscore.keys import linkage, small_exponents
+from veilscore.keys import linkage, point_set, small_exponents
+from veilscore.keys.point_set import PointSet
 from veilscore.keys.ristretto import POINT
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical import noise
@@ -65,57 +66,99 @@ def align(
     ``holders`` is the same sorted list everywhere; ``labelled`` marks the own rows
     the run must learn from (all False at a feature holder).
     """
-    points = [linkage.hash_to_group(entity) for entity in ids]
-    points += [linkage.hash_to_group(canary(run, number)) for number in range(CANARIES)]
-    padding = linkage.size_bucket(len(points)) - len(points)
-    filler = linkage.dummies(padding)
-    points += [filler[start : start + POINT] for start in range(0, len(filler), POINT)]
-    marks = np.full(len(points), RowMark.DUMMY, dtype=np.uint8)
-    marks[: len(ids)] = np.where(labelled, RowMark.LABELLED, RowMark.KNOWN)
-    marks[len(ids) : len(ids) + CANARIES] = RowMark.CANARY
-    order = noise.ordering(len(points))
-
+    own = _OwnSet(ids, run, noise.ordering(linkage.size_bucket(len(ids) + CANARIES)))
     key = linkage.BlindingKey.fresh()
     passage = _Passage(name, Ring(tuple(holders)), coordinator, key)
-    yield from passage.raise_all(b"".join(points[i] for i in order))
+    yield from passage.raise_own(own)
+    yield from passage.raise_others()
     yield from passage.prove()
-    yield Send(
-        coordinator,
-        TrainingMessage(set_marks=SetMarks(marks=marks[order].tobytes())),
-    )
+    marks = own.marks(labelled).tobytes()
+    yield Send(coordinator, TrainingMessage(set_marks=SetMarks(marks=marks)))
     reply = yield from receive_one("positions", coordinator)
-    return _own_positions(reply, order, len(ids), coordinator)
+    return _own_positions(reply, own.order, len(ids), coordinator)
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnSet:
+    """The own ids, then the run's canaries, then padding, in a random order.
+
+    order: (bucket,) which of these stands at each place of the set.
+    """
+
+    ids: Sequence[str] = field(repr=False)
+    run: str
+    order: NDArray[np.intp] = field(repr=False)
+
+    def parts(self) -> Iterator[bytes]:
+        """Hash one part of the set after the other; no more of it is in memory."""
+        real = len(self.ids) + CANARIES
+        for places in point_set.ranges(len(self.order)):
+            entries = self.order[places.start : places.stop]
+            points = np.empty((len(entries), POINT), dtype=np.uint8)
+            padding = entries >= real
+            names = [self._name(entry) for entry in entries[~padding].tolist()]
+            points[~padding] = _rows(linkage.hash_all(names, threads=_THREADS))
+            points[padding] = _rows(linkage.dummies(int(padding.sum())))
+            yield points.tobytes()
+
+    def _name(self, entry: int) -> str:
+        count = len(self.ids)
+        return self.ids[entry] if entry < count else canary(self.run, entry - count)
+
+    def marks(self, labelled: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Return the RowMark at every place."""
+        count = len(self.ids)
+        marks = np.full(len(self.order), RowMark.DUMMY, dtype=np.uint8)
+        marks[:count] = np.where(labelled, RowMark.LABELLED, RowMark.KNOWN)
+        marks[count : count + CANARIES] = RowMark.CANARY
+        return marks[self.order]
+
+
+def _rows(points: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(points, dtype=np.uint8).reshape(-1, POINT)
 
 
 @dataclass(slots=True)
 class _Passage:
-    """A holder's place in the ring, and the sets that pass it."""
+    """A holder's place in the ring, and the sets that pass it, in parts."""
 
     name: str
     ring: Ring
     coordinator: str
     key: linkage.BlindingKey
-    _own: bytes = b""  # raised once
-    _taken: dict[str, bytes] = field(default_factory=dict[str, bytes])  # by owner
+    _own: list[bytes] = field(default_factory=list[bytes])  # raised once
+    _taken: dict[str, PointSet] = field(default_factory=dict[str, PointSet])
 
-    def raise_all(self, own: bytes) -> Script:
-        """Raise the own set, then everybody else's as it comes round."""
-        self._own = self.key.blind(own, self.name, threads=_THREADS)
-        yield self._pass_on(self.name, 1, self._own)
+    def raise_own(self, own: _OwnSet) -> Script:
+        """Raise the own set and pass it on, part by part."""
+        parts = len(point_set.ranges(len(own.order)))
+        for points in own.parts():
+            self._own.append(self.key.blind(points, self.name, threads=_THREADS))
+            part = len(self._own) - 1
+            yield self._pass_on(self.name, 1, part, parts, self._own[part])
+
+    def raise_others(self) -> Script:
+        """Raise everybody else's set, every part when it comes."""
         before = self.ring.before(self.name)
         for hops in range(2, self.ring.size + 1):
             owner = self.ring.owner(self.name, hops)
-            message = yield from receive_one("blinded_set", before)
-            found = message.blinded_set
-            if found.owner != owner or found.hops != hops - 1:
-                raise ProtocolError("passed on the wrong set", party=before)
-            self._taken[owner] = found.points
-            raised = self.key.blind(found.points, before, threads=_THREADS)
-            yield self._pass_on(owner, hops, raised)
+            taken = self._taken[owner] = PointSet(before)
+            while not taken.complete:
+                message = yield from receive_one("blinded_set", before)
+                found = message.blinded_set
+                if found.owner != owner or found.hops != hops - 1:
+                    raise ProtocolError("passed on the wrong set", party=before)
+                taken.add(found.part, found.parts, found.points)
+                raised = self.key.blind(taken.parts[-1], before, threads=_THREADS)
+                yield self._pass_on(owner, hops, found.part, found.parts, raised)
 
-    def _pass_on(self, owner: str, hops: int, points: bytes) -> Send:
+    def _pass_on(
+        self, owner: str, hops: int, part: int, parts: int, points: bytes
+    ) -> Send:
         last = hops == self.ring.size
-        blinded = BlindedSet(owner=owner, hops=hops, points=points)
+        blinded = BlindedSet(
+            owner=owner, hops=hops, points=points, part=part, parts=parts
+        )
         return Send(
             self.coordinator if last else self.ring.after(self.name),
             TrainingMessage(blinded_set=blinded),
@@ -131,8 +174,8 @@ class _Passage:
 
         own = small_exponents.sums(self._own, challenge, self.name, self.name)
         taken = {
-            owner: small_exponents.sums(points, challenge, owner, before)
-            for owner, points in self._taken.items()
+            owner: small_exponents.sums(found.parts, challenge, owner, before)
+            for owner, found in self._taken.items()
         }
         raised, proof = self.key.prove(list(chain.from_iterable(taken.values())))
         passed = iter(raised)
@@ -148,10 +191,11 @@ class _Passage:
 
 
 def _own_positions(
-    reply: TrainingMessage, order: list[int], count: int, coordinator: str
+    reply: TrainingMessage, order: NDArray[np.intp], count: int, coordinator: str
 ) -> Alignment:
     """Put the coordinator's answer back into the order of the own rows."""
-    positions, rows = np.array(reply.positions.positions), reply.positions.rows
+    told, rows = reply.positions.positions, reply.positions.rows
+    positions = np.fromiter(told, np.int64, len(told))
     if (
         len(positions) != len(order)
         or not ((positions >= -1) & (positions < rows)).all()

@@ -34,8 +34,8 @@ class BinnedColumns:
         shape = (alignment.rows, len(source.features))
         codes = np.full(shape, MISSING, dtype=np.uint16)
         bins: list[Bins] = []
-        for index, feature in enumerate(source.take(known).features):
-            fitted, codes[places, index] = feature.cut()
+        for index, feature in enumerate(source.features):
+            fitted, codes[places, index] = feature.take(known).cut()
             bins.append(fitted)
         names = tuple(feature.name for feature in source.features)
         counts = tuple(fitted.count for fitted in bins)

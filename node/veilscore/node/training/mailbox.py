@@ -8,15 +8,16 @@ run is over: nobody hangs on a message that will not come.
 import threading
 from collections import defaultdict, deque
 
+from veilscore.keys.point_set import MAX_PARTS
 from veilscore.models.vertical.row_stream import AHEAD
 from veilscore.node.errors import TrainingError
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.training_pb2 import TrainingMessage
 
 # A party may be this far ahead of another, in messages of one kind. Parts of rows are
-# the large ones, megabytes each.
+# the large ones, megabytes each; of sets there are the parts of more than any ring has.
 _MAX_WAITING = 64
-_MAX_OF_KIND = {"encrypted_rows": AHEAD}
+_MAX_OF_KIND = {"encrypted_rows": AHEAD, "blinded_set": 16 * MAX_PARTS}
 
 
 class Mailbox:
