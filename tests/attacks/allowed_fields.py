@@ -26,6 +26,7 @@ from tests.attacks.field_rules import (
     text,
 )
 from veilscore.keys.dleq import PROOF
+from veilscore.keys.point_set import MAX_PARTS
 from veilscore.keys.ristretto import POINT
 from veilscore.keys.small_exponents import SUMS
 from veilscore.models.vertical.marks import RowMark
@@ -203,6 +204,8 @@ def _run(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "BlindedSet.points": Allowed(
             lambda points: len(points) % POINT == 0 and is_noise(points)
         ),
+        v1 + "BlindedSet.part": between(0, MAX_PARTS - 1),
+        v1 + "BlindedSet.parts": between(1, MAX_PARTS),
         v1 + "TrainingMessage.set_marks": message(),
         v1 + "SetMarks.marks": Allowed(lambda marks: set(marks) <= set(RowMark)),
         v1 + "TrainingMessage.hop_key": message(),

@@ -152,7 +152,8 @@ def test_what_parties_say_in_a_run_is_on_the_list() -> None:
     )
     event = Event(version=1, actor="bank", time_ms=int(1.79e12), step_done=done)
     notice = Notice(kind=NoticeKind.NOTICE_KIND_STEP_DONE, run=RUN, step="counts")
-    blinded = BlindedSet(owner="bank", hops=3, points=secrets.token_bytes(32 * 400))
+    points = secrets.token_bytes(32 * 400)
+    blinded = BlindedSet(owner="bank", hops=3, points=points, part=1, parts=2)
     assert attached(Frame(seq=1, notice=notice)) == []
     assert appended(event) == []
     assert opened(TrainingMessage(blinded_set=blinded)) == []
@@ -270,6 +271,16 @@ def test_pseudonyms_and_marks_carry_no_labels() -> None:
         blinded = BlindedSet(owner="bank", hops=3, points=bad)
         (found,) = opened(TrainingMessage(blinded_set=blinded))
         assert "BlindedSet.points holds" in found
+
+
+def test_a_part_of_a_set_says_no_more_than_which_it_is() -> None:
+    points = secrets.token_bytes(32 * 400)
+    for part, parts, named in ((1001, 1, "part holds"), (0, 1001, "parts holds")):
+        blinded = BlindedSet(
+            owner="bank", hops=3, points=points, part=part, parts=parts
+        )
+        (found,) = opened(TrainingMessage(blinded_set=blinded))
+        assert f"BlindedSet.{named}" in found
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,8 @@ OWN: Final[Mapping[str, str]] = {
     "veilscore.lab.run": _LAB,
     "veilscore.lab.training": _LAB,
     "veilscore.models.vertical.noise": "random bytes of the operating system",
+    "veilscore.node.entities": "hashes of ids",
+    "veilscore.node.training.alignment": "points that it hashed its own ids to",
     "veilscore.node.commands": _TYPED,
     "veilscore.node.scoring.receiving_keys": _KEYSTORE,
     "veilscore.node.service": "settings that were checked, secrets out of a keystore, "

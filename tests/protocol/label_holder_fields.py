@@ -25,6 +25,7 @@ from tests.attacks.field_rules import (
     one_of,
     several,
 )
+from veilscore.keys import point_set
 from veilscore.keys.errors import InvalidCiphertextError
 from veilscore.keys.linkage import size_bucket
 from veilscore.keys.paillier.private import PrivateKey
@@ -40,7 +41,7 @@ from veilscore.models.vertical.marks import CANARIES
 from veilscore.models.vertical.ring import Ring
 from veilscore.models.vertical.row_stream import PART_ROWS, cut
 from veilscore.v1.score_pb2 import ModelManifest
-from veilscore.v1.training_pb2 import CountAnswer, CrossShares, Moments
+from veilscore.v1.training_pb2 import BlindedSet, CountAnswer, CrossShares, Moments
 
 _V1 = "veilscore.v1."
 _PUBLIC = ("SignedKey", "ReceivingKey", "EnvelopeHeader", "ModelManifest", "CardEntry")
@@ -73,11 +74,17 @@ class Shape:
         """All holders but the label holder, in their order."""
         return tuple(name for name in sorted(self.sizes) if name != self.label_holder)
 
+    def parts(self, holder: str) -> list[range]:
+        """Return which entries of a holder's set each of its parts holds."""
+        return point_set.ranges(size_bucket(self.sizes[holder].entities + CANARIES))
+
     def messages(self) -> list[tuple[str, str, str]]:
         """Return step, sender and kind of every sealed message, sorted."""
         ring = Ring(tuple(sorted(self.sizes)))
         coordinator = self.public.coordinator
-        rows = [(ring.before(self.label_holder), "blinded_set")] * (ring.size - 1)
+        others = set(self.sizes) - {self.label_holder}
+        parts = sum(len(self.parts(name)) for name in others)
+        rows = [(ring.before(self.label_holder), "blinded_set")] * parts
         rows += [(coordinator, "hop_challenge"), (coordinator, "positions")]
         parts = len(cut(self.rows, PART_ROWS))
         kinds = {
@@ -137,12 +144,8 @@ def _public(shape: Shape, step: str, sender: str) -> Fields:
 
 
 def _rows(shape: Shape, sender: str) -> Fields:
-    entries = {
-        name: size_bucket(size.entities + CANARIES)
-        for name, size in shape.sizes.items()
-    }
     if sender == shape.public.coordinator:
-        own = entries[shape.label_holder]
+        own = sum(map(len, shape.parts(shape.label_holder)))
         return {
             "HopChallenge.challenge": octets(32),
             "Positions.positions": several(between(-1, shape.rows - 1), own),
@@ -153,13 +156,21 @@ def _rows(shape: Shape, sender: str) -> Fields:
         (ring.owner(shape.label_holder, hops), hops - 1): hops
         for hops in range(2, ring.size + 1)
     }
+
+    def is_due(found: BlindedSet) -> bool:
+        if (found.owner, found.hops) not in passing:
+            return False
+        parts = shape.parts(found.owner)
+        return (
+            found.parts == len(parts) > found.part
+            and len(found.points) == len(parts[found.part]) * POINT
+        )
+
+    most = max(len(shape.parts(owner)) for owner, _ in passing)
     return {
-        "blinded_set": message(
-            shape=lambda found: (
-                (found.owner, found.hops) in passing
-                and len(found.points) == POINT * entries[found.owner]
-            )
-        ),
+        "blinded_set": message(shape=is_due),
+        "BlindedSet.part": between(0, most - 1),
+        "BlindedSet.parts": between(1, most),
         "BlindedSet.owner": one_of(*(owner for owner, _ in passing)),
         "BlindedSet.hops": one_of(*(hops for _, hops in passing)),
         "BlindedSet.points": Allowed(is_noise),

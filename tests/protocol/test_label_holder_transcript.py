@@ -268,6 +268,14 @@ def a_longer_blinded_set(message: TrainingMessage, _: WholeRun) -> None:
     message.blinded_set.points += secrets.token_bytes(32)
 
 
+def one_of_two_parts(message: TrainingMessage, _: WholeRun) -> None:
+    message.blinded_set.parts = 2
+
+
+def a_far_part(message: TrainingMessage, _: WholeRun) -> None:
+    message.blinded_set.part = 1001
+
+
 Plant = Callable[[TrainingMessage, WholeRun], None]
 LEAKS: list[tuple[str, str, Plant, str]] = [
     ("moments", LEAKING, plain_codes, "Moments.ciphertexts holds"),
@@ -297,6 +305,8 @@ LEAKS: list[tuple[str, str, Plant, str]] = [
     ("rows", COORDINATOR, long_challenge, "HopChallenge.challenge holds"),
     ("rows", "agriculture", ids_in_a_blinded_set, "BlindedSet.points holds"),
     ("rows", "agriculture", a_longer_blinded_set, "blinded_set has another shape"),
+    ("rows", "agriculture", one_of_two_parts, "BlindedSet.parts holds"),
+    ("rows", "agriculture", a_far_part, "BlindedSet.part holds"),
 ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.inbox import Inbox
+from veilscore.keys.point_set import MAX_PARTS
 from veilscore.v1.training_pb2 import BlindedSet, SetMarks, TrainingMessage
 
 MARKS = TrainingMessage(set_marks=SetMarks(marks=b"\1"))
@@ -61,3 +62,24 @@ def test_a_second_message_of_a_kind_is_refused() -> None:
     inbox.put("bank", TrainingMessage())
     with pytest.raises(RunError, match="sent nothing twice"):
         inbox.put("bank", TrainingMessage())
+
+
+def test_a_set_comes_in_parts_and_no_more_than_it_may_have() -> None:
+    inbox = Inbox()
+    for part in range(MAX_PARTS):
+        inbox.put("bank", TrainingMessage(blinded_set=BlindedSet(part=part)))
+    taken = [
+        inbox.take("blinded_set", ("bank",), 0)["bank"].blinded_set.part
+        for _ in range(MAX_PARTS)
+    ]
+    assert taken == list(range(MAX_PARTS))
+    with pytest.raises(RunError, match="sent blinded_set more than 64 times"):
+        inbox.put("bank", POINTS)
+
+
+def test_what_was_taken_does_not_make_room_for_a_second() -> None:
+    inbox = Inbox()
+    inbox.put("bank", MARKS)
+    inbox.take("set_marks", ("bank",), 0)
+    with pytest.raises(RunError, match="sent set_marks twice"):
+        inbox.put("bank", MARKS)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from veilscore.models.binning import fit_categorical
 from veilscore.node.columns import CategoryColumn, Columns, NumericColumn
 from veilscore.node.entities import Entities
 
@@ -53,3 +54,14 @@ def test_repr_shows_sizes_only(columns: Columns) -> None:
     assert repr(columns) == "Columns(3 entities, 2 features)"
     assert "3.0" not in repr(columns.features[0])
     assert "'p'" not in repr(columns.features[1])
+
+
+def test_levels_are_cut_as_their_texts_are() -> None:
+    levels = ("a", "b", "rare", "unused")
+    codes = np.repeat(np.array([-1, 0, 1, 2], np.int32), [30, 400, 300, 2])
+    column = CategoryColumn("c", np.random.default_rng(1).permutation(codes), levels)
+    bins, found = column.cut()
+    assert bins == fit_categorical(column.texts(), column="c")
+    assert bins.labels() == ("missing", "= a", "= b", "other")
+    np.testing.assert_array_equal(found, bins.apply(column.texts()))
+    assert np.bincount(found).tolist() == [30, 400, 300, 2]

@@ -8,7 +8,13 @@ import pytest
 from veilscore.node.errors import TrainingError
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.runtime.errors import PeerLostError
-from veilscore.v1.training_pb2 import Block, EncryptedRows, Slope, TrainingMessage
+from veilscore.v1.training_pb2 import (
+    BlindedSet,
+    Block,
+    EncryptedRows,
+    Slope,
+    TrainingMessage,
+)
 
 SLOPE = TrainingMessage(slope=Slope(factor=1.5))
 BLOCK = TrainingMessage(block=Block(weights=[1.0]))
@@ -63,12 +69,16 @@ def test_the_end_of_the_run_ends_the_wait() -> None:
         box.take("slope", ("bureau",), 30)
 
 
-def test_a_flood_is_refused_and_named() -> None:
+@pytest.mark.parametrize(
+    ("message", "most"),
+    [(SLOPE, 64), (TrainingMessage(blinded_set=BlindedSet(owner="bank")), 1024)],
+)
+def test_a_flood_is_refused_and_named(message: TrainingMessage, most: int) -> None:
     box = Mailbox()
-    for _ in range(64):
-        box.put("bureau", SLOPE)
+    for _ in range(most):
+        box.put("bureau", message)
     with pytest.raises(TrainingError, match="too many") as caught:
-        box.put("bureau", SLOPE)
+        box.put("bureau", message)
     assert caught.value.party == "bureau"
 
 
