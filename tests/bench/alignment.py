@@ -42,6 +42,7 @@ from veilscore.node.sources.settings import (
 from veilscore.node.training.alignment import align
 from veilscore.node.training.binned import BinnedColumns
 from veilscore.node.training.mailbox import Mailbox
+from veilscore.runtime.allocation import return_large_blocks
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
 HOLDERS: Final = ("agriculture", "bank", "regulator")
@@ -216,6 +217,7 @@ def take_part(
     options: argparse.Namespace,
 ) -> None:
     """Run one process."""
+    return_large_blocks()  # as node and coordinator do
     if options.plain_group:
         use_plain_group()
     party = Party(name, links, Inbox() if name == COORDINATOR else Mailbox())
@@ -282,7 +284,7 @@ def show(stages: list[Stage], entities: int, say: Callable[[Table], None]) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Align invented entities.")
     parser.add_argument("--entities", type=int, default=100_000)
     parser.add_argument("--plain-group", action="store_true")
     options = parser.parse_args()

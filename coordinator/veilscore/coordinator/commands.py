@@ -145,7 +145,9 @@ def run(*, config_file: _Config) -> None:
     """Run the coordinator until SIGTERM or Ctrl-C."""
     settings = config.read(config_file)
     from veilscore.coordinator.service import CoordinatorService  # noqa: PLC0415 - long
+    from veilscore.runtime.allocation import return_large_blocks  # noqa: PLC0415
 
+    return_large_blocks()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

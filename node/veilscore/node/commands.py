@@ -156,6 +156,7 @@ def run(config_file: Config) -> None:
     from veilscore.node.operator import OperatorView  # noqa: PLC0415
     from veilscore.node.service import VERSION, NodeService  # noqa: PLC0415
     from veilscore.node.web.app import node_app  # noqa: PLC0415
+    from veilscore.runtime.allocation import return_large_blocks  # noqa: PLC0415
     from veilscore.runtime.supervise import port_is_free  # noqa: PLC0415
     from veilscore.runtime.web.server import WebServer  # noqa: PLC0415
     from veilscore.runtime.web.tokens import AccessToken  # noqa: PLC0415
@@ -164,6 +165,7 @@ def run(config_file: Config) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every poll
+    return_large_blocks()
     settings = config.read(config_file)
     token = AccessToken.read(settings.web.token_file)
     with concerning(settings.party):

@@ -91,8 +91,9 @@ class EntityIndex:
     def __init__(self, entities: Entities) -> None:
         hashes = entities.hashes()
         self._entities = entities
-        self._rows = np.argsort(hashes, kind="stable")
-        self._hashes = hashes[self._rows]
+        order = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[order]
+        self._rows = order.astype(np.uint32)  # 4 billion rows are no table in memory
 
     def __len__(self) -> int:
         """Return the number of ids."""

@@ -38,8 +38,11 @@ def test_every_entry_comes_to_every_place_of_a_longer_order() -> None:
 def test_equal_words_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stable order of equal words would favour the entries' own."""
     words = iter([[5, 7, 5], [1, 1, 1], [9, 3, 6]])
-    monkeypatch.setattr(
-        secrets, "token_bytes", lambda _: np.array(next(words), "<u8").tobytes()
-    )
+
+    def drawn(size: int) -> bytes:
+        assert size == 24
+        return np.array(next(words), "<u8").tobytes()
+
+    monkeypatch.setattr(secrets, "token_bytes", drawn)
     assert noise.ordering(3).tolist() == [1, 2, 0]
     assert next(words, None) is None

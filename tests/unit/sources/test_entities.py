@@ -46,11 +46,12 @@ def by_length(ids: Iterable[bytes], count: int) -> NDArray[np.uint64]:
     return np.fromiter(map(len, ids), np.uint64, count)
 
 
-@pytest.mark.parametrize("hashed", [entities._hashes, by_length])
+@pytest.mark.parametrize("badly", [False, True])
 def test_repeats_and_rows_are_found_whatever_the_hash(
-    hashed: object, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, *, badly: bool
 ) -> None:
-    monkeypatch.setattr(entities, "_hashes", hashed)
+    if badly:
+        monkeypatch.setattr(entities, "_hashes", by_length)
     rng = np.random.default_rng(3)
     for _ in range(200):
         ids = [f"X:{number}" for number in rng.integers(0, 40, rng.integers(0, 25))]

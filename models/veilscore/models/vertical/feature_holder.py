@@ -125,7 +125,9 @@ class FeatureHolder:
             ),
             Tally(rows),
         )
-        orders = [noise.ordering(count).tolist() for count in self.columns.bin_counts]
+        orders: list[list[int]] = [
+            noise.ordering(count).tolist() for count in self.columns.bin_counts
+        ]
         answer, sums = CountAnswer(), iter(self._sums[0])
         for order in orders:
             column = list(islice(sums, len(order)))

@@ -68,10 +68,7 @@ def align(
     """
     own = _OwnSet(ids, run, noise.ordering(linkage.size_bucket(len(ids) + CANARIES)))
     key = linkage.BlindingKey.fresh()
-    passage = _Passage(name, Ring(tuple(holders)), coordinator, key)
-    yield from passage.raise_own(own)
-    yield from passage.raise_others()
-    yield from passage.prove()
+    yield from _Passage(name, Ring(tuple(holders)), coordinator, key).go_round(own)
     marks = own.marks(labelled).tobytes()
     yield Send(coordinator, TrainingMessage(set_marks=SetMarks(marks=marks)))
     reply = yield from receive_one("positions", coordinator)
@@ -128,6 +125,12 @@ class _Passage:
     key: linkage.BlindingKey
     _own: list[bytes] = field(default_factory=list[bytes])  # raised once
     _taken: dict[str, PointSet] = field(default_factory=dict[str, PointSet])
+
+    def go_round(self, own: _OwnSet) -> Script:
+        """Raise all sets and prove it; the sets are kept no longer than that."""
+        yield from self.raise_own(own)
+        yield from self.raise_others()
+        yield from self.prove()
 
     def raise_own(self, own: _OwnSet) -> Script:
         """Raise the own set and pass it on, part by part."""
