@@ -42,7 +42,7 @@ from veilscore.node.sources.settings import (
 from veilscore.node.training.alignment import align
 from veilscore.node.training.binned import BinnedColumns
 from veilscore.node.training.mailbox import Mailbox
-from veilscore.runtime.allocation import return_large_blocks
+from veilscore.runtime.allocation import return_free_pages, return_large_blocks
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
 HOLDERS: Final = ("agriculture", "bank", "regulator")
@@ -180,6 +180,7 @@ class Party:
 def hold(party: Party, folder: Path) -> None:
     """Do a holder's part: read the table, align it, bin it, find rows by id."""
     columns = load_columns(source(folder, party.name), party.name)
+    return_free_pages()  # as a node does
     party.meter.done("read the table")
     index = columns.index()
     party.meter.done("index its ids")

@@ -1,4 +1,4 @@
-"""Give large blocks of memory back to the system as soon as they are free.
+"""Give memory back to the system that is free: large blocks at once, others when asked.
 
 glibc raises the size from which a block gets a mapping of its own to that of the
 largest block freed so far, up to 32 MiB; smaller ones then come from heaps, which keep
@@ -21,3 +21,12 @@ def return_large_blocks() -> None:
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def return_free_pages() -> None:
+    """Give back every free page of the heaps; for the end of a large piece of work.
+
+    A C library without this call (musl) keeps what it keeps.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -75,17 +75,19 @@ class BlindingKey:
         Raises LinkageError as ``check_set`` does, and on what is not a point.
         """
         check_set(points, party)
-        starts = range(0, len(points), _CHUNK * POINT)
+        raised = bytearray(len(points))
 
-        def blind_chunk(start: int) -> bytes:
+        def blind_chunk(start: int) -> None:
             end = min(start + _CHUNK * POINT, len(points))
-            return b"".join(
+            raised[start:end] = b"".join(
                 self._raise(points[at : at + POINT], party)
                 for at in range(start, end, POINT)
             )
 
         with ThreadPoolExecutor(threads) as pool:
-            return b"".join(pool.map(blind_chunk, starts))
+            # A list, so that what a thread raised is raised here.
+            list(pool.map(blind_chunk, range(0, len(points), _CHUNK * POINT)))
+        return bytes(raised)
 
     def _raise(self, point: bytes, party: str) -> bytes:
         try:

@@ -40,6 +40,7 @@ from veilscore.v1.training_pb2 import (
 )
 
 _THREADS = 2
+_AT_ONCE = 16_384  # own ids that are Python objects at one time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def align(
     ``holders`` is the same sorted list everywhere; ``labelled`` marks the own rows
     the run must learn from (all False at a feature holder).
     """
-    own = _OwnSet(ids, run, noise.ordering(linkage.size_bucket(len(ids) + CANARIES)))
+    size = linkage.size_bucket(len(ids) + CANARIES)
+    own = _OwnSet(ids, run, noise.ordering(size).astype(np.uint32))
     key = linkage.BlindingKey.fresh()
     yield from _Passage(name, Ring(tuple(holders)), coordinator, key).go_round(own)
     marks = own.marks(labelled).tobytes()
@@ -84,19 +86,24 @@ class _OwnSet:
 
     ids: Sequence[str] = field(repr=False)
     run: str
-    order: NDArray[np.intp] = field(repr=False)
+    order: NDArray[np.uint32] = field(repr=False)
 
     def parts(self) -> Iterator[bytes]:
         """Hash one part of the set after the other; no more of it is in memory."""
-        real = len(self.ids) + CANARIES
         for places in point_set.ranges(len(self.order)):
-            entries = self.order[places.start : places.stop]
-            points = np.empty((len(entries), POINT), dtype=np.uint8)
-            padding = entries >= real
-            names = [self._name(entry) for entry in entries[~padding].tolist()]
-            points[~padding] = _rows(linkage.hash_all(names, threads=_THREADS))
-            points[padding] = _rows(linkage.dummies(int(padding.sum())))
-            yield points.tobytes()
+            starts = range(places.start, places.stop, _AT_ONCE)
+            yield b"".join(
+                self._hashed(self.order[start : min(start + _AT_ONCE, places.stop)])
+                for start in starts
+            )
+
+    def _hashed(self, entries: NDArray[np.uint32]) -> bytes:
+        points = np.empty((len(entries), POINT), dtype=np.uint8)
+        padding = entries >= len(self.ids) + CANARIES
+        names = [self._name(entry) for entry in entries[~padding].tolist()]
+        points[~padding] = _rows(linkage.hash_all(names, threads=_THREADS))
+        points[padding] = _rows(linkage.dummies(int(padding.sum())))
+        return points.tobytes()
 
     def _name(self, entry: int) -> str:
         count = len(self.ids)
@@ -194,7 +201,7 @@ class _Passage:
 
 
 def _own_positions(
-    reply: TrainingMessage, order: NDArray[np.intp], count: int, coordinator: str
+    reply: TrainingMessage, order: NDArray[np.uint32], count: int, coordinator: str
 ) -> Alignment:
     """Put the coordinator's answer back into the order of the own rows."""
     told, rows = reply.positions.positions, reply.positions.rows
