@@ -31,7 +31,14 @@ from tests.bench.plain_group import use_plain_group
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.inbox import Inbox
 from veilscore.keys.entity_ids import EntityKind
-from veilscore.models.vertical.script import Arrived, Await, Send
+from veilscore.models.vertical.script import (
+    Action,
+    Arrived,
+    Await,
+    Progress,
+    Send,
+    drive,
+)
 from veilscore.node.sources.loading import load_columns
 from veilscore.node.sources.settings import (
     FeatureSettings,
@@ -155,26 +162,24 @@ class Party:
 
     def drive(
         self,
-        script: Generator[Send | Await, Arrived, Result],
+        script: Generator[Action, Arrived, Result],
         stages: Mapping[str, str],
     ) -> Result:
         """Play a script; ``stages`` names those that end where a kind is awaited."""
-        arrived: Arrived = {}
-        try:
-            action = next(script)
-            while True:
-                if isinstance(action, Send):
-                    message = action.message.SerializeToString()
-                    self.links[action.to].send_bytes(message)
-                    action = script.send({})
-                    continue
-                if action.kind in stages:
-                    self.meter.done(stages[action.kind])
-                arrived = self.inbox.take(action.kind, action.senders, _STEP_S)
-                action = script.send(arrived)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+
+        def send(action: Send) -> None:
+            self.links[action.to].send_bytes(action.message.SerializeToString())
+
+        def wait_for(action: Await) -> Arrived:
+            if action.kind in stages:
+                self.meter.done(stages[action.kind])
+            return self.inbox.take(action.kind, action.senders, _STEP_S)
+
+        return drive(script, send=send, wait=wait_for, show=_ignore)
+
+
+def _ignore(_: Progress) -> None:
+    """Show no progress: alignment tells none."""
 
 
 def hold(party: Party, folder: Path) -> None:

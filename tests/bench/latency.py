@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def lab_file(bits: int) -> LabFile:
 
 
 @contextmanager
-def federation(bits: int, state: Path) -> Iterator[tuple[Federation, list[str]]]:
+def federation(bits: int, state: Path) -> Generator[tuple[Federation, list[str]]]:
     """Run a federation with a model, for the body; yields it and the bank's ids."""
     lab = lab_file(bits)
     holdings = dict(make_holdings(lab, None, state))

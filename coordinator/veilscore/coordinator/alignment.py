@@ -24,7 +24,13 @@ from veilscore.keys.point_set import PointSet
 from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark
 from veilscore.models.vertical.ring import Ring
-from veilscore.models.vertical.script import Arrived, Await, Script, Send, receive
+from veilscore.models.vertical.script import (
+    Action,
+    Arrived,
+    Script,
+    Send,
+    receive,
+)
 from veilscore.v1.training_pb2 import Positions, RunContract, TrainingMessage
 
 _AT_ONCE: Final = 65_536  # positions that are Python objects at one time
@@ -62,7 +68,7 @@ def place_rows(contract: RunContract, holders: Sequence[str]) -> Script:
         yield Send(name, TrainingMessage(positions=_positions(places, rows)))
 
 
-def _final_sets(ring: Ring) -> Generator[Send | Await, Arrived, dict[str, PointSet]]:
+def _final_sets(ring: Ring) -> Generator[Action, Arrived, dict[str, PointSet]]:
     """Return all sets after their last hop, by owner; parts of several come mixed."""
     sets = {sender: PointSet(sender) for sender in ring.holders}
     while due := tuple(name for name, found in sets.items() if not found.complete):

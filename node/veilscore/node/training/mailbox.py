@@ -15,8 +15,8 @@ from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.training_pb2 import TrainingMessage
 
 # A party may be this far ahead of another, in messages of one kind. Parts of rows are
-# the large ones, megabytes each; of sets there are those of 16 holders, which whoever is
-# behind has to keep all the same.
+# the large ones, megabytes each; of sets there are those of 16 holders, which whoever
+# is behind has to keep all the same.
 _MAX_WAITING = 64
 _MAX_OF_KIND = {"encrypted_rows": AHEAD, "blinded_set": 16 * MAX_PARTS}
 
