@@ -18,7 +18,8 @@ from tests.protocol.score_world import World
 from veilscore.keys.paillier.modulus_proof import CertifiedModulus
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.public import PublicKey
-from veilscore.models.hosted import WIDEST_SLOT, Batch, FixedPoint, Form, HostedCard
+from veilscore.models.hosted import WIDEST_SLOT, FixedPoint, Form, HostedCard
+from veilscore.models.padded_batch import Batch
 from veilscore.node.hosting.host import HostSituation, accept
 from veilscore.node.hosting.query import HostedQuery
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
@@ -55,7 +56,7 @@ def no_padding(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     never = SimpleNamespace(randbelow=lowest)
-    monkeypatch.setattr("veilscore.models.hosted.secrets", never)
+    monkeypatch.setattr("veilscore.models.padded_batch.secrets", never)
 
 
 def digits(bank: RawHostedRequester, count: int) -> list[int]:

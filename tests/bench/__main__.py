@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from tests.bench import machine, report
 from tests.bench.histogram_workload import histogram_workload
+from tests.bench.hosted_score import hosted_score
 from tests.bench.joint_score import joint_score
 from tests.bench.optional import MissingError
 from tests.bench.peers import heu, pypaillier
@@ -27,6 +28,7 @@ def groups(bits: int, key: PrivateKey, sizes: Sizes) -> Iterator[tuple[str, Grou
     yield "operations", partial(primitives, key, OURS, sizes)
     yield "histogram", partial(histogram_workload, key, OURS, sizes)
     yield "joint score", partial(joint_score, key, OURS, sizes)
+    yield "hosted score", partial(hosted_score, key, OURS)
     yield "safe primes", partial(short_exponents, bits, sizes)
     yield "sf-heu ZPaillier", partial(heu, "ZPaillier", bits, sizes)
     yield "sf-heu OU", partial(heu, "OU", bits, sizes)
@@ -38,6 +40,7 @@ def short_exponents(bits: int, sizes: Sizes) -> Iterator[Measured]:
     key, by = safe_primes.generate(_ignore, bits), f"{OURS}, safe primes"
     yield from owner_encryption(key, by, sizes)
     yield from histogram_workload(key, by, sizes)
+    yield from hosted_score(key, by)
 
 
 def main() -> None:

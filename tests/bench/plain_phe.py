@@ -9,6 +9,8 @@ process right before and right after the work they are compared with.
 import operator
 from dataclasses import dataclass
 
+import numpy as np
+
 from tests.bench.measure import Cost, least
 from veilscore.keys.paillier.private import PrivateKey
 
@@ -20,6 +22,7 @@ class Operations:
     """How often naive code calls what, and what it sends."""
 
     encryptions: float = 0
+    multiplications: float = 0  # by signed numbers of 16 bits
     additions: float = 0
     rerandomisations: float = 0
     decryptions: float = 0
@@ -29,6 +32,7 @@ class Operations:
     def __str__(self) -> str:
         named = (
             (self.encryptions, "encryption"),
+            (self.multiplications, "multiplication"),
             (self.additions, "addition"),
             (self.rerandomisations, "re-randomisation"),
             (self.decryptions, "decryption"),
@@ -45,6 +49,7 @@ class PlainPhe:
     """Costs of one operation each."""
 
     encryption: Cost
+    multiplication: Cost
     addition: Cost
     rerandomisation: Cost
     decryption: Cost
@@ -56,6 +61,8 @@ class PlainPhe:
         public, private = key.public.to_phe(), key.to_phe()
         numbers = [public.encrypt(value) for value in range(items)]
         one, other = numbers[:2]
+        drawn = np.random.default_rng(1).integers(1 << 14, 1 << 15, items)
+        weights = (drawn * (-1) ** np.arange(items)).tolist()
 
         def rerandomise() -> None:
             for number in numbers:
@@ -66,8 +73,13 @@ class PlainPhe:
             for _ in range(_ADDITIONS):
                 operator.add(one, other)
 
+        def multiply() -> None:
+            for number, weight in zip(numbers, weights, strict=True):
+                operator.mul(number, weight)
+
         return cls(
             least(lambda: [public.encrypt(7) for _ in range(items)], items, repeats),
+            least(multiply, items, repeats),
             least(add, _ADDITIONS, repeats),
             least(rerandomise, items, repeats),
             least(lambda: [private.decrypt(each) for each in numbers], items, repeats),
@@ -82,6 +94,7 @@ class PlainPhe:
 
         return PlainPhe(
             cheaper(self.encryption, other.encryption),
+            cheaper(self.multiplication, other.multiplication),
             cheaper(self.addition, other.addition),
             cheaper(self.rerandomisation, other.rerandomisation),
             cheaper(self.decryption, other.decryption),
@@ -93,6 +106,7 @@ class PlainPhe:
         sent = operations.ciphertexts_sent * self.ciphertext_bytes
         return (
             self.encryption.times(operations.encryptions)
+            + self.multiplication.times(operations.multiplications)
             + self.addition.times(operations.additions)
             + self.rerandomisation.times(operations.rerandomisations)
             + self.decryption.times(operations.decryptions)

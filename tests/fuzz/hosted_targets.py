@@ -9,7 +9,7 @@ from tests.fuzz.target import Target, by_grpc
 from tests.protocol.hosted_cards import HOLDER, LINEAR, SCORECARD, applicants, hosted
 from veilscore.keys import files
 from veilscore.keys.receiving import SCORE
-from veilscore.models.hosted import Batch
+from veilscore.models.padded_batch import Batch
 from veilscore.node.hosting.applicants import Applicants, read_applicants
 from veilscore.node.hosting.card_file import read_card
 from veilscore.node.hosting.form_file import decode, digest, encode

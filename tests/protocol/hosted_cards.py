@@ -11,12 +11,12 @@ from veilscore.models.binning import CategoricalBins, NumericBins
 from veilscore.models.hosted import (
     WIDEST_SLOT,
     Applicant,
-    Batch,
     FixedPoint,
     Form,
     HostedCard,
     OneHot,
 )
+from veilscore.models.padded_batch import Batch
 from veilscore.node.hosting.cards import Hosted, HostedCards
 from veilscore.node.hosting.form_file import digest
 from veilscore.node.hosting.query import HostedQuery as CanonicalHostedQuery

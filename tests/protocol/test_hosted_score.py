@@ -24,7 +24,8 @@ from tests.protocol.score_cards import entity
 from tests.protocol.score_cards import plain_score as joint_plain_score
 from tests.protocol.score_world import People, World, world
 from veilscore.keys.paillier.private import PrivateKey
-from veilscore.models.hosted import Batch, Form, HostedCard
+from veilscore.models.hosted import Form, HostedCard
+from veilscore.models.padded_batch import Batch
 from veilscore.node.errors import (
     BadAnswerError,
     HolderRefusedError,

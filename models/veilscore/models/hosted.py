@@ -3,24 +3,12 @@
 A requester encrypts its applicants' inputs as the form says, the holder sums them by
 its weights without seeing one, and the requester decrypts the scores. The form tells
 names, bins, levels and ranges of the inputs, and the width of a slot: it is proven from
-the weights and tells how large the largest score is, and nothing else of them. The
-holder learns how many applicants there are.
-
-The same input of many applicants shares one ciphertext, each applicant in its slot, so
-that one product of powers scores all of them. Inputs cannot be checked, for they cannot
-be seen: what a made-up query can carry away is bounded by the padding of the answer.
-
-Padding. An answer of t = bits * applicants low bits gets 2^t * rho added, rho uniform
-in [0, R), R = floor(n / 2^t). Whatever stands in the plaintext before, the answer is
-one of at most n values and uniform on R of them, so a requester guesses any secret at
-most n / R times as well as before (maximal leakage: Issa, Wagner, Kamath, "An
-operational approach to information leakage", 2020): at most t + log2(1 + 1/R) bits
-leave, R >= 2^40. An honest sum is below 2^t: nothing wraps, the low bits are exact.
+the weights and tells how large the largest score is, and nothing else of them. How many
+applicants share a plaintext, and what hides the rest of it, is in ``padded_batch``.
 """
 
 import math
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeAlias
 
@@ -33,7 +21,6 @@ Value: TypeAlias = float | str | None
 """Of one input: a number, a text, or None where there is none."""
 Applicant: TypeAlias = Mapping[str, Value]
 
-PADDING_BITS: Final = 40  # at least, above the slots of a plaintext
 MOST_INPUTS: Final = 1000  # of a form, all bins counted
 # Of a weight and of an input: every program reads such integers from JSON as they are.
 INTEGER_LIMIT: Final = 1 << 53
@@ -250,72 +237,6 @@ class HostedCard:
         """
         numbers = (*self.exponents, self.intercept)
         return sum(number.bit_length() + 1 for number in numbers)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The slots of ``applicants`` in as many plaintexts modulo ``n`` as they take."""
-
-    n: int
-    bits: int
-    applicants: int
-
-    @property
-    def slots(self) -> int:
-        """Most applicants in one plaintext."""
-        return (self.n.bit_length() - 1 - PADDING_BITS) // self.bits
-
-    @property
-    def sizes(self) -> list[int]:
-        """How many applicants are in each plaintext."""
-        full, rest = divmod(self.applicants, self.slots)
-        return [self.slots] * full + [rest] * (rest > 0)
-
-    @property
-    def charge(self) -> int:
-        """Most bits that leave with the answer; one more a plaintext is rounding up."""
-        return self.bits * self.applicants + len(self.sizes)
-
-    def pack(self, rows: Sequence[Sequence[int]]) -> list[int]:
-        """Return the residues to encrypt, plaintext by plaintext, input by input.
-
-        ``rows`` are the inputs of each applicant, (applicants, inputs).
-        """
-        return [
-            self._join(column) % self.n
-            for part in self._parts(rows)
-            for column in zip(*part, strict=True)
-        ]
-
-    def paddings(self, intercept: int) -> list[int]:
-        """Return what the holder adds to the plaintexts of an answer, modulo n."""
-        start = intercept + (1 << self.bits - 1)
-        residues: list[int] = []
-        for size in self.sizes:
-            low = size * self.bits
-            rho = secrets.randbelow(self.n >> low)
-            residues.append((self._join([start] * size) + (rho << low)) % self.n)
-        return residues
-
-    def unpack(self, residues: Sequence[int]) -> list[int]:
-        """Return every applicant's score, a whole number, out of a decrypted answer."""
-        mask, offset = (1 << self.bits) - 1, 1 << self.bits - 1
-        return [
-            (residue >> self.bits * slot & mask) - offset
-            for size, residue in zip(self.sizes, residues, strict=True)
-            for slot in range(size)
-        ]
-
-    def _join(self, values: Sequence[int]) -> int:
-        return sum(value << self.bits * slot for slot, value in enumerate(values))
-
-    def _parts(
-        self, rows: Sequence[Sequence[int]]
-    ) -> Iterator[Sequence[Sequence[int]]]:
-        start = 0
-        for size in self.sizes:
-            yield rows[start : start + size]
-            start += size
 
 
 def _wrong(name: str, what: str) -> DataError:

@@ -16,9 +16,7 @@ from veilscore.models.errors import BoundError, DataError
 from veilscore.models.hosted import (
     INTEGER_LIMIT,
     MOST_INPUTS,
-    PADDING_BITS,
     WIDEST_SLOT,
-    Batch,
     Feature,
     FixedPoint,
     Form,
@@ -26,6 +24,7 @@ from veilscore.models.hosted import (
     OneHot,
     Value,
 )
+from veilscore.models.padded_batch import PADDING_BITS, Batch
 
 N = (1 << 2047) + 1_234_567  # for what needs no key
 INCOME = OneHot("income", NumericBins((10.0, 50.0), (None,) * 3, (-1.0,)))

@@ -13,7 +13,8 @@ from typing import Final
 
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
-from veilscore.models.hosted import Batch, Form
+from veilscore.models.hosted import Form
+from veilscore.models.padded_batch import Batch
 from veilscore.node.errors import ScoringError, TooManyEntitiesError
 from veilscore.node.hosting.requesting import (
     HostedRequest,

@@ -3,7 +3,8 @@
 The holder learns who asks, for which purpose, under which consent and about how many
 applicants. Of their features it sees ciphertexts under the requester's key. The
 requester learns the scores, and with a made-up query at most the bits that it is
-charged (see ``models.hosted``); the holder cannot tell such a query from an honest one.
+charged (see ``models.padded_batch``); the holder cannot tell such a query from an
+honest one.
 
 The requester's key carries the proof that x -> x^n permutes Z_n*, without which neither
 padding nor re-randomisation would hide anything (eprint 2018/057).
@@ -18,7 +19,7 @@ from veilscore.keys.errors import InvalidCiphertextError
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys, ReceivingKeys
 from veilscore.keys.registry import PartyRecord
-from veilscore.models.hosted import Batch
+from veilscore.models.padded_batch import Batch
 from veilscore.node.hosting.cards import Hosted
 from veilscore.node.hosting.query import HostedQuery
 from veilscore.node.scoring.checks import (

@@ -11,7 +11,8 @@ from typing import Final
 
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.receiving import PeerKeys
-from veilscore.models.hosted import Batch, Form
+from veilscore.models.hosted import Form
+from veilscore.models.padded_batch import Batch
 from veilscore.node.hosting.form_file import digest
 from veilscore.node.hosting.query import HostedQuery
 from veilscore.node.scoring.answers import raise_refusal, read_answer
