@@ -2,7 +2,7 @@
 # Both set up their own environment in .venv.
 BIN := .venv/bin
 
-.PHONY: demo test check bench soak protos setup setup-dev
+.PHONY: demo test check mypy pyright bench soak protos setup setup-dev
 
 demo: setup
 	$(BIN)/veilscore demo
@@ -16,11 +16,13 @@ test: setup-dev check
 check: setup-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/pyright --project pyproject.toml
+	$(MAKE) --no-print-directory --jobs 2 mypy pyright
 	$(BIN)/lint-imports
 	cd protos && ../$(BIN)/buf lint
 	deploy/protos.sh --check
+
+mypy pyright:
+	$(BIN)/$@
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench
