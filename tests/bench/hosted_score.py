@@ -43,7 +43,7 @@ def _batch(key: PrivateKey, by: str, applicants: int) -> Measured:
     zeros = ZeroPool(public)
     if applicants == 1:
         zeros.fill(own.zeros(_REPEATS * ciphertexts))
-    rows = inputs.tolist()
+    rows, sent, answer = inputs.tolist(), b"", b""
     with Stopwatch() as watch:
         for _ in range(_REPEATS):
             packed = batch.pack(rows)
