@@ -11,12 +11,10 @@ where the call comes in. Which role may read what is for the web.
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
 from veilscore.coordinator.errors import AppendError
-from veilscore.fault import Fault
 from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import Registry
@@ -100,16 +98,17 @@ class LogService:
         batch: list[_Waiting] = []
         while self._waiting:
             batch.append(self._waiting.popleft())
-        with suppress(Fault):  # then one after the other, each to its own end
+        try:
             proofs = iter(self._append([it for each in batch for it in each.events]))
+        except Exception:  # noqa: BLE001 - one after the other, each to its own end
+            for each in batch:
+                try:
+                    each.proofs.set_result(self._append(each.events))
+                except Exception as error:  # noqa: BLE001 - whoever waits raises it
+                    each.proofs.set_exception(error)
+        else:
             for each in batch:
                 each.proofs.set_result([next(proofs) for _ in each.events])
-            return
-        for each in batch:
-            try:
-                each.proofs.set_result(self._append(each.events))
-            except Exception as error:  # noqa: BLE001 - whoever waits raises it
-                each.proofs.set_exception(error)
 
     def _append(self, events: Sequence[OpenedEvent]) -> list[TlogProof]:
         known = [self._find(opened) for opened in events]
