@@ -54,4 +54,4 @@ def test_what_is_one_message_fits_an_envelope_for_four_million_rows(bits: int) -
     rows, room = 4_000_000, MAX_ENVELOPE_BYTES - 4096  # for seal, header, signature
     shares = ScoreLayout.plan(1 << bits - 1).plaintexts(rows) * 2 * bits // 8
     predictor = Predictor(masked=bytes(8 * rows)).ByteSize()
-    assert max(shares, predictor) < room / 10
+    assert max(shares, predictor) < room / 2

@@ -32,13 +32,17 @@ def check_hops(ring: Ring, finals: Mapping[str, Sequence[bytes]]) -> Script:
     for name in ring.holders:
         drawn = HopChallenge(challenge=challenge)
         yield Send(name, TrainingMessage(hop_challenge=drawn))
+    # While the holders add theirs up, which takes them as long a set.
+    arrived = {
+        owner: small_exponents.sums(finals[owner], challenge, owner, ring.before(owner))
+        for owner in ring.holders
+    }
     proofs = yield from receive("hop_proof", ring.holders)
     said = {name: _sums_by_owner(name, ring, proofs) for name in ring.holders}
     for owner in ring.holders:
         _follow(owner, ring, said)
         last = ring.before(owner)
-        arrived = small_exponents.sums(finals[owner], challenge, owner, last)
-        if list(said[last][owner].passed) != arrived:
+        if list(said[last][owner].passed) != arrived[owner]:
             raise RunError(
                 f"sent another set of {owner} than it proves to have raised",
                 party=last,

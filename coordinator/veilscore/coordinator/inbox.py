@@ -11,7 +11,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection
 
 from veilscore.coordinator.errors import RunError
-from veilscore.keys.point_set import MAX_PARTS
+from veilscore.keys.point_set import MAX_PARTS, check_size
 from veilscore.v1.training_pb2 import TrainingMessage
 
 
@@ -27,9 +27,16 @@ class Inbox:
         self._end: Exception | None = None
 
     def put(self, sender: str, message: TrainingMessage) -> None:
-        """Keep a message; raises RunError on one more than a run has of its kind."""
+        """Keep a message.
+
+        Raises RunError on one more than a run has of its kind, LinkageError on a part
+        of a set that is too large.
+        """
         kind = message.WhichOneof("body") or "nothing"
-        most = MAX_PARTS if kind == "blinded_set" else 1
+        most = 1
+        if kind == "blinded_set":
+            check_size(message.blinded_set.points, sender)
+            most = MAX_PARTS
         with self._changed:
             self._sent[sender, kind] += 1
             if self._sent[sender, kind] > most:
@@ -38,10 +45,22 @@ class Inbox:
             self._messages[sender, kind].append(message)
             self._changed.notify_all()
 
+    def check_empty(self) -> None:
+        """Raise RunError naming who sent what nobody has waited for."""
+        with self._changed:
+            left = [key for key, waiting in self._messages.items() if waiting]
+        for sender, kind in left:
+            raise RunError(
+                f"sent more messages of kind {kind} than the step asks for",
+                party=sender,
+                remedy="Update all nodes to one version and start the run again.",
+            )
+
     def end(self, reason: Exception) -> None:
         """Make whoever waits, now or later, raise the first reason given."""
         with self._changed:
             self._end = self._end or reason
+            self._messages.clear()
             self._changed.notify_all()
 
     def take(

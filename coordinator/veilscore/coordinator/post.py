@@ -143,3 +143,4 @@ class RunPost:
             wait=wait,
             show=lambda _: None,  # takes seconds
         )
+        self._inbox.check_empty()

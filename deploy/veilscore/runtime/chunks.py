@@ -18,9 +18,9 @@ from veilscore.runtime.errors import WireError
 from veilscore.v1 import hub_pb2
 
 CHUNK_BYTES: Final = 256 * 1024
-# The largest is a blinded set: 16 million entities. Predictors and shares of scores
-# take 8 bytes a row, 65 million rows; encrypted rows travel in parts of megabytes.
-MAX_ENVELOPE_BYTES: Final = 512 * 1024 * 1024
+# The largest are predictors, 8 bytes a row: 8 million rows; then shares of scores and
+# places of rows. Sets and encrypted rows travel in parts of megabytes.
+MAX_ENVELOPE_BYTES: Final = 64 * 1024 * 1024
 ENVELOPE_ID_BYTES: Final = 16
 MAX_NAME_CHARS: Final = 64
 # An honest hub is under two envelopes a registered party; masks are pairwise and

@@ -45,9 +45,9 @@ class PointSet:
             raise self._wrong("sent a part of its set out of turn")
         if not part < parts <= MAX_PARTS:
             raise self._wrong(f"sent a set of other than 1 to {MAX_PARTS} parts")
-        full, size = PART * POINT, len(points)
-        if size > full or (size < full and part + 1 < parts):
-            raise self._wrong(f"sent a part of {size} bytes where {full} are a part")
+        check_size(points, self._party)
+        if len(points) < PART * POINT and part + 1 < parts:
+            raise self._wrong(f"sent a part of {len(points)} bytes before the last one")
         check_set(points, self._party)
         self._total = parts
         self._parts.append(points)
@@ -58,6 +58,16 @@ class PointSet:
         return LinkageError(
             what,
             party=self._party,
+            remedy="Update all nodes to one version and start the run again.",
+        )
+
+
+def check_size(points: bytes, party: str) -> None:
+    """Raise LinkageError naming ``party`` if this is more than a part of a set."""
+    if len(points) > PART * POINT:
+        raise LinkageError(
+            f"sent a part of {len(points)} bytes of its set, {PART * POINT} are a part",
+            party=party,
             remedy="Update all nodes to one version and start the run again.",
         )
 

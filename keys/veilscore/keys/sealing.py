@@ -2,7 +2,7 @@
 
 The hub sees the header and the size. It cannot read (HPKE), forge (Ed25519), re-sign or
 re-address (the header is bound into the seal and into the signature), replay or drop
-unnoticed (sequence numbers, whose marks the receiver keeps over restarts). It can delay
+unnoticed (sequence numbers, whose marks the receiver keeps). It can delay
 and it can stop everything. A sender cannot deny what it signed.
 
 Wire format: ``protos/veilscore/v1/envelope.proto``. The signature is over

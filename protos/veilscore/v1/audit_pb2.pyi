@@ -126,7 +126,7 @@ class Event(_message.Message):
 
     @_builtins.property
     def score_answered(self) -> Global___ScoreAnswered:
-        """A data holder answered."""
+        """A data holder committed to an answer."""
 
     @_builtins.property
     def started(self) -> Global___Started:
@@ -451,7 +451,10 @@ Global___ScoreDecided: _TypeAlias = ScoreDecided  # noqa: Y015
 
 @_typing.final
 class ScoreAnswered(_message.Message):
-    """A data holder answered. Signed by the data holder. Seen by everybody."""
+    """A data holder committed to an answer, which leaves once the log has proved this event.
+    If a refusal of the same correlation follows, it did not leave: the proof came too
+    late. Signed by the data holder. Seen by everybody.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

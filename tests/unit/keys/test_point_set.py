@@ -62,9 +62,9 @@ REFUSED: dict[str, tuple[int, int, bytes, str]] = {
     "the first again": (0, 3, POINTS[: PART * POINT], "out of turn"),
     "one left out": (2, 3, POINTS[-5 * POINT :], "out of turn"),
     "another number of parts": (1, 2, POINTS[-5 * POINT :], "out of turn"),
-    "too short": (1, 3, POINTS[-5 * POINT :], "a part of 160 bytes where 320"),
-    "too long": (1, 3, POINTS[-11 * POINT :], "a part of 352 bytes where 320"),
-    "ragged": (1, 3, POINTS[-10 * POINT : -1], "a part of 319 bytes where 320"),
+    "too short": (1, 3, POINTS[-5 * POINT :], "a part of 160 bytes before the last"),
+    "too long": (1, 3, POINTS[-11 * POINT :], "a part of 352 bytes of its set, 320"),
+    "ragged": (1, 3, POINTS[-10 * POINT : -1], "a part of 319 bytes before the last"),
     "identity": (1, 3, bytes(POINT) + POINTS[-9 * POINT :], "identity"),
     "twice in it": (1, 3, POINTS[-5 * POINT :] * 2, "twice"),
 }

@@ -98,7 +98,8 @@ def test_a_mark_received_is_on_disk_with_the_next_nonce(
     other = again()
     assert not other.nonce_seen("bank", NONCE)  # neither of the two was written
     assert other.received.get("received score bank", 0) == 0
-    ledger.spend_nonce("bank", NONCE, 100, 50.0)
+    with ledger.together():
+        ledger.spend_nonce("bank", NONCE, 100, 50.0)
     assert other.received.get("received score bank", 0) == 2**63 - 1
 
 

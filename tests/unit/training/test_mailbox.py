@@ -71,7 +71,7 @@ def test_the_end_of_the_run_ends_the_wait() -> None:
 
 @pytest.mark.parametrize(
     ("message", "most"),
-    [(SLOPE, 64), (TrainingMessage(blinded_set=BlindedSet(owner="bank")), 1024)],
+    [(SLOPE, 64), (TrainingMessage(blinded_set=BlindedSet(owner="bank")), 256)],
 )
 def test_a_flood_is_refused_and_named(message: TrainingMessage, most: int) -> None:
     box = Mailbox()

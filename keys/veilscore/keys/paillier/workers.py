@@ -2,7 +2,7 @@
 
 The methods block and may be called from any thread; each cuts its work into chunks of
 a few tenths of a second, so that calls share the processes.
-Tables, and private keys while they are used, live in the workers' memory only.
+Tables live in the workers' memory only, and so do private keys but the caller's own.
 
 Ciphertexts are checked ones (``PublicKey.decode``), plaintexts are residues. Every
 method raises WorkerError when a process is lost or the workers are closed.
@@ -94,7 +94,10 @@ class PaillierWorkers:
         public: PublicKey,
         plaintexts: Sequence[int],
     ) -> list[int]:
-        """Encrypt the caller's own plaintexts under a peer's key; never answers."""
+        """Encrypt the caller's own plaintexts under a peer's key.
+
+        Never for what was computed from the peer's ciphertexts; see ``rerandomise``.
+        """
         work = partial(operations.encrypt_for, public)
         return self._encrypt(self._peers.get(public), work, plaintexts)
 
@@ -110,11 +113,11 @@ class PaillierWorkers:
     ) -> list[int]:
         """Return the residues in [0, n) of ciphertexts under the caller's key."""
         secret = private.to_bytes()
-        if len(ciphertexts) >= self._lanes:
+        if len(ciphertexts) != 1:
             return self._map(
                 partial(operations.decrypt, secret), ciphertexts, _DECRYPTIONS
             )
-        # So few that they are ready sooner if two processes do half of each.
+        # It is ready sooner if two processes do half of it each.
         halves = [
             partial(operations.decrypt_half, secret, ciphertexts, which)
             for which in (0, 1)

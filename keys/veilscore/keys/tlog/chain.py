@@ -25,6 +25,7 @@ _SCHEMA = (
         seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL
     ) STRICT""",
 )
+_MOST_PROVEN = 256  # that are still in the file
 
 
 class ActorChain:
@@ -66,11 +67,8 @@ class ActorChain:
 
         """
         with self._db.transaction():
-            for leaf in self._proven:
-                self._db.run("DELETE FROM pending WHERE leaf = ?", leaf)
-            leaves = [self._put_next(detail, correlation, now_ms) for detail in details]
-            self._db.once_written(self._proven.clear)
-        return leaves
+            self._forget_proven()
+            return [self._put_next(detail, correlation, now_ms) for detail in details]
 
     def _put_next(self, detail: Detail, correlation: str, now_ms: int) -> bytes:
         row = self._db.row((int, bytes), "SELECT seq, digest FROM head")
@@ -113,3 +111,11 @@ class ActorChain:
                     place=str(self._db.path),
                 )
             self._proven.add(leaf)
+            if len(self._proven) >= _MOST_PROVEN:
+                with self._db.transaction():
+                    self._forget_proven()
+
+    def _forget_proven(self) -> None:
+        for leaf in self._proven:
+            self._db.run("DELETE FROM pending WHERE leaf = ?", leaf)
+        self._db.once_written(self._proven.clear)

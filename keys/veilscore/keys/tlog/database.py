@@ -23,6 +23,7 @@ class Database:
         self.path = path
         # Held by whoever needs several calls to see one state; reentrant.
         self.lock = RLock()
+        self._writing = False  # a transaction is under way; guarded by the lock
         self._afterwards: list[Callable[[], object]] = []
         with self._named():
             self._connection = sqlite3.connect(
@@ -65,12 +66,6 @@ class Database:
         """Return the first row of a query, or None."""
         return next(iter(self.rows(types, query, *bound)), None)
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether what runs now is part of a transaction; ask it with the lock held."""
-        with self._named():
-            return self._connection.in_transaction
-
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
         """Commit what the body runs when it ends, all or nothing.
@@ -78,23 +73,26 @@ class Database:
         One within another is a part of it.
         """
         with self.lock:
-            inner = self.in_transaction
-            if inner:
+            if self._writing:
                 yield
                 return
+            self._writing = True
             self._afterwards.clear()
             try:
                 self.run("BEGIN IMMEDIATE")
                 yield
                 self.run("COMMIT")
             finally:
-                if self.in_transaction:
+                self._writing = False
+                if self._connection.in_transaction:
                     self.run("ROLLBACK")
             for work in self._afterwards:
                 work()
 
     def once_written(self, work: Callable[[], object]) -> None:
         """Have ``work`` done, with the lock held, if this transaction succeeds."""
+        if not self._writing:
+            raise RuntimeError("outside of a transaction")
         self._afterwards.append(work)
 
     @contextmanager

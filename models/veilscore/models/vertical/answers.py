@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from veilscore.fault import concerning
 from veilscore.models.binning import MOST_BINS
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import (
@@ -72,7 +73,8 @@ def _decrypted(peer: str, ciphertexts: bytes, key: OwnKey, most: int) -> list[in
     """Decrypt a vector, which costs milliseconds an element, of ``most`` at most."""
     if len(ciphertexts) > most * key.ciphertext_bytes:
         raise ProtocolError("more ciphertexts than there is to say", party=peer)
-    return key.decrypt(ciphertexts)
+    with concerning(peer):
+        return key.decrypt(ciphertexts)
 
 
 def read_counts(

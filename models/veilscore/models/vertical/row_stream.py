@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from veilscore.fault import concerning
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.ports import Integers, OwnKey, PeerKey
 from veilscore.models.vertical.run import RunColumns
@@ -34,6 +35,7 @@ from veilscore.v1.training_pb2 import EncryptedRows, RowsTaken, TrainingMessage
 
 PART_ROWS: Final = 8192  # all parties of a run agree on it
 AHEAD: Final = 4
+_REMEDY: Final = "update all nodes to one version and start the run again"
 
 
 class RowPacking(Protocol):
@@ -99,7 +101,8 @@ class RowStream:
     ) -> Script:
         """Encrypt every row once and send it to all receivers.
 
-        Raises ProtocolError naming a receiver that acknowledges what it was not sent.
+        Raises ProtocolError naming a receiver that acknowledges other rows than those
+        of the oldest part under way.
         """
         under_way = deque[slice]()
         for part in self.parts():
@@ -140,6 +143,7 @@ class RowStream:
                 f"encrypted rows of {columns} columns, {allowed[0]} to {allowed[-1]} "
                 "may be",
                 party=sender,
+                remedy=_REMEDY,
             )
         layout = plan(columns)
         sums = self._sum(sender, key, layout, rows, first)
@@ -151,6 +155,7 @@ class RowStream:
                 raise ProtocolError(
                     f"encrypted rows of {rows.columns} columns after rows of {columns}",
                     party=sender,
+                    remedy=_REMEDY,
                 )
             more = self._sum(sender, key, layout, rows, part)
             sums = [key.add(one, two) for one, two in zip(sums, more, strict=True)]
@@ -167,21 +172,27 @@ class RowStream:
         part: slice,
     ) -> Sums:
         size = (part.stop - part.start) * key.ciphertext_bytes
-        if len(rows.ciphertexts) != size * len(layout.groups):
-            raise ProtocolError("encrypted rows of the wrong length", party=sender)
+        expected = size * len(layout.groups)
+        if len(rows.ciphertexts) != expected:
+            raise ProtocolError(
+                f"encrypted rows of {len(rows.ciphertexts)} bytes, {expected} were due",
+                party=sender,
+                remedy=_REMEDY,
+            )
         codes, bin_counts = self.columns.codes[part], self.columns.bin_counts
-        return [
-            [
-                total
-                for column in key.histogram(
-                    rows.ciphertexts[group * size : (group + 1) * size],
-                    codes,
-                    bin_counts,
-                )
-                for total in column
+        with concerning(sender):
+            return [
+                [
+                    total
+                    for column in key.histogram(
+                        rows.ciphertexts[group * size : (group + 1) * size],
+                        codes,
+                        bin_counts,
+                    )
+                    for total in column
+                ]
+                for group in range(len(layout.groups))
             ]
-            for group in range(len(layout.groups))
-        ]
 
 
 def _credited(receivers: tuple[str, ...], part: slice, tally: Tally) -> Script:
@@ -193,6 +204,7 @@ def _credited(receivers: tuple[str, ...], part: slice, tally: Tally) -> Script:
                 f"took {message.rows_taken.rows} encrypted rows where {part.stop} "
                 "were due",
                 party=receiver,
+                remedy=_REMEDY,
             )
     yield tally.add(part.stop - part.start)
 
@@ -205,6 +217,7 @@ def _next_part(sender: str, part: slice) -> Generator[Action, Arrived, Encrypted
             f"encrypted rows from row {rows.first_row} on where row {part.start} was "
             "due",
             party=sender,
+            remedy=_REMEDY,
         )
     return rows
 

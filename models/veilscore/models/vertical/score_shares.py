@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from veilscore.fault import concerning
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.models.vertical.ports import (
@@ -66,7 +67,8 @@ def collect_scores(
         count = part.stop - part.start
         start = part.start // layout.slots * width
         stop = start + layout.plaintexts(count) * width
-        residues = own.decrypt_sum([share[start:stop] for share in shares.values()])
+        with concerning(" or ".join(peers)):
+            residues = own.decrypt_sum([share[start:stop] for share in shares.values()])
         scores[part] = layout.unpack(residues, count, own.modulus, " or ".join(peers))
         yield tally.add(count)
     return scores

@@ -58,21 +58,21 @@ def drive(
     show: Callable[[Progress], object],
 ) -> Result:
     """Run a script to its end and return its result; raises what it or they raise."""
-    try:
-        action = next(script)
-        while True:
-            arrived: Arrived = {}
-            match action:
-                case Send():
-                    send(action)
-                case Await():
-                    arrived = wait(action)
-                case Progress():
-                    show(action)
-            action = script.send(arrived)
-    except StopIteration as stop:
-        result: Result = stop.value
-        return result
+    arrived: Arrived | None = None  # which starts a script
+    while True:
+        try:
+            action = next(script) if arrived is None else script.send(arrived)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        arrived = {}
+        match action:
+            case Send():
+                send(action)
+            case Await():
+                arrived = wait(action)
+            case Progress():
+                show(action)
 
 
 def receive(

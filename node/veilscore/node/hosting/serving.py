@@ -2,7 +2,7 @@
 
 The order is fixed: check, compute, use the nonce up, charge the budget, log the
 decision and the commitment to the answer, and only then let the answer go. A crash
-after the charge loses budget and never gives any.
+after the charge loses budget; what else keeps the answer back gives it back.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreMessage
 
 _NOISE_KEPT: Final = 16  # values for the next answers to a requester
+_AFTER_THE_CHARGE: Final = {Reason.LOG_UNREACHABLE, Reason.EXPIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +70,23 @@ class Serving:
             now=now,
         )
         accepted = accept(query, situation)
+        ciphertexts = self._evaluate(accepted)
+        check_deadline(body.deadline, self.clock())
         try:
             answer = self.journal.answer(
                 query,
                 body,
                 model=body.form,
                 public=accepted.public,
-                ciphertexts=self._evaluate(accepted),
+                ciphertexts=ciphertexts,
                 now=now,
                 charge=partial(self._charge, accepted),
             )
+            check_deadline(body.deadline, self.clock())
         except QueryRefusedError as refused:
-            if refused.code == Reason.LOG_UNREACHABLE:  # the answer is dropped
+            if refused.code in _AFTER_THE_CHARGE:  # the answer does not leave
                 ledger.refund(sender.name, accepted.hosted.name, accepted.batch.charge)
             raise
-        check_deadline(body.deadline, self.clock())
         return answer
 
     def _charge(self, accepted: AcceptedHostedQuery) -> None:

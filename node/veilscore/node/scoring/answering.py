@@ -74,6 +74,10 @@ class Answering:
         points, known = self.table.partial_scores(accepted.card, body.entities)
         plaintexts = accepted.plaintexts(points.tolist(), known.tolist())
         ciphertexts = self.workers.encrypt_for(accepted.public, plaintexts)
+        check_deadline(body.deadline, self.clock())
+        self.workers.prefill_for(
+            accepted.public, min(2 * len(ciphertexts), _ZEROS_KEPT)
+        )
         answer = self.journal.answer(
             query,
             body,
@@ -81,9 +85,6 @@ class Answering:
             public=accepted.public,
             ciphertexts=ciphertexts,
             now=now,
-        )
-        self.workers.prefill_for(
-            accepted.public, min(2 * len(ciphertexts), _ZEROS_KEPT)
         )
         check_deadline(body.deadline, self.clock())
         return answer

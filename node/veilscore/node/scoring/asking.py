@@ -82,7 +82,7 @@ class Asking:
         until = time.monotonic() + timeout_s
         private = self._check(entities, timeout_s)
         shelved = self._find(model)
-        peers = self.post.peers(self.clock(), parties=shelved.holders)
+        peers = self.post.peers(self.clock(), parties=(*shelved.holders, self.party))
         query = write_query(
             entities,
             model=shelved,

@@ -152,11 +152,11 @@ class ScoringDesk:
         """
         self._schedule()
         self._link.publish(self._keys.current(self._clock(), self._announce))
+        self._post.forget()  # which knew an older key of ours, or none
 
     def renew_registry(self, registry: Registry) -> None:
         """Go by this registry from now on."""
         self._post.registry = registry
-        self._post.forget()
 
     def on_envelope(self, sender: str, data: bytes) -> None:
         """Take an envelope of purpose "score"; returns at once.
@@ -197,13 +197,14 @@ class ScoringDesk:
 
         """
         return self._ask_again_if_stale(
-            lambda: self._asking.ask(
+            lambda limit_s: self._asking.ask(
                 entities,
                 model=model,
                 purpose=purpose,
                 consent=consent,
-                timeout_s=timeout_s,
-            )
+                timeout_s=limit_s,
+            ),
+            timeout_s,
         )
 
     def ask_hosted(
@@ -227,9 +228,10 @@ class ScoringDesk:
 
         """
         return self._ask_again_if_stale(
-            lambda: self._hosted_asking.ask(
-                form, rows, purpose=purpose, consent=consent, timeout_s=timeout_s
-            )
+            lambda limit_s: self._hosted_asking.ask(
+                form, rows, purpose=purpose, consent=consent, timeout_s=limit_s
+            ),
+            timeout_s,
         )
 
     def close(self) -> None:
@@ -259,11 +261,16 @@ class ScoringDesk:
                 _LOG.warning("a score message of %s is empty", sender)
 
     def _serve(self, sender: str, raw: bytes, work: _Work) -> None:
+        peers: Mapping[str, PeerKeys] = {}
+
         def find(listed: Collection[bytes]) -> Mapping[str, PeerKeys]:
-            return self._post.peers(self._clock(), listed=listed)
+            nonlocal peers
+            peers = self._post.peers(self._clock(), listed=listed)
+            return peers
 
         message = work(raw, self._post.registry.party(sender), find)
-        peers = self._post.peers(self._clock(), parties=(sender,))
+        if sender not in peers:  # refused before anybody was looked up
+            peers = self._post.peers(self._clock(), parties=(sender,))
         recipient = peers.get(sender)
         if recipient is None:
             _LOG.warning("%s asks, but has no receiving key to answer to", sender)
@@ -271,15 +278,17 @@ class ScoringDesk:
         correlation = hashlib.sha256(raw).hexdigest()
         self._post.send(recipient, message, correlation, _SEND_S)
 
-    def _ask_again_if_stale(self, ask: Callable[[], _R]) -> _R:
-        """Ask; once more if a holder knows newer keys than we did."""
+    def _ask_again_if_stale(self, ask: Callable[[float], _R], timeout_s: float) -> _R:
+        """Ask, with a limit in seconds; once more if a holder knows newer keys."""
+        began = time.monotonic()
         try:
-            return ask()
+            return ask(timeout_s)
         except HolderUnavailableError as refused:
-            if refused.reason != Reason.STALE_KEYS:
+            left = timeout_s - (time.monotonic() - began)
+            if refused.reason != Reason.STALE_KEYS or left <= 0:
                 raise
         self._post.forget()
-        return ask()
+        return ask(left)
 
     def _announce(self, key: SignedKey) -> None:
         published = KeyPublished(

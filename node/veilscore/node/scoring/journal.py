@@ -1,7 +1,8 @@
 """What becomes of a query in the ledger and in the log, on either side.
 
-No decision without its event, no answer without its commitment: what the log does not
-prove to hold does not leave. Whatever fails becomes a refusal with a stable code; its
+No decision without its event, no answer without its commitment: no answer leaves and no
+score is decrypted before the log has proved that it holds them. A request does leave
+while the log is still at it. Whatever fails becomes a refusal with a stable code; its
 private reason goes to this node's own log.
 """
 
@@ -141,7 +142,6 @@ class Journal:
             try:
                 yield
             except Fault:
-                if proof.done():
-                    proof.result()
+                proof.result()
                 raise
         proof.result()

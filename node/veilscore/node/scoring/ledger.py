@@ -5,7 +5,8 @@ hosted cards, and the openings of the salted
 commitments in the log: the log shows a commitment to everybody, its opening stays here
 until an auditor asks for it. Openings name entities and are sealed by the keystore.
 
-Nonces and openings are on disk when a call returns; LogStoreError if they cannot be.
+Nonces, bits spent and openings are on disk when a call returns, or with what is written
+``together``; LogStoreError if they cannot be.
 """
 
 import hashlib
@@ -61,7 +62,7 @@ class SentMarks:
         self._reserved: dict[str, int] = {}
 
     def get(self, name: str, default: int) -> int:
-        """Return the last number used, or one after it."""
+        """Return the last number used; after a restart some number beyond it."""
         if name not in self._used:
             self._used[name] = self._reserved[name] = _stored(self._db, name, default)
         return self._used[name]
@@ -77,8 +78,9 @@ class SentMarks:
 class ReceivedMarks:
     """Last sequence numbers accepted, for ``Opener``.
 
-    On disk with whatever the ledger writes next: envelopes that a power cut makes it
-    accept again hold queries whose nonces are spent, or answers that nobody waits for.
+    On disk with what the ledger next writes ``together``: envelopes that a crash makes
+    it accept again hold queries whose nonces are spent or that were refused, which are
+    judged anew, or answers that nobody waits for.
     """
 
     def __init__(self, database: Database) -> None:
@@ -149,7 +151,7 @@ class Ledger:
         self, requester: str, nonce: bytes, deadline: int, now: float
     ) -> None:
         """Use a nonce up, before answering; raises ReplayError if it was used."""
-        with self.together():
+        with self._db.transaction():
             oldest = int(now) - _NONCE_KEPT_S
             self._db.run("DELETE FROM nonces WHERE deadline < ?", oldest)
             if not self._db.run(
@@ -167,7 +169,7 @@ class Ledger:
         return 0 if row is None else row[0]
 
     def spend(self, requester: str, card: str, bits: int, allowed: int) -> None:
-        """Charge an answer before it leaves; what fails afterwards stays charged.
+        """Charge an answer before it leaves; a crash leaves it charged.
 
         Raises BudgetSpentError, and charges nothing, if more than ``allowed`` bits
         would be spent.
@@ -201,8 +203,7 @@ class Ledger:
         """
         salt = secrets.token_bytes(_SALT)
         sealed = self._keystore.seal_at_rest(_place(query, name), salt + data)
-        with self.together():
-            self._db.run("INSERT INTO openings VALUES (?, ?, ?)", query, name, sealed)
+        self._db.run("INSERT INTO openings VALUES (?, ?, ?)", query, name, sealed)
         return commitment(salt, data)
 
     def opening(self, query: bytes, name: str) -> tuple[bytes, bytes] | None:

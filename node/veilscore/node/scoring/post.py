@@ -1,7 +1,8 @@
 """Score messages on their way: sealed, sent in order, opened in order.
 
-The hub sees who writes to whom, when and how much. Sequence numbers are kept over
-restarts, so nothing that arrived once is accepted again.
+The hub sees who writes to whom, when and how much. Sequence numbers are kept, so
+nothing that arrived once is accepted again; what a crash makes a node accept again is
+a query whose nonce is spent or that was refused, or an answer nobody waits for.
 """
 
 import logging
@@ -28,6 +29,9 @@ _FRESH_S: Final = 10.0
 FindPeers: TypeAlias = Callable[[Collection[bytes]], Mapping[str, PeerKeys]]
 """Returns receiving keys by party; those of these digests, too, if there are any."""
 
+_Known: TypeAlias = tuple[float, Registry, Mapping[str, PeerKeys]]
+"""When keys were looked up, by which registry they were verified, and they by party."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -52,7 +56,7 @@ class HubLink(Protocol):
 class Post:
     """Seals and opens one party's score messages.
 
-    The owner replaces ``registry`` when it gets a newer one, and calls ``forget``.
+    The owner replaces ``registry`` when it gets a newer one.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Post:
         # Held over sealing and queueing: a number that overtakes a lower one makes
         # the recipient take the lower one for a replay.
         self._turn = Lock()
-        self._known: tuple[float, Mapping[str, PeerKeys]] = (-math.inf, {})
+        self._known: _Known = (-math.inf, registry, {})
 
     def peers(
         self,
@@ -79,26 +83,28 @@ class Post:
         They may be some seconds old, unless one of the ``parties`` or of the digests in
         ``listed`` is not among them. Raises what ``directory`` raises.
         """
-        since, known = self._known
+        since, registry, known = self._known
         digests = {keys.digest for keys in known.values()}
         if not (
             0 <= now - since < _FRESH_S
+            and registry is self.registry
             and known.keys() >= set(parties)
             and digests.issuperset(listed)
         ):
-            known = self._fetch(now)
-            self._known = now, known
+            registry = self.registry
+            known = self._fetch(now, registry)
+            self._known = now, registry, known
         return known
 
     def forget(self) -> None:
         """Look into the directory again the next time."""
-        self._known = (-math.inf, {})
+        self._known = (-math.inf, self.registry, {})
 
-    def _fetch(self, now: float) -> dict[str, PeerKeys]:
+    def _fetch(self, now: float, registry: Registry) -> dict[str, PeerKeys]:
         good: dict[str, PeerKeys] = {}
         for key in self._link.directory(SCORE):
             try:
-                keys = verify_signed_key(key, self.registry, SCORE, now)
+                keys = verify_signed_key(key, registry, SCORE, now)
             except Fault as fault:  # one bad key must not keep us from all others
                 _LOG.warning("a receiving key in the directory is no good: %s", fault)
             else:

@@ -8,17 +8,17 @@ run is over: nobody hangs on a message that will not come.
 import threading
 from collections import defaultdict, deque
 
-from veilscore.keys.point_set import MAX_PARTS
+from veilscore.keys.point_set import MAX_PARTS, check_size
 from veilscore.models.vertical.row_stream import AHEAD
 from veilscore.node.errors import TrainingError
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.training_pb2 import TrainingMessage
 
 # A party may be this far ahead of another, in messages of one kind. Parts of rows are
-# the large ones, megabytes each; of sets there are those of 16 holders, which whoever
-# is behind has to keep all the same.
+# the large ones, megabytes each; of sets there may be several, which whoever is behind
+# has to keep all the same.
 _MAX_WAITING = 64
-_MAX_OF_KIND = {"encrypted_rows": AHEAD, "blinded_set": 16 * MAX_PARTS}
+_MAX_OF_KIND = {"encrypted_rows": AHEAD, "blinded_set": 4 * MAX_PARTS}
 
 
 class Mailbox:
@@ -39,6 +39,8 @@ class Mailbox:
         with self._changed:
             if self._discarded:
                 return
+            if kind == "blinded_set":
+                check_size(message.blinded_set.points, sender)
             waiting = self._messages[sender, kind]
             if len(waiting) >= _MAX_OF_KIND.get(kind, _MAX_WAITING):
                 raise TrainingError(f"too many messages of kind {kind}", party=sender)
