@@ -29,6 +29,7 @@ from veilscore.keys.dleq import PROOF
 from veilscore.keys.point_set import MAX_PARTS
 from veilscore.keys.ristretto import POINT
 from veilscore.keys.small_exponents import SUMS
+from veilscore.keys.tlog.events import MOST_TOGETHER
 from veilscore.models.vertical.marks import RowMark
 from veilscore.runtime.chunks import CHUNK_BYTES, MAX_ENVELOPE_BYTES
 from veilscore.v1.audit_pb2 import Event, SignedEvent
@@ -112,7 +113,7 @@ def _hub(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "ReceivingKey.not_before": seconds,
         v1 + "ReceivingKey.not_after": seconds,
         v1 + "DirectoryRequest.purpose": purpose,
-        v1 + "AppendRequest.leaves": inside(SignedEvent),
+        v1 + "AppendRequest.leaves": several(inside(SignedEvent), MOST_TOGETHER),
         v1 + "Envelope.header": inside(EnvelopeHeader),
         v1 + "Envelope.sealed": Allowed(sealed),
         v1 + "Envelope.signature": _SIGNATURE,

@@ -83,6 +83,7 @@ class NodeService:
         database = Database(settings.state / "events.db")
         self._parts.callback(database.close)
         self._chain = ActorChain(database, signer, settings.party)
+        self._parts.callback(self._chain.close)
         self.shelf = Shelf(settings.state / "models", keystore)
         self.ledger = Ledger(database, keystore)
         self._parts.callback(self.ledger.close)

@@ -87,6 +87,16 @@ def test_an_event_too_large_leaves_no_gap(chain: ActorChain, parties: Parties) -
     assert open_event(leaf, parties.registry).event.seq == 1
 
 
+def test_what_was_proven_is_not_sent_again_after_a_stop(
+    chain: ActorChain, database: Database, parties: Parties
+) -> None:
+    first, second = chain.extend([Started(), Started()], "", NOW_MS)
+    chain.confirm(first)
+    assert open_chain(database, parties).pending() == [first, second]
+    chain.close()
+    assert open_chain(database, parties).pending() == [second]
+
+
 def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:
     (leaf,) = chain.extend([Started()], "", NOW_MS)
     chain.confirm(leaf)

@@ -4,13 +4,15 @@ An event is signed and stored before it is sent and stays *pending* until the lo
 proof for it has been checked. What is pending is sent in order, first of all after
 a start: the log answers an event that it has already with its proof again, so a
 crash between sending and confirming neither breaks the chain nor doubles an event.
-That a proof was checked is therefore written down only with the next events.
+That a proof was checked is therefore written down only with the next events, and by
+``close``.
 
 Its tables hold nothing that the log will not hold. Losing them ends the chain: the log
 refuses a second event of a number.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.identity import Signer
@@ -88,6 +90,11 @@ class ActorChain:
         )
         self._db.run("INSERT INTO pending VALUES (?, ?)", event.seq, signed.leaf)
         return signed.leaf
+
+    def close(self) -> None:
+        """Write down what was proven; closing the file is its owner's business."""
+        with suppress(LogStoreError), self._db.transaction():  # else it is sent again
+            self._forget_proven()
 
     def pending(self) -> list[bytes]:
         """Return the events without a checked proof, in the order to send them."""
