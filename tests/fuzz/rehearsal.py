@@ -6,8 +6,10 @@ Played to its end: a lie may be believed in its own step and do harm in a later 
 import copy
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
+from unittest.mock import patch
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from tests.sample_contract import sample_contract
 from veilscore.keys.errors import InvalidCiphertextError
 from veilscore.models import card_file
 from veilscore.models.binning import CategoricalBins
+from veilscore.models.vertical import noise
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.ports import Codes
@@ -154,7 +157,9 @@ class Rehearsal:
         for step in trained_steps(self.contract):
             self._before[step] = copy.deepcopy(roles)
             scripts = {name: script(role, step) for name, role in roles.items()}
-            for sender, recipient, message in conduct(scripts):
+            with _in_order():
+                transcript = conduct(scripts)
+            for sender, recipient, message in transcript:
                 kind = message.WhichOneof("body") or ""
                 self._said[step, sender, recipient, kind].append(message)
         for role in roles.values():
@@ -182,10 +187,16 @@ class Rehearsal:
             }
             if step == cue.step:
                 told[cue.sender, cue.kind][cue.number] = lie
-            talk = Talk(script(role, step))
-            talk.begin()
-            while talk.waits:
-                kind = talk.waits.kind
-                senders = talk.waits.senders
-                talk.tell({name: told[name, kind].popleft() for name in senders})
+            with _in_order():
+                talk = Talk(script(role, step))
+                talk.begin()
+                while talk.waits:
+                    kind = talk.waits.kind
+                    senders = talk.waits.senders
+                    talk.tell({name: told[name, kind].popleft() for name in senders})
         make_card(role)
+
+
+def _in_order() -> AbstractContextManager[object]:
+    """Leave bins unshuffled: what was said once is of the same bins when replayed."""
+    return patch.object(noise, "ordering", np.arange)
