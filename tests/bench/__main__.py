@@ -56,7 +56,7 @@ def main() -> None:
     for bits in [options.bits] if options.bits else SIZES_OF_KEYS:
         key = PrivateKey.generate(bits)
         for name, work in groups(bits, key, sizes):
-            print(f"{bits} bits: {name}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{bits} bits: {name}", file=sys.stderr, flush=True)  # noqa: T201 - it is a program
             plain = PlainPhe.sample(key, sizes.samples)
             try:
                 measured = list(work())

@@ -46,11 +46,6 @@ from veilscore.v1.score_pb2 import HostedQueryBody, ScoreAnswer
 PEOPLE = applicants(130)
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    return People.create(tmp_path_factory.mktemp("people"))
-
-
 @pytest.fixture
 def hub(tmp_path: Path, people: People) -> Generator[World]:
     with world(tmp_path, people) as running:

@@ -27,11 +27,6 @@ ROWS = [FORM.fill_in(applicant) for applicant in applicants(5)]
 Change = Callable[[HostedQueryBody], object]
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    return People.create(tmp_path_factory.mktemp("people"))
-
-
 @pytest.fixture
 def hub(tmp_path: Path, people: People) -> Generator[World]:
     with world(tmp_path, people) as running:

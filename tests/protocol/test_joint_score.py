@@ -1,9 +1,8 @@
-"""Joint scores: right to the point, logged before they leave, told to nobody else."""
+"""Joint scores: right to the point, and told to nobody else."""
 
-import hashlib
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import phe
 import pytest
 
+from tests.protocol.joint_scores import NAMES, all_holders, ask
 from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,
@@ -32,7 +32,6 @@ from tests.protocol.score_world import (
 )
 from veilscore.keys.errors import EntityIdError
 from veilscore.keys.paillier.private import PrivateKey
-from veilscore.keys.tlog.events import read_event
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.node.errors import (
     HolderRefusedError,
@@ -44,35 +43,16 @@ from veilscore.node.errors import (
     UnknownModelError,
 )
 from veilscore.node.scoring import desk as desk_module
-from veilscore.node.scoring.ledger import commitment
 from veilscore.node.scoring.post import MAX_BYTES
-from veilscore.node.scoring.requester import EntityScore
-from veilscore.runtime.errors import PeerLostError, UnreachableError
+from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.score_pb2 import ScoreMessage
-
-NAMES = [entity(number) for number in range(200)]
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    return People.create(tmp_path_factory.mktemp("people"))
 
 
 @pytest.fixture
 def hub(tmp_path: Path, people: People) -> Generator[World]:
-    with world(tmp_path, people) as running:
-        for party in HOLDERS:
-            running.node(party)
+    with all_holders(tmp_path, people) as running:
         yield running
-
-
-def ask(
-    hub: World, names: list[str], party: str = "bank", model: bytes | None = None
-) -> list[EntityScore]:
-    return hub.nodes[party].desk.ask(
-        names, model=model, purpose="pre_loan", consent="contract 17"
-    )
 
 
 def test_two_hundred_scores_equal_the_sum_of_the_plain_cards(hub: World) -> None:
@@ -150,122 +130,6 @@ def test_many_threads_may_ask_at_once(hub: World) -> None:
         answers = pool.map(partial(ask, hub), batches)
         for batch, scores in zip(batches, answers, strict=True):
             assert [s.score for s in scores] == [plain_score(name) for name in batch]
-
-
-def test_every_step_is_in_the_log_before_its_result_leaves(
-    hub: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A request is on disk before it is sent, and proven before it is decrypted."""
-    before: list[tuple[str, str]] = []
-    bank = hub.nodes["bank"]
-    decrypt = bank.workers.decrypt
-
-    def kinds(party: str) -> str:
-        return " ".join(each.kind for each in hub.events(actor=party))
-
-    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
-        del recipient
-        if sender == "bank":
-            waiting = [read_event(leaf).kind for leaf in bank.chain.pending()]
-            assert (waiting or [kinds("bank")]) == ["score_requested"]
-        else:
-            before.append((sender, kinds(sender)))
-        return [data]
-
-    def late(private: PrivateKey, ciphertexts: Sequence[int]) -> list[int]:
-        before.append(("decryption", kinds("bank")))
-        return decrypt(private, ciphertexts)
-
-    hub.wiretap = look
-    monkeypatch.setattr(bank.workers, "decrypt", late)
-    ask(hub, NAMES[:3])
-    assert sorted(before) == [
-        ("bureau", "score_decided score_answered"),
-        ("decryption", "score_requested"),
-        ("market", "score_decided score_answered"),
-    ]
-
-
-def test_a_request_that_the_log_does_not_prove_gets_no_score(
-    hub: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Though all holders have answered."""
-
-    def away(_: bytes) -> None:
-        raise UnreachableError("the coordinator does not answer")
-
-    monkeypatch.setattr(hub.nodes["bank"].receipts, "prove", away)
-    with pytest.raises(UnreachableError):
-        ask(hub, NAMES[:3])
-    answered = [each.kind for each in hub.events() if each.event.actor != "bank"]
-    assert sorted(answered) == ["score_answered"] * 2 + ["score_decided"] * 2
-
-
-def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None:
-    ask(hub, NAMES[:3])
-    requested, *others = [each.event for each in hub.events()]
-    query = bytes.fromhex(requested.correlation)
-    assert {each.correlation for each in others} == {requested.correlation}
-    assert requested.score_requested.entities_bucket == 4
-    assert requested.score_requested.holders == ["bureau", "market"]
-    opened = hub.nodes["bank"].ledger.opening(query, "query")
-    consent = hub.nodes["bank"].ledger.opening(query, "consent")
-    assert opened is not None
-    assert consent is not None
-    assert commitment(*opened) == requested.score_requested.commitment
-    assert hashlib.sha256(opened[1]).digest() == query
-    assert commitment(*consent) == requested.score_requested.consent
-    assert consent[1] == b"contract 17"
-    for event in others:
-        if event.HasField("score_answered"):
-            answer = hub.nodes[event.actor].ledger.opening(query, "answer")
-            assert answer is not None
-            assert commitment(*answer) == event.score_answered.commitment
-            assert event.score_answered.paillier_bits == 2048
-        else:
-            assert event.score_decided.allowed
-            assert event.score_decided.model == requested.score_requested.model
-
-
-def test_neither_hub_nor_log_sees_an_id_or_a_consent(hub: World) -> None:
-    seen: list[bytes] = []
-
-    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
-        del sender, recipient
-        seen.append(data)
-        return [data]
-
-    hub.wiretap = look
-    ask(hub, NAMES[:3])
-    seen += [each.leaf for each in hub.events()]
-    assert len(seen) == 4 + 5
-    assert not any(b"firm" in data or b"contract" in data for data in seen)
-    files = [path for path in hub.folder.rglob("*") if path.is_file()]
-    assert any(path.name == "events.sqlite" for path in files)
-    assert not any(b"firm 00" in path.read_bytes() for path in files)
-
-
-def test_two_questions_about_one_entity_share_nothing_in_the_log(hub: World) -> None:
-    ask(hub, [entity(1)])
-    ask(hub, [entity(1)])
-    first, second = (
-        each.event.score_requested
-        for each in hub.events(actor="bank")
-        if each.kind == "score_requested"
-    )
-    assert first.commitment != second.commitment
-    assert first.consent != second.consent
-    assert len({each.event.correlation for each in hub.events()}) == 2
-
-
-def test_without_the_log_nobody_asks(hub: World) -> None:
-    hub.log_down = True
-    with pytest.raises(UnreachableError):
-        ask(hub, NAMES[:3])
-    hub.log_down = False
-    assert len(ask(hub, NAMES[:3])) == 3
-    kinds = [each.kind for each in hub.events(actor="bank")]
-    assert kinds == ["score_requested"] * 2  # the first one reached the log later
 
 
 def test_answers_are_sealed_to_the_requester_and_name_the_query(hub: World) -> None:

@@ -108,11 +108,6 @@ class Scene:
         return progress.finished
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    return People.create(tmp_path_factory.mktemp("people"))
-
-
 @pytest.fixture
 def scene(tmp_path: Path, people: People) -> Iterator[Scene]:
     with world(tmp_path, people) as hub:

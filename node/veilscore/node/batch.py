@@ -15,6 +15,7 @@ from veilscore.keys.errors import EntityIdError
 from veilscore.node.command_files import (
     CommandOrigin,
     Encoding,
+    Outcome,
     Watch,
     encoding_named,
     errors_beside,
@@ -49,13 +50,10 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How many rows were scored by which model, and where the others are listed."""
+class JointOutcome(Outcome):
+    """An outcome, and which model scored."""
 
-    scored: int
-    failed: int
     model: str
-    errors: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class _Row:
 
 def score_file(
     node: LocalNode, borrowers: Borrowers, question: Question, out: Path, watch: Watch
-) -> Outcome:
+) -> JointOutcome:
     """Score every row whose id is valid and that the model can score.
 
     ``watch`` hears of how many were asked about so far, of all.
@@ -94,7 +92,7 @@ def score_file(
     watch(len(rows), len(rows))
     write_csv(errors, ("row", "reason"), sorted(failed))
     write_csv(out, ("id", "score", "probability_of_default"), scored)
-    return Outcome(len(scored), len(failed), model, str(errors))
+    return JointOutcome(len(scored), len(failed), str(errors), model)
 
 
 def _request(rows: Sequence[_Row], question: Question, model: str) -> dict[str, object]:

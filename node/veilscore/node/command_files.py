@@ -1,11 +1,14 @@
-"""The files that a command reads and writes: how they are named, opened and refused."""
+"""The files of a command that scores: how they are named, opened, refused, told of."""
 
+import json
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+import typer
 
 from veilscore.node.errors import SourceError
 from veilscore.node.sources.origin import Origin
@@ -66,3 +69,32 @@ def errors_beside(out: Path, source: Path) -> Path:
             remedy="Name another file by --out, in a folder that you may write to.",
         )
     return errors
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many rows were scored, and where the others are listed."""
+
+    scored: int
+    failed: int
+    errors: str
+
+
+def tell(result: Outcome, source: Path, out: Path, *, as_json: bool) -> None:
+    """End a command with its outcome, in words or as JSON.
+
+    Raises SourceError, or typer.Exit with its code, if no row of the source was scored.
+    """
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        raise typer.Exit(0 if result.scored else SourceError.exit_code)
+    if not result.scored:
+        raise SourceError(
+            "no row could be scored",
+            place=str(source),
+            remedy=f"Correct the rows for the reasons in {result.errors}",
+        )
+    typer.echo(
+        f"{result.scored} scored, {result.failed} failed; see {out}"
+        + (f" and {result.errors}" if result.failed else "")
+    )

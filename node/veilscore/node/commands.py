@@ -10,7 +10,6 @@ import json
 import logging
 import signal
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -27,8 +26,7 @@ from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_B
 from veilscore.keys.registry import Role
 from veilscore.node import config, progress, setup
 from veilscore.node.batch import Borrowers, Question, score_file
-from veilscore.node.command_files import Encoding
-from veilscore.node.errors import SourceError
+from veilscore.node.command_files import Encoding, tell
 from veilscore.node.hosting import commands as hosting
 from veilscore.node.local import LocalNode
 from veilscore.node.scoring.settings import Purpose
@@ -297,19 +295,7 @@ def score(
     question = Question(purpose, consent, model, batch)
     with LocalNode(config_file) as node, progress.asking(quiet=as_json) as watch:
         result = score_file(node, borrowers, question, out, watch)
-    if as_json:
-        typer.echo(json.dumps(asdict(result)))
-        raise typer.Exit(0 if result.scored else SourceError.exit_code)
-    if not result.scored:
-        raise SourceError(
-            "no row could be scored",
-            place=str(csv),
-            remedy=f"Correct the rows for the reasons in {result.errors}",
-        )
-    typer.echo(
-        f"{result.scored} scored, {result.failed} failed; see {out}"
-        + (f" and {result.errors}" if result.failed else "")
-    )
+    tell(result, csv, out, as_json=as_json)
 
 
 def _read_source(path: Path) -> str:

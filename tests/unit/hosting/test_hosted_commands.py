@@ -1,44 +1,29 @@
 """``veilscore node form`` and ``veilscore hosted-score``: what they ask and write."""
 
-import csv
 import json
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.protocol.hosted_cards import LINEAR, SCORECARD
 from tests.unit.hosting.test_hosted_files import CARD
-from tests.unit.scoring.test_score_command import NODE_TOML
-from tests.unit.web.sample_node import TOKEN, SampleNode, sample_node_app
-from tests.unit.web.serving import serving
+from tests.unit.web.command_desk import (
+    CommandDesk,
+    rows,
+    running_node,
+    write_folder,
+)
+from tests.unit.web.sample_node import SampleNode
 from veilscore.keys import files
 from veilscore.models.binning import CategoricalBins
 from veilscore.models.hosted import Form, OneHot
 from veilscore.node.errors import HolderRefusedError
 from veilscore.node.hosting.form_file import decode, digest, encode
-from veilscore.runtime import cli
 
 
-@dataclass
-class Desk:
-    """A bank's folder, its node, and what the last command ended with."""
-
-    folder: Path
-    node: SampleNode
-    capsys: pytest.CaptureFixture[str]
-    told: str = ""
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "scores.csv"
-
-    @property
-    def errors(self) -> Path:
-        return self.folder / "scores.errors.csv"
-
+class Desk(CommandDesk):
     def score(self, text: str | bytes, *options: str, form: Form | None = None) -> int:
         """Score a file with this text; return the exit code."""
         path = self.folder / "applicants.csv"
@@ -51,25 +36,14 @@ class Desk:
             *("--out", str(self.out), "--consent", "FORM-17", *options),
         )
 
-    def run(self, *words: str) -> int:
-        config = ("--config", str(self.folder / "node.toml"))
-        with pytest.raises(SystemExit) as caught:
-            cli.main([*words, *config])
-        told = self.capsys.readouterr()
-        self.told = told.out + told.err
-        code = caught.value.code
-        assert isinstance(code, int)
-        return code
-
     def nothing_happened(self) -> bool:
         return not self.node.asked_hosted and not self.out.exists()
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[tuple[SampleNode, str]]:
-    node = SampleNode()
-    with serving(sample_node_app(node)) as address:
-        yield node, address
+    with running_node() as site:
+        yield site
 
 
 @pytest.fixture
@@ -77,16 +51,8 @@ def desk(
     site: tuple[SampleNode, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Desk:
     node, address = site
-    node.reset()
-    port = address.rpartition(":")[2]
-    (tmp_path / "node.toml").write_text(NODE_TOML.format(port=port))
-    files.create(tmp_path / "web.token", TOKEN.encode())
+    write_folder(tmp_path, address)
     return Desk(tmp_path, node, capsys)
-
-
-def rows(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
 
 
 def test_scores_and_failures_stand_in_two_private_files_by_row(desk: Desk) -> None:

@@ -1,68 +1,33 @@
 """``veilscore score``: what it asks of the running node, and what it writes."""
 
-import csv
 import json
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.unit.web.sample_node import FIRMS, TOKEN, SampleNode, sample_node_app
-from tests.unit.web.serving import serving
-from veilscore.keys import files
+from tests.unit.web.command_desk import (
+    CommandDesk,
+    rows,
+    running_node,
+    write_folder,
+)
+from tests.unit.web.sample_node import FIRMS, SampleNode
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.node.errors import HolderRefusedError
-from veilscore.runtime import cli
 
-NODE_TOML = """
-party = "bank"
-state = "state"
-passphrase_file = "passphrase"
-keystore = "keystore"
-kit = "kit.json"
-coordinator_fingerprint_file = "coordinator.fingerprint"
-[web]
-port = {port}
-token_file = "web.token"
-"""
 LONG = "x" * 201
 
 
-@dataclass
-class Desk:
-    """A bank's folder, its node, and what the last command ended with."""
-
-    folder: Path
-    node: SampleNode
-    capsys: pytest.CaptureFixture[str]
-    told: str = ""
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "scores.csv"
-
-    @property
-    def errors(self) -> Path:
-        return self.folder / "scores.errors.csv"
-
+class Desk(CommandDesk):
     def score(self, borrowers: str | bytes, *options: str) -> int:
         """Score a file with this text; return the exit code."""
         path = self.folder / "borrowers.csv"
         data = borrowers.encode() if isinstance(borrowers, str) else borrowers
         path.write_bytes(data)
         arguments = ["--csv", str(path), "--out", str(self.out), "--consent", "FORM-17"]
-        return self.run(*arguments, *options)
-
-    def run(self, *options: str) -> int:
-        with pytest.raises(SystemExit) as caught:
-            cli.main(["score", "--config", str(self.folder / "node.toml"), *options])
-        told = self.capsys.readouterr()
-        self.told = told.out + told.err
-        code = caught.value.code
-        assert isinstance(code, int)
-        return code
+        return self.run("score", *arguments, *options)
 
     def nothing_happened(self) -> bool:
         return not self.node.asked and not self.out.exists()
@@ -70,9 +35,8 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[tuple[SampleNode, str]]:
-    node = SampleNode()
-    with serving(sample_node_app(node)) as address:
-        yield node, address
+    with running_node() as site:
+        yield site
 
 
 @pytest.fixture
@@ -80,16 +44,8 @@ def desk(
     site: tuple[SampleNode, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Desk:
     node, address = site
-    node.reset()
-    port = address.rpartition(":")[2]
-    (tmp_path / "node.toml").write_text(NODE_TOML.format(port=port))
-    files.create(tmp_path / "web.token", TOKEN.encode())
+    write_folder(tmp_path, address)
     return Desk(tmp_path, node, capsys)
-
-
-def rows(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
 
 
 def test_scores_and_failures_stand_in_two_private_files(desk: Desk) -> None:
@@ -198,7 +154,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(
     source.write_text(f"id\n{FIRMS[0]}\n")
     for out in (source, desk.out, desk.folder, desk.folder / "missing" / "s.csv"):
         arguments = ("--csv", str(source), "--out", str(out), "--consent", "FORM-17")
-        assert desk.run(*arguments, "--type", "uscc") == 2
+        assert desk.run("score", *arguments, "--type", "uscc") == 2
         assert "--out" in desk.told
     assert desk.nothing_happened()
     assert source.read_text() == f"id\n{FIRMS[0]}\n"
@@ -226,9 +182,9 @@ def test_a_consent_must_be_named(desk: Desk) -> None:
     source = desk.folder / "borrowers.csv"
     source.write_text(f"id\n{FIRMS[0]}\n")
     arguments = ("--csv", str(source), "--out", str(desk.out), "--type", "uscc")
-    assert desk.run(*arguments) == 2
+    assert desk.run("score", *arguments) == 2
     assert "--consent" in desk.told
-    assert desk.run(*arguments, "--consent", "") == 2
+    assert desk.run("score", *arguments, "--consent", "") == 2
     assert "/consent" in desk.told
     assert desk.nothing_happened()
 

@@ -6,6 +6,7 @@ file. Both are for this institution's eyes: only their owner can read them. Each
 whole or not at all, after everything was asked.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from veilscore.models.hosted import Applicant, Feature, Form, OneHot, Value
 from veilscore.node.command_files import (
     CommandOrigin,
     Encoding,
+    Outcome,
     Watch,
     encoding_named,
     errors_beside,
@@ -45,22 +47,13 @@ class HostedQuestion:
     at_once: int  # applicants in one request
 
 
-@dataclass(frozen=True, slots=True)
-class HostedOutcome:
-    """How many rows were scored, and where the others are listed."""
-
-    scored: int
-    failed: int
-    errors: str
-
-
 def score_applicants(
     node: LocalNode,
     applicants: Applicants,
     question: HostedQuestion,
     out: Path,
     watch: Watch,
-) -> HostedOutcome:
+) -> Outcome:
     """Score every row that the form has an input for.
 
     Raises ConfigError for an output that cannot be written and SourceError for a file
@@ -79,7 +72,7 @@ def score_applicants(
     watch(len(rows), len(rows))
     write_csv(errors, ("row", "reason"), failed)
     write_csv(out, ("row", "score"), scored)
-    return HostedOutcome(len(scored), len(failed), str(errors))
+    return Outcome(len(scored), len(failed), str(errors))
 
 
 def read_applicants(
@@ -118,7 +111,7 @@ def _value(feature: Feature, cell: object) -> Value:
         number = number_of(cell)
     except ValueError as error:
         raise DataError("a number is expected", place=feature.name) from error
-    return None if number != number else number  # noqa: PLR0124 - NaN is missing
+    return None if math.isnan(number) else number  # which stands for missing
 
 
 def _request(

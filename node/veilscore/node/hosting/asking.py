@@ -76,7 +76,6 @@ class HostedAsking:
         request = HostedRequest(query, form, public)
         event = self.journal.request(
             query,
-            query.body,
             model=query.body.form,
             holders=[form.holder],
             entities=len(rows),

@@ -3,8 +3,6 @@
 # typer.Option is not fully typed; what it returns is never used here.
 # pyright: reportUnknownMemberType=false
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +10,8 @@ import typer
 
 from veilscore.keys import files
 from veilscore.node import config, progress
-from veilscore.node.command_files import Encoding
-from veilscore.node.errors import SourceError, TooManyEntitiesError
+from veilscore.node.command_files import Encoding, tell
+from veilscore.node.errors import TooManyEntitiesError
 from veilscore.node.hosting.applicants import (
     Applicants,
     HostedQuestion,
@@ -79,16 +77,4 @@ def hosted_score(
     question = HostedQuestion(form, purpose, consent, min(batch, most))
     with LocalNode(config_file) as node, progress.asking(quiet=as_json) as watch:
         result = score_applicants(node, Applicants(csv, encoding), question, out, watch)
-    if as_json:
-        typer.echo(json.dumps(asdict(result)))
-        raise typer.Exit(0 if result.scored else SourceError.exit_code)
-    if not result.scored:
-        raise SourceError(
-            "no row could be scored",
-            place=str(csv),
-            remedy=f"Correct the rows for the reasons in {result.errors}",
-        )
-    typer.echo(
-        f"{result.scored} scored, {result.failed} failed; see {out}"
-        + (f" and {result.errors}" if result.failed else "")
-    )
+    tell(result, csv, out, as_json=as_json)

@@ -16,15 +16,8 @@ _PARTIES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class HostedQuery(CanonicalQuery):
+class HostedQuery(CanonicalQuery[HostedQueryBody]):
     """A query for scores of a hosted card."""
-
-    body: HostedQueryBody
-
-    @classmethod
-    def of(cls, body: HostedQueryBody) -> Self:
-        """Write a body of our own."""
-        return cls(body.SerializeToString(deterministic=True), body)
 
     @classmethod
     def read(cls, raw: bytes) -> Self:

@@ -75,7 +75,6 @@ class Serving:
         try:
             answer = self.journal.answer(
                 query,
-                body,
                 model=body.form,
                 public=accepted.public,
                 ciphertexts=ciphertexts,

@@ -80,7 +80,6 @@ class Answering:
         )
         answer = self.journal.answer(
             query,
-            body,
             model=body.model,
             public=accepted.public,
             ciphertexts=ciphertexts,

@@ -9,7 +9,7 @@ from veilscore.node.errors import (
     HolderRefusedError,
     HolderUnavailableError,
 )
-from veilscore.node.scoring.query import CanonicalQuery
+from veilscore.node.scoring.query import AnyQuery
 from veilscore.node.scoring.refusals import SENTENCES, TRANSIENT, Reason
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreRefusal
 
@@ -17,7 +17,7 @@ _ASK_AGAIN: Final = "Ask again; if it recurs, report it to the data holder."
 
 
 def read_answer(
-    query: CanonicalQuery,
+    query: AnyQuery,
     sender: str,
     answer: ScoreAnswer,
     public: PublicKey,

@@ -98,7 +98,6 @@ class Asking:
         own_points, known = self._own(shelved, query.body.entities)
         event = self.journal.request(
             query,
-            query.body,
             model=shelved.hash,
             holders=query.body.holders,
             entities=len(query.body.entities),

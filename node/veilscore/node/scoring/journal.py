@@ -18,7 +18,7 @@ from veilscore.keys.errors import ReplayError
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.query import AnyBody, CanonicalQuery
+from veilscore.node.scoring.query import AnyQuery
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.v1.audit_pb2 import ScoreAnswered, ScoreDecided, ScoreRequested
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreMessage, ScoreRefusal
@@ -64,8 +64,7 @@ class Journal:
 
     def answer(
         self,
-        query: CanonicalQuery,
-        body: AnyBody,
+        query: AnyQuery,
         *,
         model: bytes,
         public: PublicKey,
@@ -81,7 +80,7 @@ class Journal:
         Raises QueryRefusedError for a copy that came at the same time, and when the
         log cannot be written, and what ``charge`` raises.
         """
-        blob = public.encode(ciphertexts)
+        body, blob = query.body, public.encode(ciphertexts)
         try:
             with self.ledger.together():
                 self.ledger.spend_nonce(body.requester, body.nonce, body.deadline, now)
@@ -106,8 +105,7 @@ class Journal:
 
     def request(
         self,
-        query: CanonicalQuery,
-        body: AnyBody,
+        query: AnyQuery,
         *,
         model: bytes,
         holders: Sequence[str],
@@ -121,11 +119,11 @@ class Journal:
             requested = ScoreRequested(
                 commitment=self.ledger.commit(query.digest, "query", query.raw),
                 model=model,
-                purpose=body.purpose,
+                purpose=query.body.purpose,
                 holders=holders,
                 entities_bucket=1 << (entities - 1).bit_length(),
                 consent=self.ledger.commit(
-                    query.digest, "consent", body.consent.encode()
+                    query.digest, "consent", query.body.consent.encode()
                 ),
             )
             return self.receipts.write(requested, correlation=query.correlation)

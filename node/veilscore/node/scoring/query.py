@@ -11,7 +11,7 @@ and printed nowhere.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self, TypeAlias, TypeVar
+from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -23,7 +23,6 @@ from veilscore.node.scoring.checks import DIGEST_BYTES, NONCE_BYTES
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.v1.score_pb2 import HostedQueryBody, ScoreQueryBody
 
-AnyBody: TypeAlias = ScoreQueryBody | HostedQueryBody
 _Body = TypeVar("_Body", ScoreQueryBody, HostedQueryBody)
 
 _KINDS: Final = {
@@ -34,10 +33,16 @@ _KINDS: Final = {
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CanonicalQuery:
-    """The exact bytes of a query's body."""
+class CanonicalQuery(Generic[_Body]):
+    """A query's body and the exact bytes that it is."""
 
     raw: bytes
+    body: _Body
+
+    @classmethod
+    def of(cls, body: _Body) -> Self:
+        """Write a body of our own."""
+        return cls(body.SerializeToString(deterministic=True), body)
 
     @property
     def digest(self) -> bytes:
@@ -51,15 +56,8 @@ class CanonicalQuery:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Query(CanonicalQuery):
+class Query(CanonicalQuery[ScoreQueryBody]):
     """A query for joint scores."""
-
-    body: ScoreQueryBody
-
-    @classmethod
-    def of(cls, body: ScoreQueryBody) -> Self:
-        """Write a body of our own."""
-        return cls(body.SerializeToString(deterministic=True), body)
 
     @classmethod
     def read(cls, raw: bytes) -> Self:
@@ -71,6 +69,9 @@ class Query(CanonicalQuery):
         ):
             raise QueryRefusedError(Reason.MALFORMED)
         return cls(raw, body)
+
+
+AnyQuery: TypeAlias = CanonicalQuery[ScoreQueryBody] | CanonicalQuery[HostedQueryBody]
 
 
 def read_body(kind: type[_Body], raw: bytes) -> _Body:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from veilscore.keys.receiving import PeerKeys
 from veilscore.node.errors import NoAnswerError, StoppingError
 from veilscore.node.scoring.post import Post
-from veilscore.node.scoring.query import CanonicalQuery
+from veilscore.node.scoring.query import AnyQuery
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreMessage, ScoreRefusal
 
@@ -27,7 +27,7 @@ class Request(Protocol):
     """A query that is asked, and the answers so far."""
 
     @property
-    def query(self) -> CanonicalQuery:
+    def query(self) -> AnyQuery:
         """What is asked."""
         ...
 

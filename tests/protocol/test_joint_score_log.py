@@ -1,0 +1,142 @@
+"""Joint scores and the log: nothing leaves before it, and it shows nobody an id."""
+
+import hashlib
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.protocol.joint_scores import NAMES, all_holders, ask
+from tests.protocol.score_cards import (
+    entity,
+)
+from tests.protocol.score_world import (
+    People,
+    World,
+)
+from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.tlog.events import read_event
+from veilscore.node.scoring.ledger import commitment
+from veilscore.runtime.errors import UnreachableError
+
+
+@pytest.fixture
+def hub(tmp_path: Path, people: People) -> Generator[World]:
+    with all_holders(tmp_path, people) as running:
+        yield running
+
+
+def test_every_step_is_in_the_log_before_its_result_leaves(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is on disk before it is sent, and proven before it is decrypted."""
+    before: list[tuple[str, str]] = []
+    bank = hub.nodes["bank"]
+    decrypt = bank.workers.decrypt
+
+    def kinds(party: str) -> str:
+        return " ".join(each.kind for each in hub.events(actor=party))
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del recipient
+        if sender == "bank":
+            waiting = [read_event(leaf).kind for leaf in bank.chain.pending()]
+            assert (waiting or [kinds("bank")]) == ["score_requested"]
+        else:
+            before.append((sender, kinds(sender)))
+        return [data]
+
+    def late(private: PrivateKey, ciphertexts: Sequence[int]) -> list[int]:
+        before.append(("decryption", kinds("bank")))
+        return decrypt(private, ciphertexts)
+
+    hub.wiretap = look
+    monkeypatch.setattr(bank.workers, "decrypt", late)
+    ask(hub, NAMES[:3])
+    assert sorted(before) == [
+        ("bureau", "score_decided score_answered"),
+        ("decryption", "score_requested"),
+        ("market", "score_decided score_answered"),
+    ]
+
+
+def test_a_request_that_the_log_does_not_prove_gets_no_score(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though all holders have answered."""
+
+    def away(_: bytes) -> None:
+        raise UnreachableError("the coordinator does not answer")
+
+    monkeypatch.setattr(hub.nodes["bank"].receipts, "prove", away)
+    with pytest.raises(UnreachableError):
+        ask(hub, NAMES[:3])
+    answered = [each.kind for each in hub.events() if each.event.actor != "bank"]
+    assert sorted(answered) == ["score_answered"] * 2 + ["score_decided"] * 2
+
+
+def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None:
+    ask(hub, NAMES[:3])
+    requested, *others = [each.event for each in hub.events()]
+    query = bytes.fromhex(requested.correlation)
+    assert {each.correlation for each in others} == {requested.correlation}
+    assert requested.score_requested.entities_bucket == 4
+    assert requested.score_requested.holders == ["bureau", "market"]
+    opened = hub.nodes["bank"].ledger.opening(query, "query")
+    consent = hub.nodes["bank"].ledger.opening(query, "consent")
+    assert opened is not None
+    assert consent is not None
+    assert commitment(*opened) == requested.score_requested.commitment
+    assert hashlib.sha256(opened[1]).digest() == query
+    assert commitment(*consent) == requested.score_requested.consent
+    assert consent[1] == b"contract 17"
+    for event in others:
+        if event.HasField("score_answered"):
+            answer = hub.nodes[event.actor].ledger.opening(query, "answer")
+            assert answer is not None
+            assert commitment(*answer) == event.score_answered.commitment
+            assert event.score_answered.paillier_bits == 2048
+        else:
+            assert event.score_decided.allowed
+            assert event.score_decided.model == requested.score_requested.model
+
+
+def test_neither_hub_nor_log_sees_an_id_or_a_consent(hub: World) -> None:
+    seen: list[bytes] = []
+
+    def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        del sender, recipient
+        seen.append(data)
+        return [data]
+
+    hub.wiretap = look
+    ask(hub, NAMES[:3])
+    seen += [each.leaf for each in hub.events()]
+    assert len(seen) == 4 + 5
+    assert not any(b"firm" in data or b"contract" in data for data in seen)
+    files = [path for path in hub.folder.rglob("*") if path.is_file()]
+    assert any(path.name == "events.sqlite" for path in files)
+    assert not any(b"firm 00" in path.read_bytes() for path in files)
+
+
+def test_two_questions_about_one_entity_share_nothing_in_the_log(hub: World) -> None:
+    ask(hub, [entity(1)])
+    ask(hub, [entity(1)])
+    first, second = (
+        each.event.score_requested
+        for each in hub.events(actor="bank")
+        if each.kind == "score_requested"
+    )
+    assert first.commitment != second.commitment
+    assert first.consent != second.consent
+    assert len({each.event.correlation for each in hub.events()}) == 2
+
+
+def test_without_the_log_nobody_asks(hub: World) -> None:
+    hub.log_down = True
+    with pytest.raises(UnreachableError):
+        ask(hub, NAMES[:3])
+    hub.log_down = False
+    assert len(ask(hub, NAMES[:3])) == 3
+    kinds = [each.kind for each in hub.events(actor="bank")]
+    assert kinds == ["score_requested"] * 2  # the first one reached the log later
