@@ -71,10 +71,15 @@ def timed(work: Callable[[], _R]) -> tuple[_R, Cost]:
     return result, watch.cost
 
 
+def timed_again(work: Callable[[], _R], repeats: int) -> tuple[_R, Cost]:
+    """Return the work's result and its cost in the repeat that took least CPU time."""
+    runs = [timed(work) for _ in range(repeats)]
+    return min(runs, key=lambda run: run[1].cpu_s)
+
+
 def least(work: Callable[[], object], items: int, repeats: int) -> Cost:
     """Return the cost of an item in the repeat that took least CPU time."""
-    costs = [timed(work)[1].times(1 / items) for _ in range(repeats)]
-    return min(costs, key=lambda cost: cost.cpu_s)
+    return timed_again(work, repeats)[1].times(1 / items)
 
 
 def _forget_peak() -> None:

@@ -32,6 +32,7 @@ from veilscore.node.shelf import Shelf
 from veilscore.node.training.alignment import align
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier
 from veilscore.node.training.desk import TrainingDesk
+from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.node.training.session import RunSession, Surroundings
@@ -95,6 +96,7 @@ def _desks(stock: Stock) -> Callable[[], TrainingDesk]:
             RunLedger(Path(":memory:"), runs_a_day=1),
             receipts,
             _nothing,
+            lambda: HostSpeed(1e-4, 1e-3, 1e-2, 1e-5),
             lambda: NOW,
         )
 

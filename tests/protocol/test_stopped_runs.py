@@ -22,6 +22,7 @@ from veilscore.node.errors import (
 from veilscore.node.operator import show_failure
 from veilscore.node.receipts import Receipts
 from veilscore.node.training.desk import StoppedRun, TrainingDesk
+from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import Surroundings
@@ -31,6 +32,7 @@ from veilscore.v1.training_pb2 import RunContract, StepRequest
 
 RUN, OTHER = "5f" * 16, "0b" * 16
 PARTIES = ("bank", "bureau", "market")
+SPEED = HostSpeed(1e-4, 1e-3, 1e-2, 1e-5)
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Scene:
             RunLedger(self.runs, settings.runs_a_day),
             Receipts(node.chain, self.hub.append, self.hub.log_key, self.clock),
             lambda _kind, _run, _step: None,
+            lambda: SPEED,
             self.clock,
         )
 

@@ -13,14 +13,13 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from veilscore.coordinator import config
@@ -28,12 +27,11 @@ from veilscore.keys import files
 from veilscore.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from veilscore.coordinator.client import OperatorClient
+    from collections.abc import Sequence
+
     from veilscore.coordinator.web.face import CoordinatorStatus, RunView
 
 app = typer.Typer(help="Run the coordinator.", no_args_is_help=True)
-
-_POLL_S: Final = 0.3
 
 _Config = Annotated[Path, typer.Option("--config", help="Path of coordinator.toml.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -224,6 +222,7 @@ def train(
     from veilscore.coordinator.client import OperatorClient  # noqa: PLC0415 - long
     from veilscore.coordinator.contract import read_contract  # noqa: PLC0415 - with it
     from veilscore.coordinator.folder import open_registry  # noqa: PLC0415 - with it
+    from veilscore.coordinator.progress import follow  # noqa: PLC0415 - with it
     from veilscore.models.vertical.run import steps  # noqa: PLC0415 - with it
 
     settings = config.read(config_file)
@@ -235,45 +234,8 @@ def train(
         if not wait:
             _print_json({"run": proposed}) if as_json else typer.echo(proposed)
             return
-        ended = _follow(client, proposed, names, quiet=as_json)
+        ended = follow(partial(client.run, proposed), names, quiet=as_json)
     _report(ended, as_json=as_json)
-
-
-def _follow(
-    client: "OperatorClient", run: str, names: Sequence[str], *, quiet: bool
-) -> "RunView":
-    """Show a line for every step that is done, until the run has ended."""
-    console = Console(stderr=True, quiet=quiet, highlight=False)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("")
-        done, began = 0, time.monotonic()
-        while True:
-            view = client.run(run)
-            bar.update(task, description=_under_way(view))
-            reached = _reached(view, names, done)
-            for name in names[done:reached]:
-                console.print(f"[green]✓[/] {name}  {time.monotonic() - began:.1f} s")
-                bar.reset(task)
-                began = time.monotonic()
-            done = reached
-            if view.ended_ms is not None:
-                return view
-            time.sleep(_POLL_S)
-
-
-def _reached(view: "RunView", names: Sequence[str], done: int) -> int:
-    """Return how many steps are done."""
-    if view.phase == "completed":
-        return len(names)
-    return names.index(view.step) if view.step in names else done
-
-
-def _under_way(view: "RunView") -> str:
-    waiting = [each.party for each in view.parties if each.decision == "waiting"]
-    if view.step == "join" and waiting:
-        return f"join: {', '.join(waiting)} must approve"
-    return view.step or "waiting for the run before"
 
 
 def _report(view: "RunView", *, as_json: bool) -> None:

@@ -214,6 +214,8 @@ class _Watcher:
         _log.info("run %s: step %s", self.run, step)
         self.book.step(self.run, step)
 
-    def on_decision(self, party: str, *, approved: bool) -> None:
-        decision = Decision.APPROVED if approved else Decision.REFUSED
-        self.book.decide(self.run, party, decision)
+    def on_approval(self, party: str, estimated_s: int) -> None:
+        self.book.decide(self.run, party, Decision.APPROVED, estimated_s)
+
+    def on_refusal(self, party: str) -> None:
+        self.book.decide(self.run, party, Decision.REFUSED)

@@ -95,8 +95,12 @@ class Watcher(Protocol):
         """Learn that a step begins."""
         ...
 
-    def on_decision(self, party: str, *, approved: bool) -> None:
-        """Learn what a party said to the contract."""
+    def on_approval(self, party: str, estimated_s: int) -> None:
+        """Learn that a party joined, and for how long it expects to work."""
+        ...
+
+    def on_refusal(self, party: str) -> None:
+        """Learn that a party refused the contract."""
         ...
 
 
@@ -299,8 +303,11 @@ class Director:
             else:
                 away_since.pop(reply.party, None)
             if reply.code != _AWAITING:
-                if reply.ok or reply.code == "refused":
-                    self._watcher.on_decision(reply.party, approved=reply.ok)
+                if reply.ok:
+                    report = read_report(reply, "join")
+                    self._watcher.on_approval(reply.party, report.estimated_s)
+                elif reply.code == "refused":
+                    self._watcher.on_refusal(reply.party)
                 self._judge(reply, "join")
 
         waiting: Collection[str] = self._parties

@@ -57,11 +57,13 @@ class RunBook:
             self._append(contract.run, opened, now_ms)
             self._runs[contract.run] = _opened(contract, digest, now_ms)
 
-    def decide(self, run: str, party: str, decision: Decision) -> None:
-        """Note what a party said to the contract; it logs that itself."""
+    def decide(
+        self, run: str, party: str, decision: Decision, estimated_s: int = 0
+    ) -> None:
+        """Note what a party said to the contract; it logs the decision itself."""
         with self._lock:
             view = self._runs[run]
-            parties = _decided(view.parties, party, decision)
+            parties = _decided(view.parties, party, decision, estimated_s)
             self._runs[run] = replace(view, parties=parties)
 
     def step(self, run: str, step: str) -> None:
@@ -177,9 +179,9 @@ def _opened(contract: RunContract, digest: bytes, now_ms: int) -> RunView:
 
 
 def _decided(
-    parties: tuple[RunParty, ...], party: str, decision: Decision
+    parties: tuple[RunParty, ...], party: str, decision: Decision, estimated_s: int = 0
 ) -> tuple[RunParty, ...]:
     return tuple(
-        replace(each, decision=decision) if each.party == party else each
+        RunParty(party, decision, estimated_s) if each.party == party else each
         for each in parties
     )

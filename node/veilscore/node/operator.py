@@ -67,7 +67,13 @@ class OperatorView:
             run=self._run(),
             failure=show_failure(service.training.stopped()),
             pending=tuple(
-                PendingRun(waiting.contract, waiting.digest, _ms(waiting.proposed))
+                PendingRun(
+                    waiting.contract,
+                    waiting.digest,
+                    proposed_ms=_ms(waiting.proposed),
+                    work_ms=_ms(waiting.estimate.seconds),
+                    sent_bytes=waiting.estimate.sent_bytes,
+                )
                 for waiting in service.training.waiting()
             ),
             hosted=show_budgets(service.cards, service.ledger),

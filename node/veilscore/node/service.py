@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 
 from google.protobuf.message import DecodeError
 
@@ -40,6 +40,7 @@ from veilscore.node.shelf import Shelf
 from veilscore.node.snapshot import load_snapshot
 from veilscore.node.supernode import SuperNode, SuperNodeConfig
 from veilscore.node.training.desk import TrainingDesk
+from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.session import Surroundings
 from veilscore.node.training.summons import Summons
@@ -130,6 +131,7 @@ class NodeService:
             self._runs,
             self.receipts,
             self._link.notify,
+            cache(partial(HostSpeed.measure, self._private_key, self._workers)),
         )
         self.scoring = ScoringDesk(
             settings.party,

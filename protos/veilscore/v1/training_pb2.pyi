@@ -195,6 +195,7 @@ class StepReport(_message.Message):
     BYTES_BUCKET_FIELD_NUMBER: _builtins.int
     CARD_FIELD_NUMBER: _builtins.int
     MAX_ABS_POINTS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_S_FIELD_NUMBER: _builtins.int
     sent: _builtins.bytes
     """SHA-256 over the digests of all envelopes it sent in the step, in order."""
     bytes_bucket: _builtins.int
@@ -203,6 +204,10 @@ class StepReport(_message.Message):
     """SHA-256 of its card file; only after the last training step."""
     max_abs_points: _builtins.int
     """Bound on its absolute partial score; goes with the card."""
+    estimated_s: _builtins.int
+    """Seconds of work that it expects of the run, up to a tenth too many; only after
+    the step "join".
+    """
     def __init__(
         self,
         *,
@@ -210,10 +215,11 @@ class StepReport(_message.Message):
         bytes_bucket: _builtins.int = ...,
         card: _builtins.bytes = ...,
         max_abs_points: _builtins.int = ...,
+        estimated_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_bucket", b"bytes_bucket", "card", b"card", "max_abs_points", b"max_abs_points", "sent", b"sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_bucket", b"bytes_bucket", "card", b"card", "estimated_s", b"estimated_s", "max_abs_points", b"max_abs_points", "sent", b"sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

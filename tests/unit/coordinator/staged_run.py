@@ -42,6 +42,7 @@ IDS = {
     "bureau": [f"firm-{n}" for n in range(10, 50)],
     "market": [f"firm-{n}" for n in range(5, 45)],
 }
+ESTIMATES = {"bank": 40, "bureau": 33, "market": 0}
 COORDINATOR = "hub"
 
 
@@ -89,6 +90,8 @@ class SimulatedNode:
         match step:
             case "join":
                 self.join()
+                report = StepReport(estimated_s=ESTIMATES[self.name])
+                return ok(self.name, report)
             case "rows":
                 self.align()
             case "evaluate":
@@ -234,13 +237,17 @@ class Notes:
     """What a watcher was told."""
 
     steps: list[str] = field(default_factory=list[str])
-    decisions: dict[str, bool] = field(default_factory=dict[str, bool])
+    estimates: dict[str, int] = field(default_factory=dict[str, int])  # who approved
+    refusals: list[str] = field(default_factory=list[str])
 
     def on_step(self, step: str) -> None:
         self.steps.append(step)
 
-    def on_decision(self, party: str, *, approved: bool) -> None:
-        self.decisions[party] = approved
+    def on_approval(self, party: str, estimated_s: int) -> None:
+        self.estimates[party] = estimated_s
+
+    def on_refusal(self, party: str) -> None:
+        self.refusals.append(party)
 
 
 class Stage:

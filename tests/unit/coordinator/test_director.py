@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.unit.coordinator.staged_run import (
     COORDINATOR,
+    ESTIMATES,
     HOLDERS,
     IDS,
     Stage,
@@ -57,7 +58,7 @@ def test_every_party_is_asked_for_every_step_in_order(stage: Stage) -> None:
         for request in asked:
             assert request.contract == (body if step == "join" else b"")
             assert request.manifest == (manifest if step == "register" else b"")
-    assert stage.notes.decisions == dict.fromkeys(HOLDERS, True)
+    assert stage.notes.estimates == ESTIMATES
 
 
 def test_the_manifest_says_what_each_party_reported(stage: Stage) -> None:
@@ -107,7 +108,7 @@ def test_a_refusal_ends_the_run_with_the_party_and_its_sentence(stage: Stage) ->
         stage.lead()
     assert (caught.value.party, caught.value.reason) == ("bureau", "refused")
     assert caught.value.place == "step join"
-    assert stage.notes.decisions["bureau"] is False
+    assert stage.notes.refusals == ["bureau"]
     assert [step for step, _ in stage.fleet.calls] == ["join"]
 
 

@@ -101,7 +101,15 @@ def full_status() -> NodeStatus:
             fraction=0.42,
             started_ms=NOW_MS - 95_000,
         ),
-        pending=(PendingRun(pending, digest("pending"), NOW_MS - 600_000),),
+        pending=(
+            PendingRun(
+                pending,
+                digest("pending"),
+                proposed_ms=NOW_MS - 600_000,
+                work_ms=754_000,
+                sent_bytes=1_340_000_000,
+            ),
+        ),
         hosted=(
             BudgetState("farm-credit", "bank-fuling", 48_012, 60_000, 2_431),
             BudgetState("farm-credit", "bank-wanzhou", 0, 60_000, 2_431),

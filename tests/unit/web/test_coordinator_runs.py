@@ -23,7 +23,9 @@ def test_a_run_is_proposed_read_and_stopped(operator: httpx.Client) -> None:
     assert proposed.headers["location"] == f"/v1/runs/{run}"
     view = operator.get(proposed.headers["location"]).json()
     assert (view["phase"], view["label_holder"]) == ("proposed", "bank")
-    assert view["parties"] == [{"party": "bank", "decision": "waiting"}]
+    assert view["parties"] == [
+        {"party": "bank", "decision": "waiting", "estimated_s": 0}
+    ]
     assert operator.get("/v1/runs").json() == [view]
     stopped = operator.delete(f"/v1/runs/{run}").json()
     assert (stopped["phase"], stopped["reason"]) == (

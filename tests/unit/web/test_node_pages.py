@@ -171,6 +171,26 @@ def test_a_run_is_shown_with_everything_that_is_decided_about(
     assert "all, the whole union" in page
     assert "2 polish steps show the label holder a noisy joint predictor" in page
     assert "Feature holders learn the good and bad counts" in page
+    assert "About 13 minutes of computing, and about 1.3 GB to send." in page
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (0, "0.1 MB"),
+        (52_340_000, "52.3 MB"),
+        (999_999_999, "1,000 MB"),
+        (123_400_000_000, "123.4 GB"),
+    ],
+)
+def test_what_a_run_sends_is_in_a_unit_that_can_be_read(
+    node: SampleNode, operator: httpx.Client, sent: int, said: str
+) -> None:
+    pending = replace(node.current.pending[0], sent_bytes=sent)
+    node.current = replace(node.current, pending=(pending,))
+    assert f"about {said} to send" in operator.get(f"/runs/{PENDING}").text
+    chinese = operator.get(f"/runs/{PENDING}", params={"lang": "zh-CN"}).text
+    assert f"\u7ea6\u9700\u53d1\u9001 {said}" in chinese
 
 
 def test_a_feature_holder_is_warned_of_what_it_gives_away(

@@ -35,6 +35,9 @@ class RunParty:
 
     party: Annotated[str, Field(description="Registered name")]
     decision: Annotated[Decision, Field(description="What it said to the run")]
+    estimated_s: Annotated[
+        int, Field(description="Seconds of work that it expects; 0: not known")
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)

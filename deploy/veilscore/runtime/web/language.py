@@ -20,11 +20,13 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
+from babel.units import format_unit
 
 CHINESE: Final = "zh-CN"
 ENGLISH: Final = "en"
 
 _LONGEST_HEADER = 200
+_MEGABYTE, _GIGABYTE = 10**6, 10**9
 _RANGE = re.compile(r"([A-Za-z]{1,8})(?:-[\w-]*)?(?:\s*;\s*q=([01](?:\.\d{0,3})?))?")
 
 
@@ -59,8 +61,15 @@ class Language:
         return format_percent(fraction, "0%", locale=self.locale)
 
     def duration(self, ms: int) -> str:
-        """Write roughly how long something lasted."""
+        """Write roughly how long something lasts."""
         return format_timedelta(ms // 1000, locale=self.locale)
+
+    def size(self, count: int) -> str:
+        """Write roughly how many bytes something has."""
+        large = count >= _GIGABYTE
+        name, unit = ("gigabyte", _GIGABYTE) if large else ("megabyte", _MEGABYTE)
+        tenths = max(1, round(10 * count / unit)) / 10
+        return format_unit(tenths, f"digital-{name}", "short", locale=self.locale)
 
 
 def load_languages(catalogues: Iterable[Path]) -> dict[str, Language]:

@@ -123,6 +123,7 @@ def _environment(
         "figure": language.figure,
         "percent": language.percent,
         "duration": language.duration,
+        "size": language.size,
         "word": word,
         "local": local_time,
         "offset": _offset,

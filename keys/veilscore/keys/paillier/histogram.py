@@ -93,6 +93,12 @@ def weighted_products(
     return [int(product) for product in products]
 
 
+def multiplications(rows: int, widths: Sequence[int]) -> int:
+    """Return about how many multiplications a histogram of so many rows takes."""
+    bounds = pairwise(group_bounds(rows, widths))
+    return sum(rows + prod(widths[start:stop]) for start, stop in bounds)
+
+
 def group_bounds(rows: int, widths: Sequence[int]) -> list[int]:
     """Cut the columns into groups so that the multiplications are fewest."""
     # best[j]: least cost of the first j columns, and where their last group starts.

@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 
 from veilscore.keys.paillier import operations
 from veilscore.keys.paillier.answer_noise import AnswerNoise, NoisePool, draw_noise
-from veilscore.keys.paillier.histogram import Bins, histogram, weighted_products
+from veilscore.keys.paillier.histogram import (
+    Bins,
+    histogram,
+    multiplications,
+    weighted_products,
+)
 from veilscore.keys.paillier.powers import weighted_sum
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.public import PublicKey
@@ -175,6 +180,11 @@ class PaillierWorkers:
         for part in self._do(jobs):
             sums = [public.add(one, two) for one, two in zip(sums, part, strict=True)]
         return sums
+
+    def multiplications(self, rows: int, widths: Sequence[int]) -> int:
+        """Return about how many multiplications ``histogram`` takes in all workers."""
+        parts = self._cut(range(rows), _HISTOGRAM_ROWS)
+        return sum(multiplications(len(part), widths) for part in parts)
 
     def weighted_products(
         self,

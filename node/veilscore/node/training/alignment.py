@@ -39,7 +39,7 @@ from veilscore.v1.training_pb2 import (
     TrainingMessage,
 )
 
-_THREADS = 2
+THREADS = 2
 _AT_ONCE = 16_384  # own ids that are Python objects at one time
 
 
@@ -101,7 +101,7 @@ class _OwnSet:
         points = np.empty((len(entries), POINT), dtype=np.uint8)
         padding = entries >= len(self.ids) + CANARIES
         names = [self._name(entry) for entry in entries[~padding].tolist()]
-        points[~padding] = _rows(linkage.hash_all(names, threads=_THREADS))
+        points[~padding] = _rows(linkage.hash_all(names, threads=THREADS))
         points[padding] = _rows(linkage.dummies(int(padding.sum())))
         return points.tobytes()
 
@@ -143,7 +143,7 @@ class _Passage:
         """Raise the own set and pass it on, part by part."""
         parts = len(point_set.ranges(len(own.order)))
         for points in own.parts():
-            self._own.append(self.key.blind(points, self.name, threads=_THREADS))
+            self._own.append(self.key.blind(points, self.name, threads=THREADS))
             part = len(self._own) - 1
             yield self._pass_on(self.name, 1, part, parts, self._own[part])
 
@@ -159,7 +159,7 @@ class _Passage:
                 if found.owner != owner or found.hops != hops - 1:
                     raise ProtocolError("passed on the wrong set", party=before)
                 taken.add(found.part, found.parts, found.points)
-                raised = self.key.blind(taken.parts[-1], before, threads=_THREADS)
+                raised = self.key.blind(taken.parts[-1], before, threads=THREADS)
                 yield self._pass_on(owner, hops, found.part, found.parts, raised)
 
     def _pass_on(

@@ -30,6 +30,8 @@ from veilscore.node.errors import (
 from veilscore.node.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training import policy
+from veilscore.node.training.estimate import Estimate, Holding
+from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
 from veilscore.node.training.session import RunSession, Surroundings
@@ -76,6 +78,7 @@ class WaitingRun:
     contract: RunContract
     digest: bytes
     proposed: float  # seconds since 1970
+    estimate: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,11 @@ class TrainingDesk:
     ledger: RunLedger
     receipts: Receipts
     notify: Callable[[NoticeKind.ValueType, str, str], None]
+    speed: Callable[[], HostSpeed]  # measured once
     clock: Callable[[], float] = time.time
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _session: RunSession | None = None
+    _joined: StepReport = field(default_factory=StepReport)  # of the session
     _stopped: StoppedRun | None = None
     _waiting: dict[str, WaitingRun] = field(default_factory=dict[str, WaitingRun])
     _decided: dict[str, _Decision] = field(default_factory=dict[str, _Decision])
@@ -151,7 +156,7 @@ class TrainingDesk:
 
     def _join(self, run: str, contract_bytes: bytes) -> StepReport:
         if self._has_joined(contract_bytes):
-            return StepReport()
+            return self._joined
         around = self.surroundings()
         digest = hashlib.sha256(contract_bytes).digest()
         try:
@@ -162,6 +167,8 @@ class TrainingDesk:
             raise
         if self._session is not None:
             self._session.mailbox.end("another run was started")
+        estimate = self._estimate(contract, around)
+        self._joined = StepReport(estimated_s=estimate.told_s)
         self.ledger.join(contract)
         session = RunSession(around, contract, contract_bytes)
         self._session, self._stopped = session, None
@@ -176,7 +183,7 @@ class TrainingDesk:
             paillier_bits=around.private_key.public.bits,
         )
         self.receipts.record(published, correlation=run)
-        return StepReport()
+        return self._joined
 
     def _has_joined(self, contract_bytes: bytes) -> bool:
         """Say whether this is the run under way: its answer was lost, asked again."""
@@ -212,19 +219,33 @@ class TrainingDesk:
         if decision is not None and decision.digest != digest:
             raise RefusedError("not the contract that the operator approved")
         if self.settings.approve == "manual" and decision is None:
-            self._ask(WaitingRun(contract, digest, around.clock()))
+            self._ask(contract, digest, around)
             raise AwaitingApprovalError("the operator of this node has not decided yet")
         return contract
 
-    def _ask(self, asked: WaitingRun) -> None:
+    def _ask(self, contract: RunContract, digest: bytes, around: Surroundings) -> None:
         """Show a contract to the operator; what is shown does not change."""
-        shown = self._waiting.get(asked.contract.run)
+        shown = self._waiting.get(contract.run)
         if shown is None and len(self._waiting) >= _MOST_WAITING:
             raise RefusedError("too many runs wait for the operator of this node")
-        if shown is not None and shown.digest != asked.digest:
+        if shown is not None and shown.digest != digest:
             raise RefusedError("another contract of this run waits for the operator")
         if shown is None:
-            self._waiting[asked.contract.run] = asked
+            self._waiting[contract.run] = WaitingRun(
+                contract, digest, around.clock(), self._estimate(contract, around)
+            )
+
+    def _estimate(self, contract: RunContract, around: Surroundings) -> Estimate:
+        """Return what a run takes at this node, as far as can be known before it."""
+        source = around.source
+        holding = Holding(
+            around.party,
+            len(source),
+            len(source.features),
+            around.private_key.public,
+        )
+        work = holding.work(contract, around.workers.multiplications)
+        return work.at(self.speed())
 
     def _perform(
         self, run: str, step: str, manifest: bytes, message_id: str

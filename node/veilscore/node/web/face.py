@@ -102,11 +102,16 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class PendingRun:
-    """A run that waits for this node's decision; ``digest`` is what will be logged."""
+    """A run that waits for this node's decision; ``digest`` is what will be logged.
+
+    ``work_ms`` and ``sent_bytes`` are what it is estimated to take at this node.
+    """
 
     contract: RunContract
     digest: bytes
     proposed_ms: int
+    work_ms: int
+    sent_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
