@@ -198,6 +198,7 @@ def _run(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "StepReport.bytes_bucket": power_of_two(1 << 40),
         v1 + "StepReport.card": _DIGEST,
         v1 + "StepReport.max_abs_points": _POINTS,
+        v1 + "StepReport.estimated_s": bucket(86_400),
         # What the coordinator opens: of a run's messages these four and no other.
         v1 + "TrainingMessage.blinded_set": message(),
         v1 + "BlindedSet.owner": one_of(*known.parties),

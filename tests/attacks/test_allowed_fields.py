@@ -67,7 +67,7 @@ ALLOWED = allowed_fields(KNOWN)
 DIGEST: Final = secrets.token_bytes(32)
 LABELS: Final = [1, 0, 0, 1] * 100
 # Field 19, 64 bits wide, which no message of the product has.
-UNKNOWN: Final = b"\x99\x01" + struct.pack("<d", 0.731)
+UNKNOWN: Final = b"\x99\x06" + struct.pack("<d", 0.731)
 
 
 def told(channel: str, source: str, *data: bytes) -> list[str]:
@@ -178,11 +178,12 @@ def test_what_parties_say_in_a_run_is_on_the_list() -> None:
 @pytest.mark.parametrize(
     ("report", "named"),
     [
-        (REPORT.SerializeToString() + UNKNOWN, "StepReport has an unknown field 19"),
+        (REPORT.SerializeToString() + UNKNOWN, "StepReport has an unknown field 99"),
         (StepReport(sent=struct.pack("<d", 0.731)).SerializeToString(), "sent holds"),
         (StepReport(bytes_bucket=LABELS.count(1)).SerializeToString(), "bucket holds"),
         (StepReport(card=bytes(LABELS)).SerializeToString(), "card holds"),
         (StepReport(max_abs_points=2**31).SerializeToString(), "points holds"),
+        (StepReport(estimated_s=49_999).SerializeToString(), "estimated_s holds"),
         (b"\xff" + bytes(LABELS), "StepReport cannot be decoded"),
     ],
     ids=named_only,

@@ -36,13 +36,13 @@ class Curious(FeatureHolder):
 
     told: list[Told] = field(default_factory=list[Told])
 
-    def _read_counts(self, counts: Counts, orders: list[list[int]]) -> list[list[int]]:
+    def _read_counts(self, counts: Counts, orders: list[list[int]]) -> None:
         for column, order in zip(counts.columns, orders, strict=True):
             customers, pool = np.zeros((2, len(order)), dtype=np.int64)
             customers[order] = np.add(column.good, column.bad)
             pool[order] = column.pool
             self.told.append(Told(customers, pool))
-        return FeatureHolder._read_counts(self, counts, orders)
+        FeatureHolder._read_counts(self, counts, orders)
 
     def guess(self) -> NDArray[np.float64]:
         """Rank the rows, (rows,): the log odds of a customer in their bins."""

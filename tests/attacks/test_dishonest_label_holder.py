@@ -28,6 +28,7 @@ from veilscore.v1.training_pb2 import (
     BinCounts,
     Block,
     Counts,
+    CrossOrder,
     EncryptedRows,
     Slope,
     TrainingMessage,
@@ -175,9 +176,36 @@ def test_more_columns_than_the_contract_allows_are_refused(columns: int) -> None
 
 @pytest.mark.parametrize("columns", [0, 65])
 def test_cross_moments_need_the_columns_of_the_contract(columns: int) -> None:
+    talk = Talk(counted().cross())
+    talk.begin()
+    order = CrossOrder(parties=["bureau", "market"])
+    talk.tell({"bank": TrainingMessage(cross_order=order)})
     with pytest.raises(ProtocolError, match="1 to 64 may be") as caught:
-        say(counted().cross(), "bureau", rows([], columns))
+        talk.tell({"bureau": rows([], columns)})
     assert caught.value.party == "bureau"
+
+
+def test_counts_that_single_few_rows_out_are_refused() -> None:
+    """Weights by them would make second moments of the few rows in these bins."""
+    codes = np.random.default_rng(2).integers(0, BINS, (ROWS, 2)).astype(np.uint16)
+    holder = victim(RunColumns(("a", "b"), codes, BINS))
+    talk = Talk(holder.counts())
+    talk.begin()
+    talk.tell({"bank": rows([1] * ROWS, columns=1)})
+    made_up = Counts(
+        columns=[
+            BinCounts(
+                good=[10**9, *[0] * (size - 1)],
+                bad=[10**9, *[0] * (size - 1)],
+                pool=[0] * size,
+            )
+            for size in BINS
+        ]
+    )
+    holder.terms.contract.min_count = 12
+    with pytest.raises(ProtocolError, match=r"as if .* 120 are needed") as caught:
+        talk.tell({"bank": TrainingMessage(counts=made_up)})
+    assert caught.value.party == "bank"
 
 
 @pytest.mark.parametrize("weight", [1e6, -1e6, float("nan"), float("inf")])

@@ -87,7 +87,7 @@ class Liar(Curious):
         weights = -self.digits / (self.terms.scale.factor * STEP)
         block = ROTATION_SCALE * np.linalg.solve(turn.T.astype(np.float64), weights)
         for peer in self._peers:
-            size = len(self._peer_moments[peer].sums)
+            size = len(self._peer_moments[peer].labelled)
             sent = Block(weights=block if peer == VICTIM else np.zeros(size))
             yield Send(peer, TrainingMessage(block=sent))
 

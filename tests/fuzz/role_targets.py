@@ -130,6 +130,7 @@ _CUES: Final = (
     ("default", "counts", "count_answer"),
     ("default", "counts", "counts"),
     ("default", "moments", "moments"),
+    ("default", "cross", "cross_order"),
     ("default", "cross", "encrypted_rows"),
     ("default", "cross", "rows_taken"),
     ("default", "cross", "cross_answer"),

@@ -132,6 +132,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "default counts: encrypted_rows",
         "default counts: encrypted_rows, last part",
         "default counts: counts",
+        "default cross: cross_order",
         "default cross: encrypted_rows",
         "default cross: encrypted_rows, last part",
         "default cross: rows_taken",

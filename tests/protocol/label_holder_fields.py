@@ -38,6 +38,7 @@ from veilscore.models.vertical.layout import (
     rotated_bound,
 )
 from veilscore.models.vertical.marks import CANARIES
+from veilscore.models.vertical.raking import HEAVIEST
 from veilscore.models.vertical.ring import Ring
 from veilscore.models.vertical.row_stream import PART_ROWS, cut
 from veilscore.v1.score_pb2 import ModelManifest
@@ -205,7 +206,8 @@ def _moments(shape: Shape, sender: str) -> Fields:
     size, own = len(shape.sizes[sender].bins), len(shape.sizes[shape.label_holder].bins)
     layout = RowLayout.plan(shape.rows, own, shape.max_columns, shape.key.public.n)
     most = rotated_bound(shape.max_columns) / ROTATED_UNIT  # of one row
-    squares, sums = shape.rows * most**2, shape.rows * most
+    weight = shape.rows * HEAVIEST
+    squares, sums = weight * most**2, weight * most
 
     def has_the_columns(found: Moments) -> bool:
         return (len(found.gram), len(found.sums)) == (size**2, size)
@@ -215,37 +217,32 @@ def _moments(shape: Shape, sender: str) -> Fields:
         "Moments.ciphertexts": _ciphertexts(shape.key, {size * len(layout.groups)}),
         "Moments.gram": several(between(-squares, squares), size**2),
         "Moments.sums": several(between(-sums, sums), size),
+        "Moments.weight": between(1, weight),
+        "Moments.squared_weight": between(1, weight * HEAVIEST),
     }
 
 
 def _cross(shape: Shape, sender: str) -> Fields:
     peers = shape.feature_holders
-    pairs = {
-        (owner, other): _residues(shape, owner, other)
-        for place, owner in enumerate(peers)
-        for other in peers[place + 1 :]
-        if sender in (owner, other)
-    }
+    partners = [peer for peer in peers if peer != sender]
 
     def has_the_pairs(found: CrossShares) -> bool:
-        told = {
-            (share.key_owner, share.other): (len(share.residues), share.modulus)
+        # Whose key it is of a pair, the label holder decides in the run.
+        pairs = [{share.key_owner, share.other} for share in found.shares]
+        wanted = [{sender, partner} for partner in partners]
+        return all(pairs.count(pair) == 1 for pair in wanted) and all(
+            len(share.residues) == _residues(shape, share.key_owner, share.other)
+            and share.modulus == shape.sizes[share.key_owner].modulus
             for share in found.shares
-        }
-        wanted = {
-            pair: (size, shape.sizes[pair[0]].modulus) for pair, size in pairs.items()
-        }
-        return told == wanted
+        )
 
     return {
         "cross_shares": message(shape=has_the_pairs),
-        "CrossShares.shares": message(len(pairs)),
-        "CrossShare.key_owner": one_of(*(owner for owner, _ in pairs)),
-        "CrossShare.other": one_of(*(other for _, other in pairs)),
+        "CrossShares.shares": message(len(partners)),
+        "CrossShare.key_owner": one_of(*peers),
+        "CrossShare.other": one_of(*peers),
         "CrossShare.residues": Allowed(is_noise),
-        "CrossShare.modulus": one_of(
-            *(shape.sizes[owner].modulus for owner, _ in pairs)
-        ),
+        "CrossShare.modulus": one_of(*(shape.sizes[peer].modulus for peer in peers)),
     }
 
 

@@ -1,7 +1,8 @@
 """In ``cross`` every holder takes rows and sends rows, and none waits in a circle."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import permutations
+from dataclasses import replace
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -10,13 +11,20 @@ from tests.protocol.conduct import DeadlockError, Talk, conduct
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
 from tests.protocol.streams import RING, held, packed, taking, under_way
 from tests.sample_contract import sample_contract
+from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
+from veilscore.models.vertical.moments import PeerMoments
+from veilscore.models.vertical.raking import HEAVIEST
 from veilscore.models.vertical.row_stream import AHEAD, RowStream, Tally
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Await, Script, drive
+from veilscore.models.vertical.script import Await, Script, Send, drive
 from veilscore.node.training.mailbox import Mailbox
-from veilscore.v1.training_pb2 import TrainingMessage
+from veilscore.v1.training_pb2 import CrossOrder, TrainingMessage
+
+MOMENTS = PeerMoments(
+    np.eye(1), 1, 1.0, labelled=np.ones(1), bad=np.ones(1), with_own=np.ones((1, 1))
+)
 
 
 def crossing(names: tuple[str, ...], part_rows: int) -> dict[str, FeatureHolder]:
@@ -32,25 +40,34 @@ def crossing(names: tuple[str, ...], part_rows: int) -> dict[str, FeatureHolder]
         holder = FeatureHolder(
             name, terms, columns, ring, dict.fromkeys(names, ring), masks, part_rows
         )
-        holder._woe = [[-300, 20, 100, 900]] * (1 + at)  # pyright: ignore[reportPrivateUsage] - as if counted
+        # As if counted and told their moments.
+        holder._woe = [[-300, 20, 100, 900]] * (1 + at)  # pyright: ignore[reportPrivateUsage]
+        holder._row_weights = rng.integers(0, HEAVIEST + 1, 95).astype(np.uint16)  # pyright: ignore[reportPrivateUsage]
+        holder._centre = rng.integers(-(1 << 18), 1 << 18, 1 + at)  # pyright: ignore[reportPrivateUsage]
         holders[name] = holder
     return holders
 
 
-def at_the_bank(names: tuple[str, ...], found: dict[str, TrainingMessage]) -> Script:
+def at_the_bank(
+    names: tuple[str, ...], order: tuple[str, ...], found: dict[str, TrainingMessage]
+) -> Script:
+    for name in names:
+        told = CrossOrder(parties=order)
+        yield Send(name, TrainingMessage(cross_order=told))
     found.update((yield Await("cross_shares", names)))
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_cross_moments_end_whoever_goes_first(count: int) -> None:
     names = ("agency", "bureau", "market", "tax")[:count]
-    for order in permutations(names):
+    orders = list(permutations(names))
+    for order, turns in zip(orders, reversed(orders), strict=True):
         holders, found = crossing(names, 10), dict[str, TrainingMessage]()
-        scripts: dict[str, Script] = {name: holders[name].cross() for name in order}
-        said = conduct({**scripts, "bank": at_the_bank(names, found)})
+        scripts: dict[str, Script] = {name: holders[name].cross() for name in turns}
+        said = conduct({**scripts, "bank": at_the_bank(names, order, found)})
         for history in under_way(said).values():
             assert (max(history), history[-1]) == (AHEAD, 0)
-        for owner, other in ((a, b) for a in names for b in names if a < b):
+        for owner, other in combinations(order, 2):
             assert moments(found, owner, other) == moments_in_clear(
                 holders[owner], holders[other]
             )
@@ -73,6 +90,8 @@ def moments_in_clear(owner: FeatureHolder, other: FeatureHolder) -> list[int]:
         holder._rotated_rows(rows)  # pyright: ignore[reportPrivateUsage]
         for holder in (owner, other)
     )
+    weights = owner._row_weights.astype(np.int64)[:, np.newaxis]  # pyright: ignore[reportPrivateUsage]
+    mine = weights * (mine - owner._centre)  # pyright: ignore[reportPrivateUsage]
     (group,) = owner._packed_rows().layout.pack(mine)  # pyright: ignore[reportPrivateUsage]
     return [
         sum(a * int(b) for a, b in zip(group, column, strict=True)) % MODULUS
@@ -86,7 +105,7 @@ def test_they_end_with_real_mailboxes_in_threads_of_their_own(count: int) -> Non
     boxes = {name: Mailbox() for name in (*names, "bank")}
     holders, found = crossing(names, 3), dict[str, TrainingMessage]()
     scripts: dict[str, Script] = {name: holders[name].cross() for name in names}
-    scripts["bank"] = at_the_bank(names, found)
+    scripts["bank"] = at_the_bank(names, names[::-1], found)
 
     def play(name: str) -> None:
         drive(
@@ -108,8 +127,17 @@ def test_the_label_holder_waits_as_long_as_all_streams_before_it_take() -> None:
     train = (np.arange(95) % 2).astype(np.int8)
     labels = Labels(train, np.full(95, -1, np.int8))
     terms = Terms(sample_contract((*names, "bank")))
-    bank = Talk(LabelHolder("bank", terms, held(95), labels, RING, 10).cross())
-    bank.begin()
+    holder = LabelHolder("bank", terms, held(95), labels, RING, 10)
+    holder._peer_moments = {  # pyright: ignore[reportPrivateUsage] - as if they had come
+        name: replace(MOMENTS, effective_rows=rows)
+        for name, rows in zip(names, (50.0, 90.5, 12.3), strict=True)
+    }
+    bank = Talk(holder.cross())
+    sent = bank.begin()
+    assert {send.to for send in sent} == set(names)
+    for send in sent:  # whose rows are less like the labelled ones is first
+        told = list(send.message.cross_order.parties)
+        assert told == ["market", "agency", "bureau"]
     assert bank.waits == Await("cross_shares", names, parts=2 * 10)
 
 
@@ -133,3 +161,17 @@ def test_who_sent_its_own_rows_first_would_wait_for_ever() -> None:
     conduct({name: exchange(name, own_first=False) for name in names})
     with pytest.raises(DeadlockError):
         conduct({name: exchange(name, own_first=True) for name in names})
+
+
+@pytest.mark.parametrize(
+    "order", [(), ("agency",), ("agency", "agency"), ("agency", "bureau", "tax")]
+)
+def test_an_order_of_other_parties_is_refused(order: tuple[str, ...]) -> None:
+    holders = crossing(("agency", "bureau"), 10)
+    talk = Talk(holders["agency"].cross())
+    talk.begin()
+    assert talk.waits == Await("cross_order", ("bank",))
+    told = TrainingMessage(cross_order=CrossOrder(parties=order))
+    with pytest.raises(ProtocolError, match="an order of other parties") as caught:
+        talk.tell({"bank": told})
+    assert caught.value.party == "bank"

@@ -41,7 +41,7 @@ from veilscore.v1.training_pb2 import StepRequest, TrainingMessage
 
 LEAKING = "regulator"
 # Field 19, 64 bits wide, which no message of the product has.
-UNKNOWN = b"\x99\x01" + struct.pack("<d", 0.731)
+UNKNOWN = b"\x99\x06" + struct.pack("<d", 0.731)
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +284,7 @@ LEAKS: list[tuple[str, str, Plant, str]] = [
     ("moments", LEAKING, nearly_one_sum_a_row, "Moments.sums has"),
     ("moments", LEAKING, a_row_in_the_gram, "Moments.gram has"),
     ("moments", LEAKING, packed_sum, "Moments.sums holds"),
-    ("moments", LEAKING, unknown_field, "TrainingMessage has an unknown field 19"),
+    ("moments", LEAKING, unknown_field, "TrainingMessage has an unknown field 99"),
     ("cross", LEAKING, digits_of_the_rows, "CrossShare.other holds"),
     ("cross", LEAKING, another_owner, "CrossShare.key_owner holds"),
     ("cross", LEAKING, another_modulus, "CrossShare.modulus holds"),
@@ -350,7 +350,7 @@ def test_what_everybody_may_know_says_no_more(run: WholeRun, shape: Shape) -> No
             StepRequest(manifest=manifest.SerializeToString()),
             "CardEntry.card holds",
         ),
-        ("rows", LEAKING, longer, "ReceivingKey has an unknown field 19"),
+        ("rows", LEAKING, longer, "ReceivingKey has an unknown field 99"),
         ("counts", LEAKING, EnvelopeHeader(step="1001"), "EnvelopeHeader.step holds"),
         ("counts", LEAKING, EnvelopeHeader(sender="1001"), "EnvelopeHeader.sender"),
     ]

@@ -29,7 +29,7 @@ from veilscore.node.training.session import RunSession
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.training_pb2 import RowsTaken, TrainingMessage
 
-COLUMNS = 60  # of a sender: more than fit one plaintext
+COLUMNS = 45  # of a sender: more than fit one plaintext
 
 
 @pytest.mark.parametrize("rows", [0, 1, 8191, 8192, 8193, 20_000])

@@ -141,21 +141,24 @@ def test_the_work_is_what_the_scripts_do(
     found = parties(contract)
     sent = play(contract, found)
     alignment = size_bucket(ROWS + CANARIES) * len(names)
-    for name, party in found.items():
-        work = work_of(name, contract)
-        done = party.done
-        assert work.encryptions == done["encryptions"]
-        assert work.peer_encryptions == done["peer_encryptions"]
-        assert work.multiplications == done["multiplications"]
-        assert work.points == alignment
-        assert work.steps == len(list(steps(contract)))
-        assert work.decryptions <= done["decryptions"]
-        assert done["decryptions"] - work.decryptions <= ANSWERS * len(names)
-        points, width = POINT * alignment, KEY.ciphertext_bytes
-        predictors = 8 * ROWS * contract.polish_steps * (name != "bank")
+    # Who of a pair encrypts is decided in the run: a feature holder expects half.
+    for group in (["bank"], [name for name in names if name != "bank"]):
+        expected = [work_of(name, contract) for name in group]
+        done = sum((found[name].done for name in group), Counter[str]())
+        for count in ("encryptions", "peer_encryptions", "multiplications"):
+            told = sum(getattr(work, count) for work in expected)
+            assert told == pytest.approx(done[count], abs=len(group))
+        more = done["decryptions"] - sum(work.decryptions for work in expected)
+        assert 0 <= more <= ANSWERS * len(names)
+        points = POINT * alignment * len(group)
+        predictors = 8 * ROWS * contract.polish_steps * (group != ["bank"]) * len(group)
         # Here a "ciphertext" is as long as the modulus, not as its square.
-        expected = (work.sent_bytes - points - predictors) // 2 + predictors
-        assert expected <= sent[name] <= expected + ANSWERS * width
+        told = sum(work.sent_bytes for work in expected) - points - predictors
+        more = sum(sent[name] for name in group) - told // 2 - predictors
+        assert 0 <= more <= ANSWERS * KEY.ciphertext_bytes * len(group)
+        for work in expected:
+            assert work.points == alignment
+            assert work.steps == len(list(steps(contract)))
 
 
 def test_twice_the_rows_are_twice_the_work_up_to_what_the_contract_allows() -> None:
@@ -169,7 +172,7 @@ def test_twice_the_rows_are_twice_the_work_up_to_what_the_contract_allows() -> N
     for name in HOLDERS:
         one, two, beyond = work(name, 81_920), work(name, 163_840), work(name, 10**6)
         for count in ("encryptions", "multiplications"):
-            assert getattr(two, count) == 2 * getattr(one, count)
+            assert abs(getattr(two, count) - 2 * getattr(one, count)) <= 1
         assert beyond.encryptions <= two.encryptions * 1.25
         assert beyond.points > 5 * two.points  # all of the table is aligned
 

@@ -70,11 +70,7 @@ def woe_table(good: IntArray, bad: IntArray, pool: IntArray | None = None) -> Wo
     there are no goods or no bads.
     """
     pool = np.zeros(good.size, np.int64) if pool is None else pool
-    alone = pool.max(initial=0) + 1 + np.arange(good.size)
-    # group[i]: which distinct pair of counts bin i uses; first: its first bin
-    _, first, group = np.unique(
-        np.where(pool > 0, pool, alone), return_index=True, return_inverse=True
-    )
+    first, group = counted_together(pool)
     if np.any(good != good[first][group]) or np.any(bad != bad[first][group]):
         raise ProtocolError(
             "bins of one pool carry different counts",
@@ -94,6 +90,18 @@ def woe_table(good: IntArray, bad: IntArray, pool: IntArray | None = None) -> Wo
     woe = np.where(seen, np.log(good_share / bad_share), 0.0)
     iv = float(np.sum((goods / total_good - bads / total_bad) * woe))
     return WoeTable(woe[group], iv, _auc(goods, bads, woe))
+
+
+def counted_together(pool: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the first bin of each group with one pair of counts, and bins' groups.
+
+    A bin of pool 0 is a group of its own.
+    """
+    alone = pool.max(initial=0) + 1 + np.arange(pool.size)
+    _, first, group = np.unique(
+        np.where(pool > 0, pool, alone), return_index=True, return_inverse=True
+    )
+    return first.astype(np.int64), group.astype(np.int64)
 
 
 def _auc(goods: IntArray, bads: IntArray, woe: FloatArray) -> float:

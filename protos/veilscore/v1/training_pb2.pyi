@@ -251,6 +251,7 @@ class TrainingMessage(_message.Message):
     HOP_CHALLENGE_FIELD_NUMBER: _builtins.int
     HOP_PROOF_FIELD_NUMBER: _builtins.int
     ROWS_TAKEN_FIELD_NUMBER: _builtins.int
+    CROSS_ORDER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def blinded_set(self) -> Global___BlindedSet:
         """Alignment, holder to the next holder or to the coordinator."""
@@ -323,6 +324,10 @@ class TrainingMessage(_message.Message):
     def rows_taken(self) -> Global___RowsTaken:
         """Answer to each part of encrypted rows."""
 
+    @_builtins.property
+    def cross_order(self) -> Global___CrossOrder:
+        """Cross moments, label holder to feature holder."""
+
     def __init__(
         self,
         *,
@@ -344,12 +349,13 @@ class TrainingMessage(_message.Message):
         hop_challenge: Global___HopChallenge | None = ...,
         hop_proof: Global___HopProof | None = ...,
         rows_taken: Global___RowsTaken | None = ...,
+        cross_order: Global___CrossOrder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "rows_taken", b"rows_taken", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_order", b"cross_order", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "rows_taken", b"rows_taken", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "rows_taken", b"rows_taken", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_set", b"blinded_set", "block", b"block", "body", b"body", "count_answer", b"count_answer", "counts", b"counts", "cross_answer", b"cross_answer", "cross_order", b"cross_order", "cross_shares", b"cross_shares", "encrypted_rows", b"encrypted_rows", "gradient", b"gradient", "hop_challenge", b"hop_challenge", "hop_key", b"hop_key", "hop_proof", b"hop_proof", "moments", b"moments", "positions", b"positions", "predictor", b"predictor", "rows_taken", b"rows_taken", "score_share", b"score_share", "set_marks", b"set_marks", "slope", b"slope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_key", "hop_challenge", "hop_proof", "rows_taken"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["blinded_set", "set_marks", "positions", "encrypted_rows", "count_answer", "counts", "moments", "cross_answer", "cross_shares", "block", "predictor", "gradient", "slope", "score_share", "hop_key", "hop_challenge", "hop_proof", "rows_taken", "cross_order"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -743,17 +749,23 @@ class Moments(_message.Message):
     CIPHERTEXTS_FIELD_NUMBER: _builtins.int
     GRAM_FIELD_NUMBER: _builtins.int
     SUMS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    SQUARED_WEIGHT_FIELD_NUMBER: _builtins.int
     ciphertexts: _builtins.bytes
     """One ciphertext a rotated column under the label holder's key: its sums
     against the label holder's slots.
     """
+    weight: _builtins.int
+    """Sum of the weights, under which the rows' bins have the labelled rows' shares."""
+    squared_weight: _builtins.int
+    """Sum of the squares of the weights: how unlike the labelled rows the others are."""
     @_builtins.property
     def gram(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Own block over all rows of the run, row-major, rotated, in clear."""
+        """Own block over all rows of the run by their weights, row-major, rotated, in clear."""
 
     @_builtins.property
     def sums(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Column sums over all rows of the run, rotated, in clear."""
+        """Column sums over all rows of the run by their weights, rotated, in clear."""
 
     def __init__(
         self,
@@ -761,19 +773,47 @@ class Moments(_message.Message):
         ciphertexts: _builtins.bytes = ...,
         gram: _abc.Iterable[_builtins.float] | None = ...,
         sums: _abc.Iterable[_builtins.float] | None = ...,
+        weight: _builtins.int = ...,
+        squared_weight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "gram", b"gram", "sums", b"sums"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "gram", b"gram", "squared_weight", b"squared_weight", "sums", b"sums", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Moments: _TypeAlias = Moments  # noqa: Y015
 
 @_typing.final
+class CrossOrder(_message.Message):
+    """Whose rows others sum: of each pair the one that is named first encrypts its own.
+    Seen by the feature holders, who learn whose rows differ more from the labelled ones.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def parties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All feature holders of the run."""
+
+    def __init__(
+        self,
+        *,
+        parties: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CrossOrder: _TypeAlias = CrossOrder  # noqa: Y015
+
+@_typing.final
 class CrossAnswer(_message.Message):
-    """Sums of the recipient's encrypted rotated rows weighted by the sender's
-    rotated codes, masked uniformly. Seen by the feature holder that encrypted the
+    """Sums of the recipient's encrypted rows (rotated, less their mean, times the row's
+    weight) weighted by the sender's rotated codes, masked uniformly. Seen by the feature holder that encrypted the
     rows, which learns nothing.
     """
 

@@ -25,6 +25,7 @@ from veilscore.models.vertical.layout import (
 )
 from veilscore.models.vertical.moments import PeerMoments
 from veilscore.models.vertical.ports import Floats, OwnKey
+from veilscore.models.vertical.raking import HEAVIEST, effective_rows
 from veilscore.models.vertical.run import RESIDUAL_SCALE
 from veilscore.models.woe import WOE_SCALE
 from veilscore.v1.training_pb2 import BinCiphertexts, CrossShare, Moments
@@ -116,6 +117,9 @@ def read_moments(
     size, groups = len(answer.sums), len(layout.groups)
     if not 1 <= size <= max_columns or len(answer.gram) != size**2:
         raise ProtocolError("moments of the wrong shape", party=peer)
+    weight, squared = answer.weight, answer.squared_weight
+    if not (0 < weight <= rows * HEAVIEST and weight**2 <= squared * rows):
+        raise ProtocolError("rows of a weight that no rows have", party=peer)
     residues = _decrypted(peer, answer.ciphertexts, key, size * groups)
     if len(residues) != size * groups:
         raise ProtocolError("moments of the wrong shape", party=peer)
@@ -124,13 +128,13 @@ def read_moments(
         [layout.read_moments(signed[column::size], peer) for column in range(size)],
         dtype=np.float64,
     )
-    gram, sums = np.array(answer.gram), np.array(answer.sums)
+    products = np.array(answer.gram).reshape(size, size) / weight
+    mean = np.array(answer.sums) / weight
     most = rotated_bound(max_columns) / ROTATED_UNIT  # of one row; NaN fails, too
-    if not (np.abs(gram).max() <= rows * most**2 and np.abs(sums).max() <= rows * most):
+    if not (np.abs(products).max() <= most**2 and np.abs(mean).max() <= most):
         raise ProtocolError("moments out of their range", party=peer)
-    gram = gram.reshape(size, size)
-    squares = np.diag(gram) / rows
-    if (squares - (sums / rows) ** 2).max() <= _CONSTANT * squares.max():
+    squares = np.diag(products)
+    if (squares - mean**2).max() <= _CONSTANT * squares.max():
         raise ProtocolError(
             "after pooling, its columns tell no row of the run from another",
             party=peer,
@@ -139,8 +143,9 @@ def read_moments(
             "leave it out of the roster",
         )
     return PeerMoments(
-        gram=gram,
-        sums=sums,
+        covariance=products - np.outer(mean, mean),
+        weight=weight,
+        effective_rows=effective_rows(weight, squared),
         labelled=wide[:, 0] / ROTATED_UNIT,
         bad=wide[:, 1] / ROTATED_UNIT,
         with_own=wide[:, 2:] / (ROTATED_UNIT * WOE_SCALE),
@@ -152,7 +157,8 @@ def read_cross(
 ) -> Floats:
     """Add the two halves of a pair; ``columns`` are the key owner's and the other's.
 
-    Returns the rotated cross moments, (owner's columns, other's columns).
+    Returns weighted sums of the rotated codes' products, the owner's less their mean:
+    (owner's columns, other's columns).
     """
     masked, mask = halves
     size, modulus = len(masked.modulus), int.from_bytes(masked.modulus, "big")

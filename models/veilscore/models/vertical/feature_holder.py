@@ -12,7 +12,7 @@ share of the predictors.
 
 import math
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -34,6 +34,12 @@ from veilscore.models.vertical.ports import (
     OwnKey,
     PeerKey,
     ZeroSumMasks,
+)
+from veilscore.models.vertical.raking import (
+    EFFECTIVE_COUNTS,
+    Margin,
+    effective_rows,
+    row_weights,
 )
 from veilscore.models.vertical.row_stream import (
     PART_ROWS,
@@ -88,6 +94,10 @@ class FeatureHolder:
     masks: ZeroSumMasks
     part_rows: int = PART_ROWS  # of every party of the run
     _rotation: NDArray[np.int64] = field(init=False)  # (columns, columns)
+    _row_weights: NDArray[np.uint16] = field(init=False)  # (rows,), of ``raking``
+    _weight: int = 0  # of all rows
+    _squared_weight: int = 0
+    _centre: NDArray[np.int64] = field(init=False)  # (columns,), mean rotated code
     _woe: list[list[int]] = field(
         default_factory=list[list[int]]
     )  # codes per column and bin
@@ -138,14 +148,16 @@ class FeatureHolder:
             answer.columns.append(BinCiphertexts(ciphertexts=masked))
         yield Send(label_holder, TrainingMessage(count_answer=answer))
         reply = yield from receive_one("counts", label_holder)
-        self._woe = self._read_counts(reply.counts, orders)
+        self._read_counts(reply.counts, orders)
 
-    def _read_counts(self, counts: Counts, orders: list[list[int]]) -> list[list[int]]:
+    def _read_counts(self, counts: Counts, orders: list[list[int]]) -> None:
+        """Learn the WoE of the own bins, and what rows weigh in second moments."""
         if len(counts.columns) != len(orders):
             raise ProtocolError(
                 "counts of the wrong number of columns", party=self.terms.label_holder
             )
         woe: list[list[int]] = []
+        margins: list[Margin] = []
         for column, order in zip(counts.columns, orders, strict=True):
             sizes = {len(column.good), len(column.bad), len(column.pool)}
             if sizes != {len(order)}:
@@ -159,7 +171,25 @@ class FeatureHolder:
             good, bad, pool = np.zeros((3, len(order)), dtype=np.int64)
             good[order], bad[order], pool[order] = column.good, column.bad, column.pool
             woe.append(woe_table(good, bad, pool).codes.tolist())
-        return woe
+            margins.append(Margin.of(good, bad, pool))
+        self._woe = woe
+        self._weigh(margins)
+
+    def _weigh(self, margins: Sequence[Margin]) -> None:
+        """Weight the rows for second moments, unless by counts that single few out."""
+        self._row_weights = row_weights(self.columns.codes, margins)
+        weights = self._row_weights.astype(np.int64)
+        self._weight, self._squared_weight = int(weights.sum()), int(weights @ weights)
+        effective = effective_rows(self._weight, self._squared_weight)
+        least = EFFECTIVE_COUNTS * self.terms.contract.min_count
+        if effective < least:
+            raise ProtocolError(
+                f"counts that weight the rows as if there were {effective:.0f}, "
+                f"{least} are needed",
+                party=self.terms.label_holder,
+                remedy="ask it for a run with more labelled rows that are like the "
+                "rows of this party",
+            )
 
     def _rotated_rows(self, rows: slice) -> Integers:
         """Return the rotated integer codes of some rows, (rows, columns)."""
@@ -186,30 +216,35 @@ class FeatureHolder:
         gram, totals = np.zeros((size, size)), np.zeros(size)
         for part in self._stream.parts():
             rotated = self._rotated_rows(part).astype(np.float64) / ROTATED_UNIT
-            gram += rotated.T @ rotated
-            totals += rotated.sum(axis=0)
+            weighted = rotated * self._row_weights[part, np.newaxis]
+            gram += rotated.T @ weighted
+            totals += weighted.sum(axis=0)
+        self._centre = np.rint(totals / self._weight * ROTATED_UNIT).astype(np.int64)
         answer = Moments(
             ciphertexts=self._label_key.answer(
                 [value for group in sums for value in group], None
             ),
             gram=gram.ravel(),
             sums=totals,
+            weight=self._weight,
+            squared_weight=self._squared_weight,
         )
         yield Send(self.terms.label_holder, TrainingMessage(moments=answer))
 
     def cross(self) -> Script:
         """Compute the cross moments with every other feature holder.
 
-        Of a pair, the holder whose name sorts first encrypts its rotated rows.
+        Of a pair, the holder that the label holder named first encrypts its rotated
+        rows, and weights them. Less their mean, their sums with the other's rows are
+        covariances.
 
-        No wait is circular: a holder takes all earlier ones' rows, in the order of
-        their names, before it sends its own. The first waits for nobody and every
-        other begins with its rows, so they arrive; and once the rows of the first k
-        have arrived, holder k + 1 sends, and all after it wait for nothing else.
-        Answers are sent at once and waited for only when the own rows have arrived.
+        No wait is circular: a holder takes all earlier ones' rows, in that order,
+        before it sends its own. The first waits for nobody and every other begins with
+        its rows, so they arrive; and once the rows of the first k have arrived, holder
+        k + 1 sends, and all after it wait for nothing else. Answers are sent at once
+        and waited for only when the own rows have arrived.
         """
-        earlier = tuple(n for n in self.terms.feature_holders if n < self.name)
-        later = tuple(n for n in self.terms.feature_holders if n > self.name)
+        earlier, later = yield from self._take_order()
         tally = Tally(self.columns.rows * (len(earlier) + bool(later)))
         shares: list[CrossShare] = []
         for name in earlier:
@@ -227,12 +262,31 @@ class FeatureHolder:
             TrainingMessage(cross_shares=CrossShares(shares=shares)),
         )
 
+    def _take_order(
+        self,
+    ) -> Generator[Action, Arrived, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Learn which feature holders come before this one and which after it."""
+        reply = yield from receive_one("cross_order", self.terms.label_holder)
+        order = tuple(reply.cross_order.parties)
+        if tuple(sorted(order)) != self.terms.feature_holders:
+            raise ProtocolError(
+                "an order of other parties than the feature holders",
+                party=self.terms.label_holder,
+            )
+        place = order.index(self.name)
+        return order[:place], order[place + 1 :]
+
     def _packed_rows(self) -> PackedRows:
         own = len(self.columns.names)
         layout = CrossLayout.plan(
             self.columns.rows, own, self.terms.contract.max_columns, self.own.modulus
         )
-        return PackedRows(own, layout, self._rotated_rows)
+        return PackedRows(own, layout, self._weighted_rows)
+
+    def _weighted_rows(self, rows: slice) -> Integers:
+        """Return the rotated codes less their mean, times the weight of their row."""
+        weights = self._row_weights[rows, np.newaxis].astype(np.int64)
+        return weights * (self._rotated_rows(rows) - self._centre)
 
     def _answer_cross(
         self, owner: str, tally: Tally

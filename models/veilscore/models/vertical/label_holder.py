@@ -52,6 +52,7 @@ from veilscore.v1.training_pb2 import (
     Block,
     CountAnswer,
     Counts,
+    CrossOrder,
     CrossShare,
     Slope,
     TrainingMessage,
@@ -191,7 +192,16 @@ class LabelHolder:
         }
 
     def cross(self) -> Script:
-        """Add both halves of every pair's masked cross moments."""
+        """Add both halves of every pair's masked cross moments.
+
+        Whose rows are less like the labelled ones comes first, and weights the pair's.
+        """
+        order = sorted(
+            self._peers, key=lambda peer: self._peer_moments[peer].effective_rows
+        )
+        for peer in self._peers:
+            told = CrossOrder(parties=order)
+            yield Send(peer, TrainingMessage(cross_order=told))
         # Holders take turns at sending all of their rows to those after them.
         parts = len(RowStream(self.columns, self.part_rows).parts())
         answers = yield from receive(
@@ -202,14 +212,14 @@ class LabelHolder:
             for peer, message in answers.items()
             for share in message.cross_shares.shares
         }
-        for owner, other in itertools.combinations(self._peers, 2):
+        for owner, other in itertools.combinations(order, 2):
             halves = [found.get((owner, other, peer)) for peer in (owner, other)]
             if halves[0] is None or halves[1] is None:
                 raise ProtocolError(
                     f"sent no cross moments of the pair {owner}, {other}",
                     party=owner if halves[0] is None else other,
                 )
-            columns = [len(self._peer_moments[peer].sums) for peer in (owner, other)]
+            columns = [len(self._peer_moments[p].labelled) for p in (owner, other)]
             self._cross[owner, other] = read_cross(
                 (halves[0], halves[1]),
                 (columns[0], columns[1]),
@@ -225,7 +235,6 @@ class LabelHolder:
             self._bad,
             {peer: self._peer_moments[peer] for peer in self._peers},
             self._cross,
-            self.columns.rows,
         )
         p = float(self._bad.mean())
         weights = solve.ridge(

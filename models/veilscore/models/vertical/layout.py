@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from veilscore.models.errors import BoundError, ProtocolError
 from veilscore.models.vertical.ports import Integers
+from veilscore.models.vertical.raking import HEAVIEST
 from veilscore.models.vertical.run import RESIDUAL_SCALE
 from veilscore.models.woe import WOE_CODE_LIMIT, WOE_SCALE
 
@@ -188,7 +189,10 @@ class RowLayout:
 
 @dataclass(frozen=True, slots=True)
 class CrossLayout:
-    """One feature holder's rotated codes of one row, over several ciphertexts."""
+    """One feature holder's weighted codes of one row, over several ciphertexts.
+
+    They are rotated, less their mean, and times the row's weight (``raking``).
+    """
 
     width: int
     groups: tuple[int, ...]
@@ -198,7 +202,9 @@ class CrossLayout:
         cls, rows: int, own_columns: int, max_columns: int, modulus: int
     ) -> "CrossLayout":
         """Lay out ``own_columns`` slots for sums weighted by a peer's codes."""
-        width = signed_width(rows * rotated_bound(max_columns) ** 2)
+        # Of a row: its weight times a code less the mean, times a code.
+        most = 2 * rotated_bound(max_columns) ** 2 * HEAVIEST
+        width = signed_width(rows * most)
         per = (modulus.bit_length() - 2) // width
         if per < 1:
             raise _no_room(rows, modulus)

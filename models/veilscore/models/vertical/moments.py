@@ -5,8 +5,8 @@ columns only as sums after their secret rotations.
 
 Blocks come from different rows: those that touch the label holder's columns or
 the label run over labelled rows, own and cross blocks of feature holders over all
-rows of the run (they do not know which are labelled). Covariances make the two
-comparable.
+rows of the run (they do not know which are labelled), weighted so that they look like
+the labelled ones (``raking``). Covariances make the two comparable.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,14 @@ from veilscore.models.vertical.solve import positive
 
 @dataclass(frozen=True, slots=True)
 class PeerMoments:
-    """Sums of one feature holder's rotated columns, in units of WoE.
+    """Moments of one feature holder's rotated columns, in units of WoE.
 
-    Shapes: d its columns, dl the label holder's.
+    Shapes: d its columns, dl the label holder's. The last three are sums.
     """
 
-    gram: Floats  # (d, d) over all rows of the run
-    sums: Floats  # (d,) over all rows of the run
+    covariance: Floats  # (d, d) over all rows of the run, weighted
+    weight: int  # of all rows together
+    effective_rows: float  # of the run, see ``raking``
     labelled: Floats  # (d,) over labelled rows
     bad: Floats  # (d,) over bad rows
     with_own: Floats  # (d, dl) over labelled rows, times the own columns
@@ -47,18 +48,17 @@ def assemble(
     bad: Floats,
     peers: Mapping[str, PeerMoments],
     cross: Mapping[tuple[str, str], Floats],
-    rows: int,
 ) -> MomentMatrix:
     """Stack the label holder's columns first, then its peers in their order.
 
-    own: (n, dl) over labelled rows; bad: (n,) 0 or 1; cross[a, b]: (da, db) over
-    all ``rows`` of the run.
+    own: (n, dl) over labelled rows; bad: (n,) 0 or 1; cross[a, b]: (da, db), products
+    summed over all rows of the run by a's weights, a's columns less their mean.
     """
     n, p = len(own), bad.mean()
     places = {own_name: slice(0, own.shape[1])}
     for name, peer in peers.items():
         start = max(place.stop for place in places.values())
-        places[name] = slice(start, start + len(peer.sums))
+        places[name] = slice(start, start + len(peer.labelled))
     size = max(place.stop for place in places.values())
     covariance, with_label = np.zeros((size, size)), np.zeros(size)
     here, own_mean = places[own_name], own.mean(axis=0)
@@ -66,14 +66,13 @@ def assemble(
     with_label[here] = own.T @ bad / n - own_mean * p
     for name, peer in peers.items():
         there = places[name]
-        mean, labelled_mean = peer.sums / rows, peer.labelled / n
-        covariance[there, there] = peer.gram / rows - np.outer(mean, mean)
+        labelled_mean = peer.labelled / n
+        covariance[there, there] = peer.covariance
         block = peer.with_own / n - np.outer(labelled_mean, own_mean)
         covariance[there, here], covariance[here, there] = block, block.T
         with_label[there] = peer.bad / n - labelled_mean * p
     for (a, b), sums in cross.items():
-        mean_a, mean_b = peers[a].sums / rows, peers[b].sums / rows
-        block = sums / rows - np.outer(mean_a, mean_b)
+        block = sums / peers[a].weight
         covariance[places[a], places[b]] = block
         covariance[places[b], places[a]] = block.T
     return MomentMatrix(places, positive(covariance), with_label)

@@ -17,7 +17,7 @@ from veilscore.keys.ristretto import POINT
 from veilscore.models.vertical.layout import CrossLayout, RowLayout, ScoreLayout
 from veilscore.models.vertical.marks import CANARIES
 from veilscore.models.vertical.row_stream import PART_ROWS, cut
-from veilscore.models.vertical.run import Terms, steps
+from veilscore.models.vertical.run import steps
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.v1.training_pb2 import RunContract
 
@@ -97,16 +97,21 @@ class Holding:
             sent = encrypted * others
             predictors = 0
         else:
-            earlier, later = self._pairs(contract)
+            # Of each pair of feature holders one encrypts its rows, the other adds
+            # them up; the run decides who, here each does half.
             plan = CrossLayout.plan(rows, self.columns, contract.max_columns, n)
-            pairwise = len(plan.groups)
-            encrypted = pairwise * rows if later else 0
+            paired = len(plan.groups) * rows
+            pairs = (others - 1) / 2
+            encrypted = round(paired * (others - 1) / others)
             widths = [_BINS] * self.columns
-            factors = (of_row + pairwise * earlier) * sum(
-                multiplications(part.stop - part.start, widths)
-                for part in cut(rows, PART_ROWS)
+            factors = round(
+                (of_row + len(plan.groups) * pairs)
+                * sum(
+                    multiplications(part.stop - part.start, widths)
+                    for part in cut(rows, PART_ROWS)
+                )
             )
-            sent = pairwise * rows * later + packed_scores
+            sent = round(paired * pairs) + packed_scores
         return Work(
             points=points,
             encryptions=encrypted,
@@ -116,9 +121,3 @@ class Holding:
             steps=sum(1 for _ in steps(contract)),
             sent_bytes=points * POINT + sent * self.key.ciphertext_bytes + predictors,
         )
-
-    def _pairs(self, contract: RunContract) -> tuple[int, int]:
-        """Return whose rows this feature holder sums, and who sums its own."""
-        peers = set(Terms(contract).feature_holders) - {self.party}
-        earlier = sum(name < self.party for name in peers)
-        return earlier, len(peers) - earlier
