@@ -39,16 +39,22 @@ from veilscore.v1.training_pb2 import (
 pytestmark = pytest.mark.long
 
 VICTIM = "bureau"
-BADS = 1 << 20  # made up, of every bin
+ROWS = 1 << 24  # made up, for each that there is: goods and bads need digits
 STEP = 2.0  # of WoE from bin to bin
 APART = 3  # points between two values of the lowest digit: above what rounding moves
 READ = 3  # columns whose bins, together, the points have room for
 
 
-def ladder(bins: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return goods and bads whose WoE rises by STEP from bin to bin, (bins,) each."""
-    good = np.rint(BADS * np.exp(STEP * (np.arange(bins) - bins / 2)))
-    return good.astype(np.int64), np.full(bins, BADS)
+def ladder(labelled: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return goods and bads whose WoE rises by STEP from bin to bin, (bins,) each.
+
+    Their sums have the true shares: by others the holder's rows would weigh as if they
+    were few, and it would refuse.
+    """
+    bins = len(labelled)
+    odds = np.exp(STEP * (np.arange(bins) - bins / 2))
+    good = np.rint(ROWS * (labelled + 0.5) * odds / (1 + odds)).astype(np.int64)
+    return good, np.rint(ROWS * (labelled + 0.5)).astype(np.int64) - good
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ class Liar(Curious):
             counted = read_counts(
                 peer, column, self.own, self._layout, total, MOST_BINS
             )
-            good, bad = ladder(len(counted[0]))
+            good, bad = ladder(counted[0] + counted[1])
             self.codes.append(woe_table(good, bad).codes)
             self.sums[peer][0].append(int(self.codes[-1] @ sum(counted)))
             self.sums[peer][1].append(int(self.codes[-1] @ counted[1]))

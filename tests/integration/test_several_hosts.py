@@ -164,7 +164,7 @@ def waiting_run(federation: FirstContact, name: str) -> str:
     found: list[str] = []
 
     def waits() -> bool:
-        found[:] = re.findall(r"pending\W+([0-9a-f]{32})\b", host.run(*status))
+        found[:] = re.findall(r"pending\W+run\W+([0-9a-f]{32})\b", host.run(*status))
         return bool(found)
 
     eventually(waits, 180)

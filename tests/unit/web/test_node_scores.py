@@ -152,7 +152,13 @@ def test_the_status_says_what_the_page_shows(
     assert status["models"][1]["evaluation"] is None
     assert (status["run"]["run"], status["run"]["fraction"]) == (RUN, 0.42)
     assert status["failure"] is None
-    assert status["pending"] == ["c1d2e3f4a5b60718293a4b5c6d7e8f90"]
+    assert status["pending"] == [
+        {
+            "run": "c1d2e3f4a5b60718293a4b5c6d7e8f90",
+            "work_ms": 754_000,
+            "sent_bytes": 1_340_000_000,
+        }
+    ]
     assert status["hosted"][0] == {
         "card": "farm-credit",
         "requester": "bank-fuling",

@@ -228,6 +228,13 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
         "run": asdict(status.run) if status.run else None,
         "failure": asdict(status.failure) if status.failure else None,
         "hosted": [asdict(budget) for budget in status.hosted],
-        "pending": [pending.contract.run for pending in status.pending],
+        "pending": [
+            {
+                "run": pending.contract.run,
+                "work_ms": pending.work_ms,
+                "sent_bytes": pending.sent_bytes,
+            }
+            for pending in status.pending
+        ],
         "events": [asdict(event) for event in status.events],
     }
