@@ -124,6 +124,13 @@ def test_where_one_holder_answers_alone_it_must_have_agreed(
         hub.nodes["bureau"].start()
 
 
+@pytest.mark.parametrize("count", [1, 29, 30, 62, 63])
+def test_as_many_scores_as_fit_one_prime_or_one_more(hub: World, count: int) -> None:
+    """At 2048 bits up to 29 are decrypted modulo one prime, 62 fill a plaintext."""
+    scores = ask(hub, NAMES[-count:])
+    assert [s.score for s in scores] == [plain_score(n) for n in NAMES[-count:]]
+
+
 def test_many_threads_may_ask_at_once(hub: World) -> None:
     with ThreadPoolExecutor(6) as pool:
         batches = [NAMES[start : start + 3] for start in range(0, 36, 3)]

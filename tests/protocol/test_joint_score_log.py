@@ -1,7 +1,7 @@
 """Joint scores and the log: nothing leaves before it, and it shows nobody an id."""
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,10 @@ from tests.protocol.score_world import (
     World,
 )
 from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.tlog.events import read_event
 from veilscore.node.scoring.ledger import commitment
+from veilscore.node.scoring.requester import JointRequest
 from veilscore.runtime.errors import UnreachableError
 
 
@@ -32,7 +34,7 @@ def test_every_step_is_in_the_log_before_its_result_leaves(
     """A request is on disk before it is sent, and proven before it is decrypted."""
     before: list[tuple[str, str]] = []
     bank = hub.nodes["bank"]
-    decrypt = bank.workers.decrypt
+    decrypted = JointRequest.decrypted
 
     def kinds(party: str) -> str:
         return " ".join(each.kind for each in hub.events(actor=party))
@@ -46,12 +48,14 @@ def test_every_step_is_in_the_log_before_its_result_leaves(
             before.append((sender, kinds(sender)))
         return [data]
 
-    def late(private: PrivateKey, ciphertexts: Sequence[int]) -> list[int]:
+    def late(
+        request: JointRequest, private: PrivateKey, workers: PaillierWorkers
+    ) -> list[int]:
         before.append(("decryption", kinds("bank")))
-        return decrypt(private, ciphertexts)
+        return decrypted(request, private, workers)
 
     hub.wiretap = look
-    monkeypatch.setattr(bank.workers, "decrypt", late)
+    monkeypatch.setattr(JointRequest, "decrypted", late)
     ask(hub, NAMES[:3])
     assert sorted(before) == [
         ("bureau", "score_decided score_answered"),

@@ -1,5 +1,7 @@
 """Fast noise: exact powers, random n-th residues, and never the same one twice."""
 
+import secrets
+
 import pytest
 from gmpy2 import invert, is_prime, mpz, powmod
 from hypothesis import given, settings
@@ -94,6 +96,30 @@ def test_decryption_inverts_encryption(
     plaintexts = data.draw(st.lists(residues, max_size=3))
     for peer in peers:
         assert private.decrypt(peer.encrypt(plaintexts)) == plaintexts
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_small_plaintexts_are_read_modulo_one_prime(
+    either: PrivateKey, data: st.DataObject
+) -> None:
+    most = (1 << either.small_bits) - 1
+    values = st.one_of(st.integers(-most, most), st.sampled_from([most, -most, 0, -1]))
+    drawn = data.draw(st.lists(values, min_size=1, max_size=3))
+    key = either.public
+    ciphertexts = PeerEncryptor(key).encrypt([key.to_residue(each) for each in drawn])
+    found = either.decrypt_small(ciphertexts)
+    assert found == either.decrypt(ciphertexts)
+    assert [key.to_signed(each) for each in found] == drawn
+
+
+def test_a_larger_plaintext_is_read_as_another(private: PrivateKey) -> None:
+    key = private.public
+    noise = [secrets.randbelow(key.n) for _ in range(3)]
+    found = private.decrypt_small(PeerEncryptor(key).encrypt(noise))
+    assert found != noise
+    # What must be zero above a small plaintext is not, but by a chance of 2^-64.
+    assert all(abs(key.to_signed(value)) >> private.small_bits - 64 for value in found)
 
 
 @pytest.fixture(scope="module")

@@ -47,11 +47,6 @@ def decrypt(secret: bytes, ciphertexts: Sequence[int]) -> list[int]:
     return _private_key(secret).decrypt(ciphertexts)
 
 
-def decrypt_half(secret: bytes, ciphertexts: Sequence[int], which: int) -> list[int]:
-    """Decrypt checked ciphertexts modulo one of the primes."""
-    return _private_key(secret).halves(ciphertexts, which)
-
-
 def forget() -> None:
     """Drop all tables and the private key."""
     _owner_encryptor.cache_clear()

@@ -117,17 +117,8 @@ class PaillierWorkers:
         ciphertexts: Sequence[int],
     ) -> list[int]:
         """Return the residues in [0, n) of ciphertexts under the caller's key."""
-        secret = private.to_bytes()
-        if len(ciphertexts) != 1:
-            return self._map(
-                partial(operations.decrypt, secret), ciphertexts, _DECRYPTIONS
-            )
-        # It is ready sooner if two processes do half of it each.
-        halves = [
-            partial(operations.decrypt_half, secret, ciphertexts, which)
-            for which in (0, 1)
-        ]
-        return private.join(*self._do(halves))
+        work = partial(operations.decrypt, private.to_bytes())
+        return self._map(work, ciphertexts, _DECRYPTIONS)
 
     def fresh_noise(self, public: PublicKey, count: int) -> list[AnswerNoise]:
         """Draw r^n mod n², each value for one use; about 45 ms each at 3072 bits."""

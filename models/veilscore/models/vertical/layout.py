@@ -277,6 +277,10 @@ class ScoreLayout:
         """Return how many plaintexts that many scores take."""
         return -(-scores // self.slots)
 
+    def bits(self, scores: int) -> int:
+        """Return the size of the largest of these plaintexts, guard bits included."""
+        return min(scores, self.slots) * SCORE_BITS + SCORE_GUARD_BITS
+
     def pack(self, scores: Sequence[int]) -> list[int]:
         """Pack signed partial scores.
 

@@ -105,7 +105,7 @@ class Asking:
         message = ScoreMessage(query=ScoreQuery(body=query.raw))
         with self.journal.proving(event):
             self.waiting.collect(request, message, peers, until)
-        residues = self.workers.decrypt(private, request.products())
+        residues = request.decrypted(private, self.workers)
         return request.scores(residues, own_points, known)
 
     def _check(self, entities: Sequence[str], timeout_s: float) -> PrivateKey:
