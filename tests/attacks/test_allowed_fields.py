@@ -66,7 +66,7 @@ KNOWN = PublicKnowledge(
 ALLOWED = allowed_fields(KNOWN)
 DIGEST: Final = secrets.token_bytes(32)
 LABELS: Final = [1, 0, 0, 1] * 100
-# Field 19, 64 bits wide, which no message of the product has.
+# Field 99, 64 bits wide, which no message of the product has.
 UNKNOWN: Final = b"\x99\x06" + struct.pack("<d", 0.731)
 
 

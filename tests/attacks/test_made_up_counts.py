@@ -39,7 +39,7 @@ from veilscore.v1.training_pb2 import (
 pytestmark = pytest.mark.long
 
 VICTIM = "bureau"
-ROWS = 1 << 24  # made up, for each that there is: goods and bads need digits
+ROWS = 1 << 24  # made up for each true one: shares stay, goods and bads split finely
 STEP = 2.0  # of WoE from bin to bin
 APART = 3  # points between two values of the lowest digit: above what rounding moves
 READ = 3  # columns whose bins, together, the points have room for

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.histogram_workload import Gradients, naive
-from tests.bench.measure import Cost, timed
+from tests.bench.histogram_workload import KERNEL_REPEATS, Gradients, naive
+from tests.bench.measure import Cost, timed, timed_again
 from tests.bench.optional import load_peer
 from tests.bench.plain_phe import Operations
 from tests.bench.rows import Measured, Sizes
@@ -43,7 +43,9 @@ def heu(schema: str, bits: int, sizes: Sizes) -> Iterator[Measured]:
     rows, encrypted = timed(lambda: encryptor.encrypt(gradients))
     _, added = timed(lambda: evaluator.add(rows, rows))
     wanted = (everybody, bins, data.width, _CUMULATIVE)
-    sums, kernel = timed(lambda: evaluator.feature_wise_bucket_sum(rows, *wanted))
+    sums, kernel = timed_again(
+        lambda: evaluator.feature_wise_bucket_sum(rows, *wanted), KERNEL_REPEATS
+    )
     answers, answered = timed(lambda: evaluator.add(sums, encryptor.encrypt(zeros)))
     found, decrypted = timed(lambda: decryptor.decrypt(answers))
     _check(found.to_numpy(kit.integer_encoder(1)).ravel().tolist(), data, by)
@@ -66,7 +68,9 @@ def pypaillier(bits: int, sizes: Sizes) -> Iterator[Measured]:
     ]
     rows, encrypted = timed(lambda: peer.encrypt_integers(public, gradients))
     _, added = timed(lambda: peer.add_many(public, rows))
-    sums, kernel = timed(lambda: peer.add_blocks(public, rows, blocks))
+    sums, kernel = timed_again(
+        lambda: peer.add_blocks(public, rows, blocks), KERNEL_REPEATS
+    )
     answers, answered = timed(lambda: peer.rerandomize(public, sums))
     found, decrypted = timed(lambda: peer.decrypt_exact_many(secret, answers))
     _check([value for value, _ in found], data, by)

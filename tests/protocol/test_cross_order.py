@@ -15,7 +15,7 @@ from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.moments import PeerMoments
-from veilscore.models.vertical.raking import HEAVIEST
+from veilscore.models.vertical.raking import HEAVIEST, RowWeights
 from veilscore.models.vertical.row_stream import AHEAD, RowStream, Tally
 from veilscore.models.vertical.run import RunColumns, Terms
 from veilscore.models.vertical.script import Await, Script, Send, drive
@@ -42,7 +42,8 @@ def crossing(names: tuple[str, ...], part_rows: int) -> dict[str, FeatureHolder]
         )
         # As if counted and told their moments.
         holder._woe = [[-300, 20, 100, 900]] * (1 + at)  # pyright: ignore[reportPrivateUsage]
-        holder._row_weights = rng.integers(0, HEAVIEST + 1, 95).astype(np.uint16)  # pyright: ignore[reportPrivateUsage]
+        weights = rng.integers(0, HEAVIEST + 1, 95).astype(np.uint16)
+        holder._raked = RowWeights.of(weights)  # pyright: ignore[reportPrivateUsage]
         holder._centre = rng.integers(-(1 << 18), 1 << 18, 1 + at)  # pyright: ignore[reportPrivateUsage]
         holders[name] = holder
     return holders
@@ -90,7 +91,7 @@ def moments_in_clear(owner: FeatureHolder, other: FeatureHolder) -> list[int]:
         holder._rotated_rows(rows)  # pyright: ignore[reportPrivateUsage]
         for holder in (owner, other)
     )
-    weights = owner._row_weights.astype(np.int64)[:, np.newaxis]  # pyright: ignore[reportPrivateUsage]
+    weights = owner._raked.of_row.astype(np.int64)[:, np.newaxis]  # pyright: ignore[reportPrivateUsage]
     mine = weights * (mine - owner._centre)  # pyright: ignore[reportPrivateUsage]
     (group,) = owner._packed_rows().layout.pack(mine)  # pyright: ignore[reportPrivateUsage]
     return [

@@ -40,7 +40,7 @@ from veilscore.v1.score_pb2 import CardEntry, ModelManifest
 from veilscore.v1.training_pb2 import StepRequest, TrainingMessage
 
 LEAKING = "regulator"
-# Field 19, 64 bits wide, which no message of the product has.
+# Field 99, 64 bits wide, which no message of the product has.
 UNKNOWN = b"\x99\x06" + struct.pack("<d", 0.731)
 
 

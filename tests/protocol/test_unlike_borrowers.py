@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tests.protocol.ring_training import DataSet, RingRun, begin
 from veilscore.models.metrics import auc
-from veilscore.models.vertical import feature_holder, solve
+from veilscore.models.vertical import solve
 from veilscore.models.vertical.ports import Codes
-from veilscore.models.vertical.raking import HEAVIEST, Margin
+from veilscore.models.vertical.raking import HEAVIEST, Margin, RowWeights
 from veilscore.models.vertical.run import RunColumns
 from veilscore.models.vertical.solution import lookup
 
@@ -91,9 +91,9 @@ def test_the_card_is_as_good_as_one_from_the_labelled_rows_alone(
     best = found_from_borrowers(run, judged)
     assert found_by(run, judged) == pytest.approx(best, abs=0.002)
 
-    def alike(codes: Codes, margins: Sequence[Margin]) -> NDArray[np.uint16]:
+    def alike(codes: Codes, margins: Sequence[Margin]) -> RowWeights:
         del margins
-        return np.full(len(codes), HEAVIEST, np.uint16)
+        return RowWeights.of(np.full(len(codes), HEAVIEST, np.uint16))
 
-    monkeypatch.setattr(feature_holder, "row_weights", alike)
+    monkeypatch.setattr(RowWeights, "raked", alike)
     assert found_by(solved(data), judged) < best - 0.01

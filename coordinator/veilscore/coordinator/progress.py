@@ -28,7 +28,7 @@ def follow(
             for name in names[done:reached]:
                 console.print(f"[green]✓[/] {name}  {time.monotonic() - began:.1f} s")
                 if name == "join" and (line := _expected(view)):
-                    console.print(line, markup=False)
+                    console.print(line, markup=False, soft_wrap=True)
                 bar.reset(task)
                 began = time.monotonic()
             done = reached
@@ -58,7 +58,8 @@ def _expected(view: RunView) -> str:
         return ""
     longest, total = max(parts.values()), sum(parts.values())
     work = ", ".join(f"{party} {_long(seconds)}" for party, seconds in parts.items())
-    return f"  expected: {_long(longest)} to {_long(total)} (work of {work})"
+    span = f"{_long(longest)} to {_long(total)}"
+    return f"  expected: {span}, more if tables differ in size (work of {work})"
 
 
 def _long(seconds: int) -> str:

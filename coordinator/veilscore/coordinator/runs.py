@@ -182,6 +182,8 @@ def _decided(
     parties: tuple[RunParty, ...], party: str, decision: Decision, estimated_s: int = 0
 ) -> tuple[RunParty, ...]:
     return tuple(
-        RunParty(party, decision, estimated_s) if each.party == party else each
+        replace(each, decision=decision, estimated_s=estimated_s)
+        if each.party == party
+        else each
         for each in parties
     )

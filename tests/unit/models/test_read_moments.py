@@ -42,6 +42,8 @@ def test_the_weights_are_divided_out() -> None:
         (ROWS * HEAVIEST + 1, 1 << 60),
         (1000, 0),
         (1000, 1000**2 // ROWS - 1),  # as if of more rows than there are
+        (ROWS, ROWS - 1),  # weights are whole numbers
+        (ROWS, ROWS * HEAVIEST + 1),  # and none is heavier
     ],
 )
 def test_weights_that_no_rows_have_are_refused(weight: int, squared: int) -> None:

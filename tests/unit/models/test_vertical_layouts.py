@@ -21,6 +21,7 @@ from veilscore.models.vertical.layout import (
     rotated_bound,
     to_signed,
 )
+from veilscore.models.vertical.raking import HEAVIEST
 from veilscore.models.woe import WOE_CODE_LIMIT
 
 MOST_ROWS, MOST_COLUMNS = 10**8, 64
@@ -110,7 +111,7 @@ def test_the_largest_cross_moments_come_back(
     n = smallest_modulus(bits)
     layout = CrossLayout.plan(rows, own, most, n)
     bound = rotated_bound(most)
-    codes = [data.draw(signs) * bound for _ in range(own)]
+    codes = [data.draw(signs) * 2 * bound * HEAVIEST for _ in range(own)]
     weight = data.draw(st.sampled_from([-1, 1])) * bound
     sums = [signed(rows * weight * value, n) for value in packed(layout, codes)]
     assert layout.read(sums, "bureau") == [rows * weight * code for code in codes]

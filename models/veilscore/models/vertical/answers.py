@@ -7,7 +7,6 @@ for every row: a holder of nothing hides nobody's part behind its own.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from veilscore.models.binning import MOST_BINS
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import (
     ROTATED_UNIT,
-    CrossLayout,
     ResidualLayout,
     RowLayout,
     rotated_bound,
@@ -28,7 +26,7 @@ from veilscore.models.vertical.ports import Floats, OwnKey
 from veilscore.models.vertical.raking import HEAVIEST, effective_rows
 from veilscore.models.vertical.run import RESIDUAL_SCALE
 from veilscore.models.woe import WOE_SCALE
-from veilscore.v1.training_pb2 import BinCiphertexts, CrossShare, Moments
+from veilscore.v1.training_pb2 import BinCiphertexts, Moments
 
 Counts = NDArray[np.int64]
 _CONSTANT = 1e-9  # of the mean square: more than rounding leaves of no variance
@@ -118,7 +116,11 @@ def read_moments(
     if not 1 <= size <= max_columns or len(answer.gram) != size**2:
         raise ProtocolError("moments of the wrong shape", party=peer)
     weight, squared = answer.weight, answer.squared_weight
-    if not (0 < weight <= rows * HEAVIEST and weight**2 <= squared * rows):
+    if not (
+        0 < weight <= squared <= weight * HEAVIEST
+        and weight <= rows * HEAVIEST
+        and weight**2 <= squared * rows
+    ):
         raise ProtocolError("rows of a weight that no rows have", party=peer)
     residues = _decrypted(peer, answer.ciphertexts, key, size * groups)
     if len(residues) != size * groups:
@@ -150,40 +152,6 @@ def read_moments(
         bad=wide[:, 1] / ROTATED_UNIT,
         with_own=wide[:, 2:] / (ROTATED_UNIT * WOE_SCALE),
     )
-
-
-def read_cross(
-    halves: Sequence[CrossShare], columns: tuple[int, int], rows: int, max_columns: int
-) -> Floats:
-    """Add the two halves of a pair; ``columns`` are the key owner's and the other's.
-
-    Returns weighted sums of the rotated codes' products, the owner's less their mean:
-    (owner's columns, other's columns).
-    """
-    masked, mask = halves
-    size, modulus = len(masked.modulus), int.from_bytes(masked.modulus, "big")
-    layout = CrossLayout.plan(rows, columns[0], max_columns, modulus)
-    wanted = size * columns[1] * len(layout.groups)
-    if masked.modulus != mask.modulus or not (
-        len(masked.residues) == len(mask.residues) == wanted
-    ):
-        raise ProtocolError("halves of a pair that do not match", party=mask.key_owner)
-    sums = [
-        to_signed(
-            sum(
-                int.from_bytes(half.residues[start : start + size], "big")
-                for half in halves
-            )
-            % modulus,
-            modulus,
-        )
-        for start in range(0, wanted, size)
-    ]
-    block = [
-        layout.read(sums[column :: columns[1]], mask.other)
-        for column in range(columns[1])
-    ]
-    return np.array(block, dtype=np.float64).T / ROTATED_UNIT**2
 
 
 def read_gradient(

@@ -1,13 +1,13 @@
 """A feature holder's part of every training step.
 
-Learns: good and bad counts of its own bins (pooled below the contract's
-minimum), its own weights. Never: a row's label, another holder's columns, which
-of its rows the label holder knows.
+Learns: good and bad counts of its own bins (pooled below the contract's minimum), its
+own weights, which feature holders' rows differ more from labelled ones. Never: a row's
+label, another holder's columns, which of its rows the label holder knows.
 
-Gives away: per-bin counts without names or order; second moments of its columns
-after a secret rotation; its share of the rows' joint scores, once with noise and once
-without; in polish and exact steps, and only if the contract says so, its noisy or exact
-share of the predictors.
+Gives away: per-bin counts without names or order; second moments of its columns after a
+secret rotation, and how far its rows differ from the labelled ones; its share of the
+rows' joint scores, once with noise and once without; in polish and exact steps, and
+only if the contract says so, its noisy or exact share of the predictors.
 """
 
 import math
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical import noise
+from veilscore.models.vertical.cross_shares import cross_share
 from veilscore.models.vertical.layout import (
     ROTATED_UNIT,
     ROTATION_SCALE,
@@ -35,12 +36,7 @@ from veilscore.models.vertical.ports import (
     PeerKey,
     ZeroSumMasks,
 )
-from veilscore.models.vertical.raking import (
-    EFFECTIVE_COUNTS,
-    Margin,
-    effective_rows,
-    row_weights,
-)
+from veilscore.models.vertical.raking import HEAVIEST, Margin, RowWeights
 from veilscore.models.vertical.row_stream import (
     PART_ROWS,
     PackedRows,
@@ -51,6 +47,7 @@ from veilscore.models.vertical.run import (
     COUNT_LIMIT,
     DOUBLINGS_LIMIT,
     PREDICTOR_SCALE,
+    ROWS_A_COUNT,
     SLOPE_LIMIT,
     WEIGHT_LIMIT,
     RunColumns,
@@ -94,9 +91,7 @@ class FeatureHolder:
     masks: ZeroSumMasks
     part_rows: int = PART_ROWS  # of every party of the run
     _rotation: NDArray[np.int64] = field(init=False)  # (columns, columns)
-    _row_weights: NDArray[np.uint16] = field(init=False)  # (rows,), of ``raking``
-    _weight: int = 0  # of all rows
-    _squared_weight: int = 0
+    _raked: RowWeights = field(init=False)
     _centre: NDArray[np.int64] = field(init=False)  # (columns,), mean rotated code
     _woe: list[list[int]] = field(
         default_factory=list[list[int]]
@@ -173,23 +168,21 @@ class FeatureHolder:
             woe.append(woe_table(good, bad, pool).codes.tolist())
             margins.append(Margin.of(good, bad, pool))
         self._woe = woe
-        self._weigh(margins)
+        self._raked = self._rake(margins)
 
-    def _weigh(self, margins: Sequence[Margin]) -> None:
-        """Weight the rows for second moments, unless by counts that single few out."""
-        self._row_weights = row_weights(self.columns.codes, margins)
-        weights = self._row_weights.astype(np.int64)
-        self._weight, self._squared_weight = int(weights.sum()), int(weights @ weights)
-        effective = effective_rows(self._weight, self._squared_weight)
-        least = EFFECTIVE_COUNTS * self.terms.contract.min_count
-        if effective < least:
+    def _rake(self, margins: Sequence[Margin]) -> RowWeights:
+        """Weight the rows; raises ProtocolError if a single one weighs too much."""
+        raked = RowWeights.raked(self.columns.codes, margins)
+        least = ROWS_A_COUNT * self.terms.contract.min_count
+        if raked.total < least * HEAVIEST:
             raise ProtocolError(
-                f"counts that weight the rows as if there were {effective:.0f}, "
-                f"{least} are needed",
+                "by these counts a row of this party would be one in "
+                f"{raked.total / HEAVIEST:.0f} of its moments; one in {least} may be",
                 party=self.terms.label_holder,
                 remedy="ask it for a run with more labelled rows that are like the "
                 "rows of this party",
             )
+        return raked
 
     def _rotated_rows(self, rows: slice) -> Integers:
         """Return the rotated integer codes of some rows, (rows, columns)."""
@@ -216,18 +209,19 @@ class FeatureHolder:
         gram, totals = np.zeros((size, size)), np.zeros(size)
         for part in self._stream.parts():
             rotated = self._rotated_rows(part).astype(np.float64) / ROTATED_UNIT
-            weighted = rotated * self._row_weights[part, np.newaxis]
+            weighted = rotated * self._raked.of_row[part, np.newaxis]
             gram += rotated.T @ weighted
             totals += weighted.sum(axis=0)
-        self._centre = np.rint(totals / self._weight * ROTATED_UNIT).astype(np.int64)
+        mean = totals / self._raked.total
+        self._centre = np.rint(mean * ROTATED_UNIT).astype(np.int64)
         answer = Moments(
             ciphertexts=self._label_key.answer(
                 [value for group in sums for value in group], None
             ),
             gram=gram.ravel(),
             sums=totals,
-            weight=self._weight,
-            squared_weight=self._squared_weight,
+            weight=self._raked.total,
+            squared_weight=self._raked.squared,
         )
         yield Send(self.terms.label_holder, TrainingMessage(moments=answer))
 
@@ -238,11 +232,12 @@ class FeatureHolder:
         rows, and weights them. Less their mean, their sums with the other's rows are
         covariances.
 
-        No wait is circular: a holder takes all earlier ones' rows, in that order,
-        before it sends its own. The first waits for nobody and every other begins with
-        its rows, so they arrive; and once the rows of the first k have arrived, holder
-        k + 1 sends, and all after it wait for nothing else. Answers are sent at once
-        and waited for only when the own rows have arrived.
+        If all were told one order, no wait is circular: a holder takes all earlier
+        ones' rows, in that order, before it sends its own. The first waits for nobody
+        and every other begins with its rows, so they arrive; and once the rows of the
+        first k have arrived, holder k + 1 sends, and all after it wait for nothing
+        else. Answers are sent at once and waited for only when the own rows have
+        arrived.
         """
         earlier, later = yield from self._take_order()
         tally = Tally(self.columns.rows * (len(earlier) + bool(later)))
@@ -285,7 +280,7 @@ class FeatureHolder:
 
     def _weighted_rows(self, rows: slice) -> Integers:
         """Return the rotated codes less their mean, times the weight of their row."""
-        weights = self._row_weights[rows, np.newaxis].astype(np.int64)
+        weights = self._raked.of_row[rows, np.newaxis].astype(np.int64)
         return weights * (self._rotated_rows(rows) - self._centre)
 
     def _answer_cross(
@@ -403,16 +398,3 @@ class FeatureHolder:
         yield from send_scores(
             self.terms.label_holder, self._label_key, self.masks, label, scores
         )
-
-
-def cross_share(
-    key_owner: str, other: str, modulus: int, residues: list[int]
-) -> CrossShare:
-    """Encode one half of a masked cross block."""
-    size = (modulus.bit_length() + 7) // 8
-    return CrossShare(
-        key_owner=key_owner,
-        other=other,
-        residues=b"".join(value.to_bytes(size, "big") for value in residues),
-        modulus=modulus.to_bytes(size, "big"),
-    )

@@ -1,13 +1,15 @@
 """The label holder's part of every training step.
 
-Learns: [count, bad] of anonymous bins; second moments of the other holders'
-columns after their secret rotations; final joint scores of the run's rows at the
-contract's granularity, and provisional ones with noise; in polish and exact steps, if
-the contract says so, noisy or exact joint predictors of those rows. Never: another
-holder's value, bin edge, weight or single partial score.
+Learns: [count, bad] of anonymous bins; second moments of the other holders' columns
+after their secret rotations, and how far their rows differ from the labelled ones;
+final joint scores of the run's rows at the contract's granularity, and provisional ones
+with noise; in polish and exact steps, if the contract says so, noisy or exact joint
+predictors of those rows. Never: another holder's value, bin edge, weight or single
+partial score.
 
-Gives away: one ciphertext a row under its own key; good and bad counts of bins
-that hold enough of both; each holder's block of the solution.
+Gives away: one ciphertext a row under its own key; good and bad counts of bins that
+hold enough of both; whose rows differ more from the labelled ones; each holder's block
+of the solution.
 """
 
 import itertools
@@ -22,10 +24,10 @@ from veilscore.models.vertical import noise, solve
 from veilscore.models.vertical.answers import (
     pool_below,
     read_counts,
-    read_cross,
     read_gradient,
     read_moments,
 )
+from veilscore.models.vertical.cross_shares import read_cross
 from veilscore.models.vertical.evaluation import Evaluation, evaluate
 from veilscore.models.vertical.layout import ResidualLayout, RowLayout
 from veilscore.models.vertical.moments import MomentMatrix, PeerMoments, assemble

@@ -2,10 +2,9 @@
 
 Second moments with labels are taken over labelled rows, a feature holder's own over all
 rows of the run, because it must not know which are labelled. Where borrowers differ
-from the rest, the two do not belong to one population, and no weights would fit them.
-So a holder weights its rows until every column's bins hold the shares that the labelled
-rows have in them (raking: Deming and Stephan, Annals of Mathematical Statistics 11,
-1940).
+from the rest, the two are of different populations, and no card would fit both. So a
+holder weights its rows until every column's bins hold the shares that the labelled rows
+have in them (raking: Deming and Stephan, Annals of Mathematical Statistics 11, 1940).
 
 Learns nothing: a bin's labelled rows are what the step ``counts`` told its holder.
 """
@@ -21,11 +20,13 @@ from veilscore.models.vertical.ports import Codes, Floats
 from veilscore.models.woe import IntArray, counted_together
 
 HEAVIEST: Final = (1 << 12) - 1  # weight of a row
-EFFECTIVE_COUNTS: Final = 10  # times the least count of a bin: fewer rows say too much
 
 _SMOOTHING: Final = 0.5  # rows, in every bin: none is ruled out, as in the WoE
 _TOLERANCE: Final = 1e-4  # of the labelled rows
 _PASSES: Final = 20
+# What a row weighs at most, in mean weights: noise on the count of a rare bin must not
+# leave nothing for all others.
+_MOST_MEANS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,30 +44,47 @@ class Margin:
         return cls(pool_of, labelled / labelled.sum())
 
 
-def row_weights(codes: Codes, margins: Sequence[Margin]) -> NDArray[np.uint16]:
-    """Return a weight for every row, (rows,); the largest is HEAVIEST."""
-    weights: Floats = np.ones(len(codes))
-    for _ in range(_PASSES):
-        furthest = 0.0
-        for column, margin in enumerate(margins):
-            at = margin.pool_of[codes[:, column]]
-            sums = np.bincount(at, weights=weights, minlength=len(margin.shares))
-            held = sums / sums.sum()
-            seen = held > 0
-            furthest = max(furthest, float(np.abs(held - margin.shares)[seen].max()))
-            factors = np.divide(
-                margin.shares, held, out=np.zeros_like(held), where=seen
-            )
-            weights *= factors[at]
-        if furthest <= _TOLERANCE:
-            break
-    scaled: Floats = np.rint(weights * (HEAVIEST / weights.max()))
-    return scaled.astype(np.uint16)
+@dataclass(frozen=True, slots=True, eq=False)
+class RowWeights:
+    """Weights of the rows, (rows,), the largest of them HEAVIEST, and their sums."""
+
+    of_row: NDArray[np.uint16]
+    total: int
+    squared: int
+
+    @classmethod
+    def of(cls, of_row: NDArray[np.uint16]) -> Self:
+        """Add these up."""
+        weights = of_row.astype(np.int64)
+        return cls(of_row, int(weights.sum()), int(weights @ weights))
+
+    @classmethod
+    def raked(cls, codes: Codes, margins: Sequence[Margin]) -> Self:
+        """Weight rows of these codes, (rows, columns), to have all margins' shares."""
+        weights: Floats = np.ones(len(codes))
+        for _ in range(_PASSES):
+            furthest = 0.0
+            for column, margin in enumerate(margins):
+                at = margin.pool_of[codes[:, column]]
+                held = np.bincount(at, weights=weights, minlength=len(margin.shares))
+                # Whatever is said of a bin without rows, no row can weigh for it.
+                wanted = np.where(held > 0, margin.shares, 0.0)
+                held, wanted = held / held.sum(), wanted / wanted.sum()
+                furthest = max(furthest, float(np.abs(held - wanted).max()))
+                factors = np.divide(
+                    wanted, held, out=np.zeros_like(held), where=held > 0
+                )
+                weights *= factors[at]
+            if furthest <= _TOLERANCE:
+                break
+        weights = np.minimum(weights, _MOST_MEANS * weights.mean())
+        scaled: Floats = np.rint(weights * (HEAVIEST / weights.max()))
+        return cls.of(scaled.astype(np.uint16))
 
 
-def effective_rows(weight: int, squared_weight: int) -> float:
+def effective_rows(total: int, squared: int) -> float:
     """Return how many rows of one weight say as much (Kish, Survey Sampling, 1965).
 
     Arguments are the sum of the weights, and that of their squares.
     """
-    return weight**2 / squared_weight
+    return total**2 / squared

@@ -20,6 +20,9 @@ COUNT_LIMIT = 1 << 40
 # of 1 that the scores are. They keep predictors and scores within their slots.
 WEIGHT_LIMIT = 1000.0
 SLOPE_LIMIT = 1000.0
+# A row may weigh as much in moments as one of this many times the contract's least
+# count: by true counts none comes near, and by made-up ones it would be singled out.
+ROWS_A_COUNT = 10
 # How often one holder's part of a score may double the odds, up or down: twice what was
 # seen of honest ones. It is what a score can tell of a row, whatever the weights.
 DOUBLINGS_LIMIT = 20

@@ -165,9 +165,9 @@ class TrainingDesk:
             decided = RunDecided(contract=digest, approved=False, reason=refused.what)
             self.receipts.record(decided, correlation=run)
             raise
+        estimate = self._estimate(contract, around)
         if self._session is not None:
             self._session.mailbox.end("another run was started")
-        estimate = self._estimate(contract, around)
         self._joined = StepReport(estimated_s=estimate.told_s)
         self.ledger.join(contract)
         session = RunSession(around, contract, contract_bytes)

@@ -29,9 +29,10 @@ class HostSpeed:
 
     @classmethod
     def measure(cls, private: PrivateKey, workers: PaillierWorkers) -> Self:
-        """Try everything out; takes about a second.
+        """Try everything out: about a second, on a busy host several times that.
 
-        Raises WorkerError when a worker process is lost.
+        What else the host does meanwhile is part of the result. Raises WorkerError
+        when a worker process is lost.
         """
         public, empty = private.public, [0] * _ENCRYPTIONS
         workers.encrypt_own(private, empty)  # makes tables, which last
