@@ -813,8 +813,8 @@ Global___CrossOrder: _TypeAlias = CrossOrder  # noqa: Y015
 @_typing.final
 class CrossAnswer(_message.Message):
     """Sums of the recipient's encrypted rows (rotated, less their mean, times the row's
-    weight) weighted by the sender's rotated codes, masked uniformly. Seen by the feature holder that encrypted the
-    rows, which learns nothing.
+    weight) weighted by the sender's rotated codes, masked uniformly. Seen by the feature
+    holder that encrypted the rows, which learns nothing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -4,9 +4,9 @@ Flower brings one message a step; the hub brings envelopes of other parties. The
 checks every contract against this node's policy, keeps one run at a time, and puts a
 signed event into the log for everything it agrees to and finishes.
 
-Tells the coordinator only what ``StepReport`` holds. Why something failed stays
-here, in the log file and, until the next run or start, on the status page; the
-coordinator gets a stable code.
+Tells the coordinator only what ``StepReport`` holds, with an estimate of the work. Why
+something failed stays here, in the log file and, until the next run or start, on the
+status page; the coordinator gets a stable code.
 """
 
 import hashlib
