@@ -102,6 +102,7 @@ class RunOutcome:
     model: str  # hash of the manifest
     seconds: float
     steps: Mapping[str, float]  # seconds each
+    expected: Mapping[str, int]  # seconds of work, by each party
     quality: Quality
     exact: bool = False  # the contract promises the model of the pooled data
     parity: Parity | None = None

@@ -53,6 +53,8 @@ def _parties(outcome: LabOutcome) -> _Rows:
 def _run(run: RunOutcome) -> _Rows:
     steps = ", ".join(f"{name} {took:.1f}" for name, took in run.steps.items())
     yield f"run {run.name}", f"{run.seconds:.1f} s: {steps}"
+    work = ", ".join(f"{name} {seconds} s" for name, seconds in run.expected.items())
+    yield "  expected", f"{work} of work, said before"
     quality = run.quality
     learned = f"the label holder learned from {quality.learned:,}"
     yield "  rows aligned", f"{quality.aligned:,} in the run, {learned}"

@@ -152,6 +152,7 @@ class _Stage:
             model=trained.model,
             seconds=trained.seconds,
             steps=trained.steps,
+            expected=trained.expected,
             quality=quality(self.federation, label_holder, trained.model),
             exact=bool(run.contract.get("exact")),
             parity=parity,

@@ -26,12 +26,13 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A completed run: its model and how long each step took."""
+    """A completed run: its model, how long each step took, and what was expected."""
 
     run: str
     model: str
     seconds: float
     steps: dict[str, float]
+    expected: dict[str, int]  # seconds of work, by each party
 
 
 def contract(lab: LabFile, run: RunSettings, label_holder: str) -> str:
@@ -76,7 +77,9 @@ def train(
             party=str(view["stopped_by"]),
             remedy=str(view["remedy"]) or "Look into the logs of the lab.",
         )
-    return Trained(run, str(view["model"]), now - began, steps)
+    parties = cast("list[dict[str, object]]", view["parties"])
+    expected = {str(each["party"]): int(str(each["estimated_s"])) for each in parties}
+    return Trained(run, str(view["model"]), now - began, steps, expected)
 
 
 def quality(federation: Federation, label_holder: str, model: str) -> Quality:
