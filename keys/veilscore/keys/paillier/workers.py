@@ -60,7 +60,7 @@ class PaillierWorkers:
 
     def __init__(self, processes: int) -> None:
         self._pool = WorkerPool(processes)
-        self._lanes = max(1, processes)
+        self.lanes = max(1, processes)  # what is done at once
         self._own: dict[PublicKey, _Ready] = {}
         self._peers: dict[PublicKey, _Ready] = {}
         self._stocking = Lock()  # guards the dicts and their stocks
@@ -238,8 +238,8 @@ class PaillierWorkers:
 
     def _cut(self, items: range, largest: int) -> Iterator[range]:
         """Cut into equal ranges of at most ``largest``, as many for each process."""
-        rounds = max(1, -(-len(items) // (largest * self._lanes)))
-        size = max(1, -(-len(items) // (rounds * self._lanes)))
+        rounds = max(1, -(-len(items) // (largest * self.lanes)))
+        size = max(1, -(-len(items) // (rounds * self.lanes)))
         return (items[start : start + size] for start in range(0, len(items), size))
 
     def _map(
