@@ -89,10 +89,10 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.models.vertical.answers": (
         "default counts: count_answer",
         "default moments: moments",
-        "default cross: cross_shares",
         "polish polish-1: gradient",
         "exact polish-1: gradient",
     ),
+    "veilscore.models.vertical.cross_shares": ("default cross: cross_shares",),
     "veilscore.models.vertical.label_holder": (
         "polish polish-1: predictor",
         "exact polish-1: predictor",
