@@ -6,6 +6,7 @@ The same scripts as in production; minutes of encryption are tested elsewhere.
 import csv
 import gzip
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,12 +21,14 @@ from veilscore.models.binning import fit_categorical, fit_numeric
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
+from veilscore.models.vertical.script import Script
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
 CATEGORICAL = {
     *("SEX", "EDUCATION", "MARRIAGE"),
     *("State", "BankState", "UrbanRural", "LowDoc", "RevLineCr", "NAICS2"),
 }
+_OTHERS = {"join", "rows", "register"}
 SCHEMES = {
     "uci_default": "three_A",
     "sba22k": "three",
@@ -80,6 +83,21 @@ def binned(cells: list[list[str]], names: list[str]) -> RunColumns:
     return RunColumns(tuple(names), np.column_stack(codes), tuple(counts))
 
 
+def trained(contract: RunContract) -> list[str]:
+    """Return the steps in which roles do something, in their order."""
+    return [step for step in steps(contract) if step not in _OTHERS]
+
+
+def scripts(
+    roles: Mapping[str, FeatureHolder | LabelHolder], step: str
+) -> dict[str, Script]:
+    """Return everybody's script of a step."""
+    return {
+        party: role.polish(step) if step.startswith("polish") else getattr(role, step)()
+        for party, role in roles.items()
+    }
+
+
 @dataclass(frozen=True)
 class RingRun:
     """What a run leaves: everybody's role, and what the label holder was sent."""
@@ -96,14 +114,7 @@ class RingRun:
 
     def play(self, step: str) -> None:
         """Let everybody do a step; the steps go in their order."""
-        said = conduct(
-            {
-                party: role.polish(step)
-                if step.startswith("polish")
-                else getattr(role, step)()
-                for party, role in self.roles.items()
-            }
-        )
+        said = conduct(scripts(self.roles, step))
         self.shown[step] = [m for _, to, m in said if to == self.data.label_holder]
 
 
@@ -150,9 +161,8 @@ def begin(
 
 def finish(run: RingRun) -> RingRun:
     """Play all steps of a run that has just begun."""
-    for step in steps(run.contract):
-        if step not in {"join", "rows", "register"}:
-            run.play(step)
+    for step in trained(run.contract):
+        run.play(step)
     return run
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.protocol.conduct import conduct
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
+from tests.protocol.ring_training import scripts, trained
 from tests.sample_contract import Clause, sample_contract
 from veilscore.keys.linkage import size_bucket
 from veilscore.keys.paillier.private import PrivateKey
@@ -103,19 +104,11 @@ def parties(contract: RunContract) -> dict[str, Party]:
     return found
 
 
-def play(contract: RunContract, roles: dict[str, Party]) -> Counter[str]:
+def play(contract: RunContract, found: dict[str, Party]) -> Counter[str]:
     """Play the run; return how many bytes each party sent."""
-    sent = Counter[str]()
-    for step in steps(contract):
-        if step in {"join", "rows", "register"}:
-            continue
-        scripts = {
-            name: party.role.polish(step)
-            if step.startswith("polish")
-            else getattr(party.role, step)()
-            for name, party in roles.items()
-        }
-        for sender, _, message in conduct(scripts):
+    sent, roles = Counter[str](), {name: each.role for name, each in found.items()}
+    for step in trained(contract):
+        for sender, _, message in conduct(scripts(roles, step)):
             sent[sender] += message.ByteSize()
     return sent
 

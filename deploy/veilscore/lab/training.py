@@ -77,8 +77,8 @@ def train(
             party=str(view["stopped_by"]),
             remedy=str(view["remedy"]) or "Look into the logs of the lab.",
         )
-    parties = cast("list[dict[str, object]]", view["parties"])
-    expected = {str(each["party"]): int(str(each["estimated_s"])) for each in parties}
+    parties = cast("list[dict[str, str | int]]", view["parties"])
+    expected = {str(each["party"]): int(each["estimated_s"]) for each in parties}
     return Trained(run, str(view["model"]), now - began, steps, expected)
 
 

@@ -95,13 +95,23 @@ def weighted_products(
 
 def multiplications(rows: int, widths: Sequence[int]) -> int:
     """Return about how many multiplications a histogram of so many rows takes."""
-    bounds = pairwise(group_bounds(rows, widths))
-    return sum(rows + prod(widths[start:stop]) for start, stop in bounds)
+    return _cheapest(rows, widths)[-1][0]
 
 
 def group_bounds(rows: int, widths: Sequence[int]) -> list[int]:
     """Cut the columns into groups so that the multiplications are fewest."""
-    # best[j]: least cost of the first j columns, and where their last group starts.
+    best = _cheapest(rows, widths)
+    bounds = [len(widths)]
+    while bounds[-1]:
+        bounds.append(best[bounds[-1]][1])
+    return bounds[::-1]
+
+
+def _cheapest(rows: int, widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Return what the first j columns cost at least, and where their last group starts.
+
+    For every j from 0; the cost is in multiplications.
+    """
     best: list[tuple[int, int]] = [(0, 0)]
     for stop in range(1, len(widths) + 1):
         start, cells = stop - 1, widths[stop - 1]
@@ -111,10 +121,7 @@ def group_bounds(rows: int, widths: Sequence[int]) -> list[int]:
             cells *= widths[start]
             choices.append((best[start][0] + rows + cells, start))
         best.append(min(choices))
-    bounds = [len(widths)]
-    while bounds[-1]:
-        bounds.append(best[bounds[-1]][1])
-    return bounds[::-1]
+    return best
 
 
 def _marginals(

@@ -221,13 +221,15 @@ class LabelHolder:
                     f"sent no cross moments of the pair {owner}, {other}",
                     party=owner if halves[0] is None else other,
                 )
-            columns = [len(self._peer_moments[p].labelled) for p in (owner, other)]
-            self._cross[owner, other] = read_cross(
+            sender = self._peer_moments[owner]
+            columns = len(sender.labelled), len(self._peer_moments[other].labelled)
+            sums = read_cross(
                 (halves[0], halves[1]),
-                (columns[0], columns[1]),
+                columns,
                 self.columns.rows,
                 self.terms.contract.max_columns,
             )
+            self._cross[owner, other] = sums / sender.weight
 
     def solve(self) -> Script:
         """Solve the ridge regression; give every holder its block."""

@@ -51,8 +51,8 @@ def assemble(
 ) -> MomentMatrix:
     """Stack the label holder's columns first, then its peers in their order.
 
-    own: (n, dl) over labelled rows; bad: (n,) 0 or 1; cross[a, b]: (da, db), products
-    summed over all rows of the run by a's weights, a's columns less their mean.
+    own: (n, dl) over labelled rows; bad: (n,) 0 or 1; cross[a, b]: (da, db), the
+    covariances of a pair over all rows of the run, by a's weights.
     """
     n, p = len(own), bad.mean()
     places = {own_name: slice(0, own.shape[1])}
@@ -71,8 +71,7 @@ def assemble(
         block = peer.with_own / n - np.outer(labelled_mean, own_mean)
         covariance[there, here], covariance[here, there] = block, block.T
         with_label[there] = peer.bad / n - labelled_mean * p
-    for (a, b), sums in cross.items():
-        block = sums / peers[a].weight
+    for (a, b), block in cross.items():
         covariance[places[a], places[b]] = block
         covariance[places[b], places[a]] = block.T
     return MomentMatrix(places, positive(covariance), with_label)

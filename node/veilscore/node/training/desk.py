@@ -102,7 +102,6 @@ class TrainingDesk:
     clock: Callable[[], float] = time.time
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _session: RunSession | None = None
-    _joined: StepReport = field(default_factory=StepReport)  # of the session
     _stopped: StoppedRun | None = None
     _waiting: dict[str, WaitingRun] = field(default_factory=dict[str, WaitingRun])
     _decided: dict[str, _Decision] = field(default_factory=dict[str, _Decision])
@@ -155,8 +154,8 @@ class TrainingDesk:
             LOG.info("could not announce step %s: %s", step, fault)
 
     def _join(self, run: str, contract_bytes: bytes) -> StepReport:
-        if self._has_joined(contract_bytes):
-            return self._joined
+        if session := self._joined(contract_bytes):
+            return self._report_join(session)
         around = self.surroundings()
         digest = hashlib.sha256(contract_bytes).digest()
         try:
@@ -165,12 +164,11 @@ class TrainingDesk:
             decided = RunDecided(contract=digest, approved=False, reason=refused.what)
             self.receipts.record(decided, correlation=run)
             raise
-        estimate = self._estimate(contract, around)
+        session = RunSession(around, contract, contract_bytes)
+        report = self._report_join(session)
         if self._session is not None:
             self._session.mailbox.end("another run was started")
-        self._joined = StepReport(estimated_s=estimate.told_s)
         self.ledger.join(contract)
-        session = RunSession(around, contract, contract_bytes)
         self._session, self._stopped = session, None
         self._waiting.pop(run, None)
         self.receipts.record(
@@ -183,17 +181,23 @@ class TrainingDesk:
             paillier_bits=around.private_key.public.bits,
         )
         self.receipts.record(published, correlation=run)
-        return self._joined
+        return report
 
-    def _has_joined(self, contract_bytes: bytes) -> bool:
-        """Say whether this is the run under way: its answer was lost, asked again."""
+    def _joined(self, contract_bytes: bytes) -> RunSession | None:
+        """Return the run under way if it is this: its answer was lost, asked again."""
         session = self._session
-        return (
+        if (
             session is not None
             and session.contract_bytes == contract_bytes
             and session.step == "join"
             and not self._is_over(session)
-        )
+        ):
+            return session
+        return None
+
+    def _report_join(self, session: RunSession) -> StepReport:
+        estimate = self._estimate(session.contract, session.around)
+        return StepReport(estimated_s=estimate.told_s)
 
     def _approved(
         self, run: str, contract_bytes: bytes, around: Surroundings

@@ -16,7 +16,7 @@ from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.ristretto import POINT
 from veilscore.models.vertical.layout import CrossLayout, RowLayout, ScoreLayout
 from veilscore.models.vertical.marks import CANARIES
-from veilscore.models.vertical.row_stream import PART_ROWS, cut
+from veilscore.models.vertical.row_stream import PART_ROWS
 from veilscore.models.vertical.run import steps
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.v1.training_pb2 import RunContract
@@ -90,31 +90,28 @@ class Holding:
         packed_scores = 2 * ScoreLayout.plan(n).plaintexts(rows)
         others = len(contract.roster) - 1
         points = linkage.size_bucket(self.rows + CANARIES) * (others + 1)
-        decrypted, factors = 0, 0
+        for_peer, decrypted, factors, predictors = 0, 0, 0, 0
         if self.party == contract.label_holder:
             encrypted, decrypted = of_row * rows, packed_scores
-            sent, predictors = encrypted * others, 0
+            sent = encrypted * others
         else:
+            for_peer = packed_scores
             # Of each pair of feature holders one encrypts its rows, the other adds
             # them up; the run decides who, here each does half.
             plan = CrossLayout.plan(rows, self.columns, contract.max_columns, n)
             paired = len(plan.groups) * rows
             pairs = (others - 1) / 2
             encrypted = round(paired * (others - 1) / others)
-            widths = [_BINS] * self.columns
-            factors = round(
-                (of_row + len(plan.groups) * pairs)
-                * sum(
-                    multiplications(part.stop - part.start, widths)
-                    for part in cut(rows, PART_ROWS)
-                )
-            )
+            widths, (parts, rest) = [_BINS] * self.columns, divmod(rows, PART_ROWS)
+            histogram = parts * multiplications(PART_ROWS, widths)
+            histogram += multiplications(rest, widths)
+            factors = round((of_row + len(plan.groups) * pairs) * histogram)
             sent = round(paired * pairs) + packed_scores
             predictors = _PREDICTOR_BYTES * rows * contract.polish_steps
         return Work(
             points=points,
             encryptions=encrypted,
-            peer_encryptions=packed_scores - decrypted,
+            peer_encryptions=for_peer,
             decryptions=decrypted,
             multiplications=factors,
             steps=sum(1 for _ in steps(contract)),

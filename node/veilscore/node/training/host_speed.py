@@ -40,7 +40,7 @@ class HostSpeed:
         empty = [0] * _ENCRYPTIONS
         workers.encrypt_own(private, empty[: workers.lanes])  # tables, which last
         ciphertexts, encrypting = _timed(lambda: workers.encrypt_own(private, empty))
-        rows = (ciphertexts * (_ROWS // _ENCRYPTIONS))[:_ROWS]
+        rows = ciphertexts * (_ROWS // _ENCRYPTIONS)
         one_bin = np.zeros((_ROWS, 1), dtype=np.uint8)
         few = ciphertexts[:_DECRYPTIONS]
         _, decrypting = _timed(lambda: workers.decrypt(private, few))
