@@ -5,13 +5,15 @@ the negated masks. The label holder adds both halves and learns the sums, in bot
 holders' rotations; a half alone is uniform noise.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from veilscore.models.errors import ProtocolError
 from veilscore.models.vertical.layout import ROTATED_UNIT, CrossLayout, to_signed
 from veilscore.models.vertical.ports import Floats
+from veilscore.models.vertical.script import Arrived
 from veilscore.v1.training_pb2 import CrossShare
 
 
@@ -26,6 +28,25 @@ def cross_share(
         residues=b"".join(value.to_bytes(size, "big") for value in residues),
         modulus=modulus.to_bytes(size, "big"),
     )
+
+
+def match_halves(
+    answers: Arrived, order: Sequence[str]
+) -> Iterator[tuple[CrossShare, CrossShare]]:
+    """Yield each pair's masked half and its mask; ``order`` is of the key owners."""
+    found: dict[tuple[str, str, str], CrossShare] = {
+        (share.key_owner, share.other, peer): share
+        for peer, message in answers.items()
+        for share in message.cross_shares.shares
+    }
+    for owner, other in itertools.combinations(order, 2):
+        masked, mask = (found.get((owner, other, peer)) for peer in (owner, other))
+        if masked is None or mask is None:
+            raise ProtocolError(
+                f"sent no cross moments of the pair {owner}, {other}",
+                party=owner if masked is None else other,
+            )
+        yield masked, mask
 
 
 def read_cross(

@@ -12,7 +12,6 @@ hold enough of both; whose rows differ more from the labelled ones; each holder'
 of the solution.
 """
 
-import itertools
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
@@ -27,7 +26,7 @@ from veilscore.models.vertical.answers import (
     read_gradient,
     read_moments,
 )
-from veilscore.models.vertical.cross_shares import read_cross
+from veilscore.models.vertical.cross_shares import match_halves, read_cross
 from veilscore.models.vertical.evaluation import Evaluation, evaluate
 from veilscore.models.vertical.layout import ResidualLayout, RowLayout
 from veilscore.models.vertical.moments import MomentMatrix, PeerMoments, assemble
@@ -55,7 +54,6 @@ from veilscore.v1.training_pb2 import (
     CountAnswer,
     Counts,
     CrossOrder,
-    CrossShare,
     Slope,
     TrainingMessage,
 )
@@ -209,22 +207,12 @@ class LabelHolder:
         answers = yield from receive(
             "cross_shares", self._peers, parts=parts * (len(self._peers) - 1)
         )
-        found: dict[tuple[str, str, str], CrossShare] = {
-            (share.key_owner, share.other, peer): share
-            for peer, message in answers.items()
-            for share in message.cross_shares.shares
-        }
-        for owner, other in itertools.combinations(order, 2):
-            halves = [found.get((owner, other, peer)) for peer in (owner, other)]
-            if halves[0] is None or halves[1] is None:
-                raise ProtocolError(
-                    f"sent no cross moments of the pair {owner}, {other}",
-                    party=owner if halves[0] is None else other,
-                )
+        for halves in match_halves(answers, order):
+            owner, other = halves[0].key_owner, halves[0].other
             sender = self._peer_moments[owner]
             columns = len(sender.labelled), len(self._peer_moments[other].labelled)
             sums = read_cross(
-                (halves[0], halves[1]),
+                halves,
                 columns,
                 self.columns.rows,
                 self.terms.contract.max_columns,
