@@ -26,7 +26,6 @@ from veilscore.keys.tlog.export import CHECKPOINT, LOG, REGISTRY, read_log_docum
 from veilscore.keys.tlog.note import NoteKey, sign_note
 from veilscore.keys.tlog.proof import verify_consistency
 from veilscore.keys.tlog.reader import Entry
-from veilscore.keys.tlog.store import LogStore
 from veilscore.keys.tlog.tiles import Tile, decode_bundle
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.node.scoring.ledger import Ledger
@@ -238,7 +237,7 @@ def _damaged(whole: bytes, path: Path, statement: str) -> bytes:
     """Return a log whose table of checkpoints has lost its types."""
     connection = sqlite3.connect(_written(path, whole), isolation_level=None)
     for each in (
-        "CREATE TABLE other AS SELECT size, note FROM checkpoint",
+        "CREATE TABLE other AS SELECT size, note, final FROM checkpoint",
         "DROP TABLE checkpoint",
         "ALTER TABLE other RENAME TO checkpoint",
         statement,
@@ -256,7 +255,7 @@ def log_file(stock: Stock) -> Target:
 
     def decode(data: bytes) -> None:
         _written(path, data)
-        store = LogStore.open(path, ORIGIN, stock.parties.signers["hub"])
+        store = log.open(path)
         try:
             store.entries(actor="bank", kind="score_decided", correlation="0000")
             store.inclusion(store.size - 1)

@@ -71,7 +71,8 @@ class Stock:
             certificate=self.certificate,
             authority=self.authority.certificate_pem,
             registry_file=Registry.sign(self.people.registry.records, hub, 1),
-            addresses={"hub": "hub.example:9443", "log": "hub.example/log"},
+            log_policy=b"quorum none\n",
+            addresses={"hub": "hub.example:9443"},
         )
 
     def rehearsal(self, mode: str) -> Rehearsal:

@@ -16,6 +16,7 @@ from tests.fuzz.target import Target, by_grpc
 from tests.protocol.conduct import conduct
 from tests.protocol.score_cards import CARDS, ROWS, columns, manifest
 from tests.sample_contract import sample_contract
+from tests.unit.tlog.sample_log import own_word
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.fleet import StepReply
 from veilscore.coordinator.post import RunPost
@@ -86,7 +87,7 @@ def _desks(stock: Stock) -> Callable[[], TrainingDesk]:
     """Return what makes a bank's desk that has no run yet."""
     hub = stock.hub()
     node = hub.node("bank")
-    receipts = Receipts(node.chain, hub.append, hub.log_key, lambda: NOW)
+    receipts = Receipts(node.chain, hub.append, own_word(hub.log_key), lambda: NOW)
 
     def made() -> TrainingDesk:
         return TrainingDesk(

@@ -14,6 +14,8 @@ from datetime import date
 from pathlib import Path
 
 from tests.protocol.score_cards import CARDS, ROWS, columns, manifest
+from tests.unit.tlog.sample_log import own_word
+from veilscore.coordinator.cosigning import Cosigning
 from veilscore.coordinator.log import LogService
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
@@ -129,9 +131,15 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.sent: dict[str, dict[str, int]] = {}  # marks of raw requesters
         hub = people.signers["hub"]
-        self._store = LogStore.create(folder / "log.sqlite", "hub.example/log", hub)
+        self._store = LogStore.create(
+            folder / "log.sqlite",
+            "hub.example/log",
+            hub,
+            guard=folder / "log-guard.sqlite",
+        )
         self.log_key = self._store.key
-        self._service = LogService(self._store, people.registry, hub)
+        cosigning = Cosigning(self._store, own_word(self.log_key))
+        self._service = LogService(self._store, people.registry, hub, cosigning)
 
     def node(
         self,
@@ -228,7 +236,9 @@ class Node:
         self._database = Database(self._folder / "events.sqlite")
         self.ledger = Ledger(self._database, self._keystore)
         self.chain = ActorChain(self._database, signer, self._party)
-        self.receipts = Receipts(self.chain, self._append, world.log_key, self._clock)
+        self.receipts = Receipts(
+            self.chain, self._append, own_word(world.log_key), self._clock
+        )
         self.desk = ScoringDesk(
             self._party,
             people.registry,

@@ -10,6 +10,7 @@ import pytest
 from tests.protocol.score_cards import ROWS, columns
 from tests.protocol.score_world import START, People, World, world
 from tests.sample_contract import sample_contract
+from tests.unit.tlog.sample_log import own_word
 from veilscore.fault import Fault
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.node.errors import (
@@ -55,7 +56,9 @@ class Scene:
             lambda: self.surroundings(node.workers),
             node.shelf,
             RunLedger(self.runs, settings.runs_a_day),
-            Receipts(node.chain, self.hub.append, self.hub.log_key, self.clock),
+            Receipts(
+                node.chain, self.hub.append, own_word(self.hub.log_key), self.clock
+            ),
             lambda _kind, _run, _step: None,
             lambda: SPEED,
             self.clock,

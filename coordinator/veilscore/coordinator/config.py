@@ -73,6 +73,13 @@ class WebSettings(ListenSettings):
     token_file: LocalPath
 
 
+class LogSettings(Settings):
+    """``[log]``: who must cosign the log, and what remembers how far it has come."""
+
+    policy: LocalPath
+    guard: LocalPath
+
+
 class CoordinatorSettings(Settings):
     """The coordinator's file."""
 
@@ -87,6 +94,7 @@ class CoordinatorSettings(Settings):
     hub: DialledSettings
     flower: DialledSettings
     web: WebSettings
+    log: LogSettings
 
 
 def check_dialled(host: str) -> None:

@@ -14,6 +14,7 @@ from veilscore.keys.errors import InvalidKeyError
 from veilscore.keys.identity import Signer, VerifyKey
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import Registry
+from veilscore.keys.tlog.log_policy import LogPolicy, read_policy
 from veilscore.keys.tlog.store import LogStore
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import ConfigError
@@ -70,8 +71,19 @@ def open_identity(
 
 
 def open_log(settings: CoordinatorSettings, signer: Signer) -> LogStore:
-    """Open the audit log, which ``create`` began; raises LogStoreError."""
-    return LogStore.open(settings.state / LOG, origin(signer.verify_key), signer)
+    """Open the audit log, which ``create`` began; raises a Fault."""
+    return LogStore.open(
+        settings.state / LOG,
+        origin(signer.verify_key),
+        signer,
+        guard=settings.log.guard,
+        witnessed=open_policy(settings).needs_witnesses,
+    )
+
+
+def open_policy(settings: CoordinatorSettings) -> LogPolicy:
+    """Read who must cosign the log; raises FileError or LogPolicyError."""
+    return read_policy(settings.log.policy)
 
 
 def check_name(settings: CoordinatorSettings, registry: Registry) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock
 
+from veilscore.coordinator.cosigning import Cosigning
 from veilscore.coordinator.errors import AppendError
 from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
@@ -31,13 +32,15 @@ from veilscore.keys.tlog.store import LogStore
 from veilscore.keys.tlog.tiles import Tile
 from veilscore.keys.tlog.tlog_proof import TlogProof
 
+_WITNESSED_S = 5.0  # how long a receipt waits for witnesses
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Events of one call, and where their proofs will be."""
+    """Events of one call, and where their places in the log will be."""
 
     events: Sequence[OpenedEvent]
-    proofs: Future[list[TlogProof]] = field(default_factory=Future[list[TlogProof]])
+    indices: Future[list[int]] = field(default_factory=Future[list[int]])
 
 
 class LogService:
@@ -45,12 +48,16 @@ class LogService:
 
     What is handed in while another write is under way is written together, so that
     many callers wait for one write to the disk. ``registry`` is replaced by the owner
-    when a party joins. Everything raises LogStoreError when the store fails.
+    when a party joins; ``cosigning`` must have been started. Everything raises
+    LogStoreError when the store fails, or a witness has seen another log than this.
     """
 
-    def __init__(self, store: LogStore, registry: Registry, signer: Signer) -> None:
+    def __init__(
+        self, store: LogStore, registry: Registry, signer: Signer, cosigning: Cosigning
+    ) -> None:
         self.registry = registry
         self._store = store
+        self._cosigning = cosigning
         self._signer = signer
         self._lock = Lock()  # from reading an actor's head to writing its event
         self._waiting: deque[_Waiting] = deque()
@@ -58,13 +65,16 @@ class LogService:
     def append(self, leaves: Sequence[bytes]) -> list[TlogProof]:
         """Append a party's events, all or none, and return their proofs.
 
-        An event that the log holds already is answered with the same proof again.
+        In a witnessed log they lead to a cosigned checkpoint, if there is one in time;
+        else to one that only the log has signed. An event that the log holds already is
+        answered with its proof again.
 
         Raises:
             AppendError: not an event signed by a registered party, or not the next
                 of that party.
 
         """
+        self._cosigning.check()
         try:
             waiting = _Waiting([open_event(leaf, self.registry) for leaf in leaves])
         except ProofError as error:
@@ -74,10 +84,16 @@ class LogService:
         self._waiting.append(waiting)
         with self._lock:
             self._write_waiting()
-        return waiting.proofs.result()
+        indices = waiting.indices.result()
+        self._cosigning.wait(max(indices) + 1, _WITNESSED_S)
+        return [self._store.receipt(index) for index in indices]
 
-    def append_own(self, detail: Detail, *, correlation: str, now_ms: int) -> TlogProof:
-        """Sign and append an event of the coordinator itself; raises AppendError."""
+    def append_own(self, detail: Detail, *, correlation: str, now_ms: int) -> None:
+        """Sign and append an event of the coordinator itself; raises AppendError.
+
+        Nobody waits for its receipt.
+        """
+        self._cosigning.check()
         actor = self.registry.coordinator.name
         with self._lock:
             event = build_event(
@@ -91,7 +107,7 @@ class LogService:
                 opened = sign_event(event, self._signer)
             except ProofError as error:
                 raise AppendError(error.what, party=actor) from error
-            return self._append([opened])[0]
+            self._append([opened])
 
     def _write_waiting(self) -> None:
         """Write what waits, together if it fits; nothing does if another call did."""
@@ -99,18 +115,18 @@ class LogService:
         while self._waiting:
             batch.append(self._waiting.popleft())
         try:
-            proofs = iter(self._append([it for each in batch for it in each.events]))
+            indices = iter(self._append([it for each in batch for it in each.events]))
         except Exception:  # noqa: BLE001 - one after the other, each to its own end
             for each in batch:
                 try:
-                    each.proofs.set_result(self._append(each.events))
+                    each.indices.set_result(self._append(each.events))
                 except Exception as error:  # noqa: BLE001 - whoever waits raises it
-                    each.proofs.set_exception(error)
+                    each.indices.set_exception(error)
         else:
             for each in batch:
-                each.proofs.set_result([next(proofs) for _ in each.events])
+                each.indices.set_result([next(indices) for _ in each.events])
 
-    def _append(self, events: Sequence[OpenedEvent]) -> list[TlogProof]:
+    def _append(self, events: Sequence[OpenedEvent]) -> list[int]:
         known = [self._find(opened) for opened in events]
         new = [
             opened for opened, index in zip(events, known, strict=True) if index is None
@@ -124,8 +140,7 @@ class LogService:
                 remedy="Send the party's events in order; if its record of them "
                 "was lost, restore it.",
             ) from error
-        indices = [next(written) if index is None else index for index in known]
-        return [self._store.receipt(index) for index in indices]
+        return [next(written) if index is None else index for index in known]
 
     def _find(self, opened: OpenedEvent) -> int | None:
         """Return where the event is; raise AppendError if another is in its place."""

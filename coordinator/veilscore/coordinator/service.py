@@ -16,6 +16,7 @@ from typing import Final
 from veilscore.coordinator import folder
 from veilscore.coordinator.access import Access
 from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.coordinator.cosigning import Cosigning
 from veilscore.coordinator.desk import Flower, TrainingDesk
 from veilscore.coordinator.directory import KeyDirectory
 from veilscore.coordinator.errors import AppendError
@@ -70,7 +71,10 @@ class CoordinatorService:
         folder.check_name(settings, self._members.registry)
         token = AccessToken.read(settings.web.token_file)
         self._store = folder.open_log(settings, self._signer)
-        self._log = LogService(self._store, self._members.registry, self._signer)
+        self._cosigning = Cosigning(self._store, folder.open_policy(settings))
+        self._log = LogService(
+            self._store, self._members.registry, self._signer, self._cosigning
+        )
         self._access = Access(self._members.registry)
         self._directory = KeyDirectory(self._verify_key)
         self._hub = self._make_hub(settings, tls)
@@ -111,6 +115,8 @@ class CoordinatorService:
         When this returns nodes may attach; runs wait for the SuperLink, some seconds.
         """
         try:
+            self._cosigning.start()
+            self._parts.callback(self._cosigning.close)
             self._take_registry()
             self._append_own(Started(version=VERSION))
             self._book.restore()
@@ -257,6 +263,11 @@ class CoordinatorService:
 
     def _reasons(self) -> Sequence[str]:
         return () if self._flower_up else ("Flower's SuperLink is not up yet",)
+
+    def _warnings(self) -> Sequence[str]:
+        return [
+            f"a witness does not cosign: {each}" for each in self._cosigning.faults()
+        ]
 
     def _watch(self) -> None:
         while not self._closing.wait(_WATCH_S if self._flower_up else _STARTING_S):

@@ -30,6 +30,7 @@ from veilscore.keys.errors import RegistryError
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import PartyRecord, Registry, Role
+from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.store import LogStore
 from veilscore.runtime import party_folder
 from veilscore.runtime.errors import ConfigError
@@ -38,6 +39,21 @@ from veilscore.runtime.web.tokens import AccessToken
 NAME: Final = "coordinator"
 _AUTHORITY_DAYS: Final = 3650
 _CERTIFICATE_DAYS: Final = 730
+_POLICY: Final = "log-policy.txt"
+_GUARD: Final = "log-guard.db"
+_POLICY_TEXT: Final = """\
+# Whose checkpoints of the audit log count (https://c2sp.org/tlog-policy). Every node
+# gets a copy when it joins, and from then on believes its own copy.
+log {vkey}
+
+# Whoever runs a witness has its line from `veilscore witness init`. With two that must
+# both cosign, for instance:
+#   witness auditor VKEY http://auditor.example:9090
+#   witness bureau VKEY http://bureau.example:9090
+#   group witnesses all auditor bureau
+#   quorum witnesses
+quorum none
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +121,10 @@ def create(new: NewCoordinator, now: float) -> bytes:
     AccessToken.create(new.folder / "web.token")
     # Here and nowhere else: a lost log must not be replaced by an empty one.
     log = new.folder / "state" / LOG
-    LogStore.create(log, origin(signer.verify_key), signer).close()
+    name = origin(signer.verify_key)
+    LogStore.create(log, name, signer, guard=new.folder / _GUARD).close()
+    policy = _POLICY_TEXT.format(vkey=NoteKey(name, signer.verify_key).vkey)
+    files.create(new.folder / _POLICY, policy.encode())
     files.create(new.folder / "coordinator.toml", _toml(new, passphrase_file).encode())
     return signer.verify_key.fingerprint
 
@@ -156,11 +175,11 @@ def admit(
         certificate=certificate,
         authority=authority.certificate_pem,
         registry_file=registry_file,
+        log_policy=files.read(settings.log.policy),
         addresses={
             "hub": settings.hub.address,
             "flower": settings.flower.address,
             "server_name": settings.hub.host,
-            "log": origin(signer.verify_key),
         },
     )
     return Admission(registry.party(card.name), registry.version, kit)
@@ -263,4 +282,10 @@ listen_everywhere = {json.dumps(new.listen_everywhere)}
 host = "127.0.0.1"
 port = {new.web_port}
 token_file = "web.token"
+
+# Witnesses that must cosign the log stand in the policy. The guard remembers how far
+# the log has come: never restore it from a backup.
+[log]
+policy = "{_POLICY}"
+guard = "{_GUARD}"
 """

@@ -27,6 +27,7 @@ _HELP: Final = {
     "coordinator": "Run the coordinator.",
     "train": "Propose a training run and follow it to its end.",
     "audit": "Verify the audit log.",
+    "witness": "Watch over audit logs.",
     "lab": "Run all parties on one machine.",
     "demo": "Show a whole run on made-up data.",
 }

@@ -107,6 +107,7 @@ class WelcomeKit:
     authority: bytes  # PEM, the root that TLS trusts
     registry_file: bytes
     registry: Registry
+    log_policy: bytes  # whose checkpoints count, in the coordinator's eyes
     addresses: Mapping[str, str]
 
     @staticmethod
@@ -117,6 +118,7 @@ class WelcomeKit:
         certificate: bytes,
         authority: bytes,
         registry_file: bytes,
+        log_policy: bytes,
         addresses: Mapping[str, str],
     ) -> bytes:
         """Return the file that the coordinator hands to one party."""
@@ -125,6 +127,7 @@ class WelcomeKit:
             "certificate": certificate.decode(),
             "authority": authority.decode(),
             "registry": registry_file.decode(),
+            "log_policy": log_policy.hex(),
             "addresses": dict(addresses),
         }
         return sign_document(body, WELCOME_KIT_DOMAIN, signer)
@@ -145,6 +148,7 @@ class WelcomeKit:
             authority=fields.text("authority").encode(),
             registry_file=registry_file,
             registry=Registry.load(registry_file, pinned_fingerprint),
+            log_policy=fields.octets("log_policy"),
             addresses=fields.mapping("addresses"),
         )
         fields.end()

@@ -90,10 +90,29 @@ class ProofError(KeysError):
     exit_code = 7
 
 
+class QuorumError(ProofError):
+    """A checkpoint that too few witnesses have cosigned."""
+
+    code = "quorum"
+
+
+class LogPolicyError(KeysError):
+    """A file that should say whose checkpoints to believe."""
+
+    code = "log-policy"
+    exit_code = 2
+
+
 class LogStoreError(KeysError):
     """A log that cannot be read or must not be appended to."""
 
     code = "log-store"
+
+
+class ContradictedLogError(LogStoreError):
+    """A log that a witness has cosigned otherwise."""
+
+    code = "log-contradicted"
 
 
 class AuditError(ProofError):

@@ -24,6 +24,7 @@ from veilscore.keys import files
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
+from veilscore.keys.tlog.log_policy import read_policy
 from veilscore.node import config, progress, setup
 from veilscore.node.batch import Borrowers, Question, score_file
 from veilscore.node.command_files import Encoding, tell
@@ -144,7 +145,14 @@ def join(
         ) from error
     welcome = setup.join(settings, files.read(kit), pinned)
     parties = ", ".join(sorted(welcome.registry.fingerprints()))
-    Console().print(f"Joined. Registered parties: {parties}.")
+    console = Console()
+    console.print(f"Joined. Registered parties: {parties}.")
+    policy = read_policy(settings.log.policy)
+    console.print(
+        f"The audit log counts with the quorum {policy.quorum!r}, as "
+        f"{settings.log.policy} says.",
+        markup=False,
+    )
 
 
 @app.command()

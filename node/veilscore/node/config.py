@@ -35,6 +35,14 @@ class FlowerSettings(Settings):
     runtime_port: Port = 9101
 
 
+class LogSettings(Settings):
+    """``[log]``: whose checkpoints of the audit log this node believes."""
+
+    policy: LocalPath  # C2SP tlog-policy, the node's own copy
+    # Seconds for which the log's own word may stand for its witnesses'.
+    grace_s: Annotated[int, Field(ge=0, le=7 * 86_400)] = 4 * 3600
+
+
 class NodeSettings(Settings):
     """A node's file."""
 
@@ -48,6 +56,7 @@ class NodeSettings(Settings):
     key_bits: int = DEFAULT_BITS
     workers: Annotated[int, Field(ge=1, le=64)] = 1  # Paillier processes
     web: WebSettings
+    log: LogSettings
     flower: FlowerSettings = FlowerSettings()
     source: SourceSettings | None = None  # a party without one only asks for scores
     training: TrainingSettings = TrainingSettings()

@@ -1,20 +1,26 @@
 """No receipt, no score: events go to the coordinator's log and come back proven.
 
 An event is signed and on disk before it is sent, and counts as recorded only once the
-log has proved that it holds it. What could not be sent stays pending and goes first
-the next time, or by ``catch_up``, so the log gets a party's events complete and in
-order. Events that several threads record at the same time travel together.
+log has proved that it holds it, under a checkpoint that the node's own policy accepts,
+and that proof is on disk. What could not be sent stays pending and goes first the next
+time, or by ``catch_up``, so the log gets a party's events complete and in order. Events
+that several threads record at the same time travel together.
+
+While too few witnesses cosign, what the log alone has signed is enough for a time of
+grace; the events stay pending meanwhile, which makes them a signed spool. When the
+oldest of them has waited that long nothing is recorded any more, whatever the log says.
 """
 
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from veilscore.keys.errors import ProofError
+from veilscore.keys.errors import ProofError, QuorumError
 from veilscore.keys.tlog.chain import ActorChain
-from veilscore.keys.tlog.events import MOST_TOGETHER, Detail
-from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.events import MOST_TOGETHER, Detail, read_event
+from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.hub_pb2 import AppendResponse
 
@@ -32,28 +38,35 @@ class Recorded:
 class Receipts:
     """Records one party's events; one object a chain, used by any of its threads.
 
-    ``append`` hands leaves to the coordinator, ``log`` is whose signature counts.
+    ``append`` hands leaves to the coordinator, ``policy`` says whose checkpoints count,
+    and ``grace_s`` how long the log's own word may stand for them.
     """
 
     def __init__(
         self,
         chain: ActorChain,
         append: Callable[[Sequence[bytes]], AppendResponse],
-        log: NoteKey,
+        policy: LogPolicy,
         clock: Callable[[], float],
+        *,
+        grace_s: float = 0,
     ) -> None:
         self._last: deque[Recorded] = deque(maxlen=_REMEMBERED)
         self._chain = chain
         self._append = append
-        self._log = log
+        self._policy = policy
         self._clock = clock
+        self._grace_s = grace_s
         self._turn = Lock()  # the log takes a party's events in their order only
+        # Pending events that the log has signed for, and when; guarded by the turn.
+        self._unwitnessed: dict[bytes, float] = {}
 
     def record(self, *details: Detail, correlation: str) -> None:
         """Append events, all or none, and check the log's proofs of them.
 
-        Raises LogStoreError if they may not even be on disk here, ProofError if the log
-        does not prove that it holds them, and what ``append`` raises.
+        Raises LogStoreError if they or their proofs may not even be on disk here,
+        ProofError if the log does not prove that it holds them, QuorumError if
+        witnesses have not cosigned for too long, and what ``append`` raises.
         """
         self.prove(self.write(*details, correlation=correlation))
 
@@ -69,29 +82,74 @@ class Receipts:
     def prove(self, leaf: bytes) -> None:
         """Have the log prove that it holds an event and all before it.
 
-        Raises ProofError if it does not, and what ``append`` raises.
+        Raises what ``record`` does.
         """
         with self._turn:
             # Whoever had the turn before may have sent it along.
-            if leaf in self._chain.pending():
-                self._send_pending()
+            pending = self._chain.pending()
+            if leaf in pending:
+                self._send([each for each in pending if each not in self._unwitnessed])
+                self._check_grace()
 
     def catch_up(self) -> None:
-        """Send the events that the log could not take; raises what ``record`` does."""
+        """Send all events that have no receipt; raises what ``record`` does."""
         with self._turn:
-            self._send_pending()
+            pending = self._chain.pending()
+            self._send([each for each in pending if each not in self._unwitnessed])
+            self._ask_again([each for each in pending if each in self._unwitnessed])
+            self._check_grace()
 
-    def _send_pending(self) -> None:
-        while leaves := self._chain.pending()[:MOST_TOGETHER]:
-            response = self._append(leaves)
-            if len(response.proofs) != len(leaves):
-                raise ProofError("the log did not prove every event it was sent")
-            for leaf, sent in zip(leaves, response.proofs, strict=True):
-                proof = TlogProof(sent.index, tuple(sent.path), sent.checkpoint)
-                proof.verify(leaf, self._log)
-                self._chain.confirm(leaf)
-                self._last.append(Recorded(sent.index, leaf))
+    @property
+    def unwitnessed(self) -> int:
+        """How many events the log has signed for and witnesses have not."""
+        return len(self._unwitnessed)
+
+    def _send(self, leaves: Sequence[bytes]) -> None:
+        for together in _batches(leaves):
+            self._send_together(together)
+
+    def _ask_again(self, leaves: Sequence[bytes]) -> None:
+        """Ask for the receipts of events that witnesses had not cosigned."""
+        for together in _batches(leaves):
+            self._send_together(together)
+            if together[0] in self._unwitnessed:
+                return  # nor have they now
+
+    def _send_together(self, leaves: Sequence[bytes]) -> None:
+        response = self._append(leaves)
+        if len(response.proofs) != len(leaves):
+            raise ProofError("the log did not prove every event it was sent")
+        proven: list[tuple[bytes, TlogProof]] = []
+        for leaf, sent in zip(leaves, response.proofs, strict=True):
+            proof = TlogProof(sent.index, tuple(sent.path), sent.checkpoint)
+            proof.verify_in(self._policy.open_signed(proof.checkpoint), leaf)
+            if self._policy.is_witnessed(proof.checkpoint):
+                proven.append((leaf, proof))
+            else:
+                self._unwitnessed.setdefault(leaf, self._signed_s(leaf))
+        self._chain.confirm(proven)
+        for leaf, proof in proven:
+            self._unwitnessed.pop(leaf, None)
+            self._last.append(Recorded(proof.index, leaf))
+
+    def _signed_s(self, leaf: bytes) -> float:
+        """Return when we made an event, so that a restart gives no new grace."""
+        return read_event(leaf).event.time_ms / 1000
+
+    def _check_grace(self) -> None:
+        waiting_s = self._clock() - min(self._unwitnessed.values(), default=math.inf)
+        if waiting_s >= self._grace_s:
+            raise QuorumError(
+                f"for {waiting_s:.0f} s too few witnesses have cosigned the log",
+                remedy="Ask the coordinator's operator which witnesses do not answer. "
+                "Events wait here and nothing is lost.",
+            )
 
     def last(self) -> list[Recorded]:
         """Return the newest recorded events, the newest first."""
         return list(reversed(self._last))
+
+
+def _batches(leaves: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(leaves), MOST_TOGETHER):
+        yield leaves[start : start + MOST_TOGETHER]

@@ -25,7 +25,6 @@ from veilscore.keys.receiving import SCORE
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.note import NoteKey
 from veilscore.node import setup
 from veilscore.node.clock import ahead_s, check_clock
 from veilscore.node.config import NodeSettings
@@ -77,6 +76,7 @@ class NodeService:
         self._signer = signer
         self._flower_key = keystore.get(setup.FLOWER)
         self.registry = self._trusted_registry()
+        self._log_policy = setup.open_policy(settings, self._registry.coordinator.key)
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.cards = HostedCards.read(settings.hosting, settings.party)
         self.snapshot = load_snapshot(settings)
@@ -84,7 +84,6 @@ class NodeService:
         database = Database(settings.state / "events.db")
         self._parts.callback(database.close)
         self._chain = ActorChain(database, signer, settings.party)
-        self._parts.callback(self._chain.close)
         self.shelf = Shelf(settings.state / "models", keystore)
         self.ledger = Ledger(database, keystore)
         self._parts.callback(self.ledger.close)
@@ -121,8 +120,9 @@ class NodeService:
         self.receipts = Receipts(
             self._chain,
             self._link.append,
-            NoteKey(self.kit.addresses["log"], coordinator.key),
+            self._log_policy,
             time.time,
+            grace_s=settings.log.grace_s,
         )
         self.training = TrainingDesk(
             settings.training,
@@ -184,8 +184,8 @@ class NodeService:
 
     @property
     def events_waiting(self) -> int:
-        """Events of this node that the log has not proved to hold yet."""
-        return len(self._chain.pending())
+        """Events of this node that the log has not even signed for yet."""
+        return len(self._chain.pending()) - self.receipts.unwitnessed
 
     # -- wires -----------------------------------------------------------------
 

@@ -14,12 +14,13 @@ from veilscore.fault import concerning
 from veilscore.keys import files
 from veilscore.keys.certificates import Certificate, FlowerKey, TlsKey
 from veilscore.keys.enrolment import PartyCard, WelcomeKit
-from veilscore.keys.errors import InvalidKeyError, KeystoreError
-from veilscore.keys.identity import Signer, check_party_name
+from veilscore.keys.errors import InvalidKeyError, KeystoreError, LogPolicyError
+from veilscore.keys.identity import Signer, VerifyKey, check_party_name
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.paillier import safe_primes
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.registry import Role
+from veilscore.keys.tlog.log_policy import LogPolicy, read_policy
 from veilscore.node.config import NodeSettings
 from veilscore.runtime import party_folder
 from veilscore.runtime.settings import loads
@@ -102,13 +103,32 @@ def create(new: NewNode, found: safe_primes.Found) -> bytes:
 
 
 def join(settings: NodeSettings, kit: bytes, fingerprint: bytes) -> WelcomeKit:
-    """Check a kit against the coordinator's fingerprint and keep both."""
+    """Check a kit against the coordinator's fingerprint and keep both.
+
+    The kit's log policy is only kept if the node has none.
+    """
     welcome = WelcomeKit.load(kit, fingerprint, settings.party)
     key = TlsKey.from_pem(open_keystore(settings).get(TLS))
     key.check_certificate(welcome.certificate)
+    LogPolicy.parse(welcome.log_policy)
     files.replace(settings.coordinator_fingerprint_file, fingerprint.hex().encode())
+    if not settings.log.policy.exists():
+        files.create(settings.log.policy, welcome.log_policy)
     files.replace(settings.kit, kit)
     return welcome
+
+
+def open_policy(settings: NodeSettings, coordinator: VerifyKey) -> LogPolicy:
+    """Read whose checkpoints count; raises FileError or LogPolicyError."""
+    policy = read_policy(settings.log.policy)
+    if all(log.key != coordinator for log in policy.logs.values()):
+        raise LogPolicyError(
+            "the log policy does not name the coordinator's log",
+            party=settings.party,
+            place=str(settings.log.policy),
+            remedy="Take its line from the coordinator's log.v1.json.",
+        )
+    return policy
 
 
 def open_keystore(settings: NodeSettings) -> Keystore:
@@ -177,6 +197,11 @@ token_file = "web.token"
 
 [flower]
 runtime_port = {new.runtime_port}
+
+# Whose checkpoints of the audit log count: the coordinator's word at first, this node's
+# own from then on.
+[log]
+policy = "log-policy.txt"
 
 [training]
 approve = "manual"

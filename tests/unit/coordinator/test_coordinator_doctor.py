@@ -8,6 +8,7 @@ import pytest
 
 from veilscore.coordinator import config, folder, setup
 from veilscore.coordinator.config import CoordinatorSettings
+from veilscore.coordinator.cosigning import Cosigning
 from veilscore.coordinator.doctor import examine
 from veilscore.coordinator.log import LogService
 from veilscore.runtime.checkup import Finding
@@ -78,7 +79,8 @@ def test_a_wrong_passphrase_and_a_lost_log_are_found(
 def test_a_clock_that_ran_backwards_is_found(settings: CoordinatorSettings) -> None:
     signer = folder.open_signer(settings)
     store = folder.open_log(settings, signer)
-    log = LogService(store, folder.open_registry(settings), signer)
+    cosigning = Cosigning(store, folder.open_policy(settings))
+    log = LogService(store, folder.open_registry(settings), signer, cosigning)
     log.append_own(Started(), correlation="", now_ms=round(NOW * 1000))
     store.close()
     assert "clock" not in ill(findings(settings, NOW + 1))

@@ -15,6 +15,7 @@ from veilscore.keys.errors import InvalidKeyError, KeysError, RegistryError
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import Registry, Role
 from veilscore.keys.tlog.checkpoint import open_checkpoint
+from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.runtime.errors import ConfigError
 
@@ -72,6 +73,8 @@ def test_the_folder_holds_what_the_documentation_says(made: Made) -> None:
         "coordinator.pem": 0o600,
         "coordinator.toml": 0o600,
         "keystore": 0o600,
+        "log-guard.db": 0o600,
+        "log-policy.txt": 0o600,
         "passphrase": 0o600,
         "registry.json": 0o600,
         "state": 0o700,
@@ -138,8 +141,11 @@ def test_a_party_gets_a_kit_that_verifies(made: Made) -> None:
         "hub": "hub.example:9443",
         "flower": "hub.example:9444",
         "server_name": "hub.example",
-        "log": folder.origin(kit.registry.coordinator.key),
     }
+    policy = LogPolicy.parse(kit.log_policy)
+    origin = folder.origin(kit.registry.coordinator.key)
+    assert policy.logs == {origin: NoteKey(origin, kit.registry.coordinator.key)}
+    assert not policy.needs_witnesses
     record = made.registry.party("bank")
     assert record == admission.record
     assert record.key == bank.verify_key

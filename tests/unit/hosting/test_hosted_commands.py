@@ -120,7 +120,7 @@ def test_a_batch_is_no_larger_than_a_request_can_hold(desk: Desk) -> None:
 
 def test_a_form_of_which_not_one_applicant_fits_is_refused(desk: Desk) -> None:
     toml = desk.folder / "node.toml"
-    toml.write_text(toml.read_text().replace("[web]", "key_bits = 8192\n[web]"))
+    toml.write_text(toml.read_text().replace("[log]", "key_bits = 8192\n[log]"))
     assert desk.score("kind\nlevel 1\n", form=wide(899)) == 1
     assert "more than a request can hold" in desk.told
     assert desk.nothing_happened()

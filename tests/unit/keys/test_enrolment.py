@@ -22,6 +22,7 @@ TLS = TlsKey.generate()
 REQUEST = TLS.request("bank")
 FLOWER_KEY = FlowerKey.generate().public_pem()
 ROLES = {Role.REQUESTER, Role.DATA_HOLDER}
+LOG_POLICY = b"quorum none\n"
 ADDRESSES = {"hub": "hub.example:7000", "fleet": "hub.example:7001"}
 
 Records = tuple[PartyRecord, ...]
@@ -39,6 +40,7 @@ def make_kit(
         certificate=AUTHORITY.issue(REQUEST, certified, NOW, 10),
         authority=AUTHORITY.certificate_pem,
         registry_file=Registry.sign(records, signers["hub"], 1),
+        log_policy=LOG_POLICY,
         addresses=ADDRESSES,
     )
 

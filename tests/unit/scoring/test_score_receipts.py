@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
+from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog, own_word
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
@@ -29,9 +29,8 @@ class Desk:
         self.lie = 0
         self.proven = MOST_TOGETHER
         self.calls = 0
-        self.receipts = Receipts(
-            self.chain, self.append, self.log.store.key, lambda: NOW_MS / 1000
-        )
+        policy = own_word(self.log.store.key)
+        self.receipts = Receipts(self.chain, self.append, policy, lambda: NOW_MS / 1000)
 
     def append(self, leaves: Sequence[bytes]) -> AppendResponse:
         if self.away:

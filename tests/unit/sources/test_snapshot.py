@@ -19,6 +19,8 @@ passphrase_file = "passphrase"
 keystore = "keystore"
 kit = "kit.json"
 coordinator_fingerprint_file = "coordinator.fingerprint"
+[log]
+policy = "log-policy.txt"
 [web]
 token_file = "web.token"
 """

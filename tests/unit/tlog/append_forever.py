@@ -16,7 +16,8 @@ from veilscore.v1.audit_pb2 import Started
 
 def main() -> None:
     hub, bank = (Signer.from_private_bytes(sys.stdin.buffer.read(32)) for _ in "ab")
-    store = LogStore.open(Path(sys.argv[1]), ORIGIN, hub)
+    path, guard = map(Path, sys.argv[1:])
+    store = LogStore.open(path, ORIGIN, hub, guard=guard)
     while True:
         event = build_event(
             Started(version="0.1"),

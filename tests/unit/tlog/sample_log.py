@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from veilscore.coordinator.cosigning import Cosigning
 from veilscore.coordinator.log import LogService
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import PartyRecord, Registry, Role
@@ -16,6 +17,8 @@ from veilscore.keys.tlog.events import (
     sign_event,
 )
 from veilscore.keys.tlog.export import local_files, plan_export
+from veilscore.keys.tlog.log_policy import LogPolicy
+from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.store import LogStore
 from veilscore.v1.audit_pb2 import PartyJoined, ScoreDecided, Started
 
@@ -27,6 +30,11 @@ ROLES = {
     "hub": {Role.COORDINATOR},
     "market": {Role.DATA_HOLDER},
 }
+
+
+def own_word(log: NoteKey) -> LogPolicy:
+    """Return a policy that believes a log without any witness."""
+    return LogPolicy(logs={log.name: log}, quorum="none")
 
 
 @dataclass(frozen=True)
@@ -89,17 +97,25 @@ class SampleLog:
     def __init__(self, folder: Path, parties: Parties) -> None:
         self.parties = parties
         self.path = folder / "log.sqlite"
-        self.store = LogStore.create(self.path, ORIGIN, parties.signers["hub"])
+        self.guard = folder / "log-guard.sqlite"
+        self.store = LogStore.create(
+            self.path, ORIGIN, parties.signers["hub"], guard=self.guard
+        )
         self.service = self._serve()
 
     def _serve(self) -> LogService:
-        return LogService(
-            self.store, self.parties.registry, self.parties.signers["hub"]
-        )
+        cosigning = Cosigning(self.store, own_word(self.store.key))
+        hub = self.parties.signers["hub"]
+        return LogService(self.store, self.parties.registry, hub, cosigning)
+
+    def open(self, path: Path | None = None, signer: Signer | None = None) -> LogStore:
+        """Open a file as this log."""
+        hub = signer or self.parties.signers["hub"]
+        return LogStore.open(path or self.path, ORIGIN, hub, guard=self.guard)
 
     def reopen(self) -> None:
         self.store.close()
-        self.store = LogStore.open(self.path, ORIGIN, self.parties.signers["hub"])
+        self.store = self.open()
         self.service = self._serve()
 
     def announce(self) -> None:

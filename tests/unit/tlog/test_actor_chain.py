@@ -11,7 +11,10 @@ from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import open_event
+from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.audit_pb2 import RunOpened, ScoreDecided, Started
+
+PROOF = TlogProof(5, (bytes(32), bytes(range(32))), "a checkpoint")
 
 
 @pytest.fixture
@@ -33,8 +36,7 @@ def open_chain(database: Database, parties: Parties) -> ActorChain:
 def test_events_follow_each_other(chain: ActorChain, log: SampleLog) -> None:
     for at in range(5):
         (leaf,) = chain.extend([Started(version=str(at))], "run", NOW_MS + at)
-        log.service.append([leaf])
-        chain.confirm(leaf)
+        chain.confirm([(leaf, log.service.append([leaf])[0])])
     assert chain.pending() == []
     events = [entry.opened.event for entry in log.service.events(actor="bank")]
     assert [event.seq for event in events] == [5, 4, 3, 2, 1]
@@ -46,8 +48,7 @@ def test_a_crash_before_confirming_neither_breaks_nor_doubles(
     chain: ActorChain, log: SampleLog, database: Database, *, arrived: bool
 ) -> None:
     (confirmed,) = chain.extend([Started(version="1")], "", NOW_MS)
-    log.service.append([confirmed])
-    chain.confirm(confirmed)
+    chain.confirm([(confirmed, log.service.append([confirmed])[0])])
     (sent,) = chain.extend([Started(version="2")], "", NOW_MS)
     if arrived:
         log.service.append([sent])
@@ -56,8 +57,9 @@ def test_a_crash_before_confirming_neither_breaks_nor_doubles(
     again = open_chain(another, log.parties)
     assert again.pending() == [sent]
     for leaf in again.pending():
-        log.service.append([leaf])[0].verify(leaf, log.store.key)
-        again.confirm(leaf)
+        (proof,) = log.service.append([leaf])
+        proof.verify(leaf, log.store.key)
+        again.confirm([(leaf, proof)])
     log.service.append(again.extend([Started(version="3")], "", NOW_MS))
     assert log.service.size == 3
     another.close()
@@ -74,8 +76,7 @@ def test_events_wait_in_order_while_the_log_is_away(
         made = list(threads.map(make, range(20)))
     assert sorted(made) == sorted(chain.pending())
     for leaf in chain.pending():
-        log.service.append([leaf])
-        chain.confirm(leaf)
+        chain.confirm([(leaf, log.service.append([leaf])[0])])
     assert log.service.size == 20
     assert chain.pending() == []
 
@@ -87,22 +88,25 @@ def test_an_event_too_large_leaves_no_gap(chain: ActorChain, parties: Parties) -
     assert open_event(leaf, parties.registry).event.seq == 1
 
 
-def test_what_was_proven_is_not_sent_again_after_a_stop(
+def test_what_was_proven_is_kept_with_its_proof(
     chain: ActorChain, database: Database, parties: Parties
 ) -> None:
     first, second = chain.extend([Started(), Started()], "", NOW_MS)
-    chain.confirm(first)
-    assert open_chain(database, parties).pending() == [first, second]
-    chain.close()
-    assert open_chain(database, parties).pending() == [second]
+    chain.confirm([(first, PROOF)])
+    again = open_chain(database, parties)
+    assert again.pending() == [second]
+    assert again.receipt(1) == (first, PROOF)
+    assert again.receipt(2) is None
 
 
 def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:
     (leaf,) = chain.extend([Started()], "", NOW_MS)
-    chain.confirm(leaf)
-    for other in (leaf, b""):
+    (other,) = chain.extend([Started()], "", NOW_MS)
+    chain.confirm([(leaf, PROOF)])
+    for stranger in (leaf, b""):
         with pytest.raises(LogStoreError, match="not pending"):
-            chain.confirm(other)
+            chain.confirm([(other, PROOF), (stranger, PROOF)])
+    assert chain.pending() == [other]
 
 
 def test_a_file_of_another_party_is_refused(
@@ -122,10 +126,8 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_what_is_written_with_an_event_is_there_if_the_event_is(
     chain: ActorChain, database: Database
 ) -> None:
-    """Also what was proven before comes back, if forgetting it was not written."""
     database.run("CREATE TABLE other (number INTEGER) STRICT")
-    (proven,) = chain.extend([Started()], "", NOW_MS)
-    chain.confirm(proven)
+    chain.extend([Started()], "", NOW_MS)
 
     def write(number: int, *details: Started | RunOpened) -> None:
         with database.transaction():
@@ -136,5 +138,5 @@ def test_what_is_written_with_an_event_is_there_if_the_event_is(
     with pytest.raises(ProofError):
         write(2, Started(), RunOpened(contract_body=bytes(70_000)))
     assert database.rows((int,), "SELECT number FROM other") == [(1,)]
-    assert len(chain.pending()) == 1
+    assert len(chain.pending()) == 2
     assert database.row((int,), "SELECT seq FROM head") == (2,)

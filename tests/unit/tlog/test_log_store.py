@@ -159,9 +159,9 @@ def test_a_log_is_created_once_and_opened_only_if_it_is_there(
 ) -> None:
     signer = log.parties.signers["hub"]
     with pytest.raises(LogStoreError, match="there is a log already"):
-        LogStore.create(log.path, ORIGIN, signer)
+        LogStore.create(log.path, ORIGIN, signer, guard=log.guard)
     with pytest.raises(LogStoreError, match="there is no log") as caught:
-        LogStore.open(tmp_path / "other.sqlite", ORIGIN, signer)
+        log.open(tmp_path / "other.sqlite")
     assert "fork" in caught.value.remedy
     assert not (tmp_path / "other.sqlite").exists()
 
@@ -169,9 +169,11 @@ def test_a_log_is_created_once_and_opened_only_if_it_is_there(
 def test_a_log_of_another_key_or_origin_is_refused(log: SampleLog) -> None:
     log.fill(1, "bank")
     with pytest.raises(LogStoreError, match="not signed by"):
-        LogStore.open(log.path, ORIGIN, Signer.generate())
-    with pytest.raises(LogStoreError, match="not signed by"):
-        LogStore.open(log.path, "other.example/log", log.parties.signers["hub"])
+        log.open(signer=Signer.generate())
+    with pytest.raises(LogStoreError, match="not this log's"):
+        LogStore.open(
+            log.path, "other.example/log", log.parties.signers["hub"], guard=log.guard
+        )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_a_log_of_another_key_or_origin_is_refused(log: SampleLog) -> None:
         "UPDATE tile SET data = zeroblob(32) WHERE level = 1",
         "DELETE FROM checkpoint WHERE size = 300",
         "DELETE FROM checkpoint",
-        "PRAGMA user_version = 2",
+        "PRAGMA user_version = 1",
         "DROP TABLE tile",
     ],
 )
@@ -195,7 +197,7 @@ def test_a_damaged_log_is_not_opened(log: SampleLog, damage: str) -> None:
     database.commit()
     database.close()
     with pytest.raises(LogStoreError) as caught:
-        LogStore.open(log.path, ORIGIN, log.parties.signers["hub"])
+        log.open()
     assert str(log.path) in str(caught.value)
 
 
@@ -203,12 +205,12 @@ def test_a_file_that_is_no_database_is_refused(log: SampleLog, tmp_path: Path) -
     file = tmp_path / "letter.sqlite"
     file.write_text("this is not a database, but long enough to look at" * 20)
     with pytest.raises(LogStoreError):
-        LogStore.open(file, ORIGIN, log.parties.signers["hub"])
+        log.open(file)
 
 
 def test_a_second_writer_is_refused_and_forks_nothing(log: SampleLog) -> None:
     log.fill(3, "bank")
-    second = LogStore.open(log.path, ORIGIN, log.parties.signers["hub"])
+    second = log.open()
     log.fill(1, "bureau")
     with pytest.raises(LogStoreError, match="not as this process left it"):
         second.append(log.parties.events("market", 1))
@@ -258,7 +260,10 @@ def acknowledged_until_killed(log: SampleLog, after_s: float) -> list[list[str]]
     signers = log.parties.signers
     keys = signers["hub"].private_bytes() + signers["bank"].private_bytes()
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.unit.tlog.append_forever", str(log.path)],
+        [
+            *(sys.executable, "-m", "tests.unit.tlog.append_forever"),
+            *(str(log.path), str(log.guard)),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[3],
@@ -281,7 +286,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
     acknowledged: list[list[str]] = []
     for after_s in (0.01, 0.05, 0.12, 0.2):
         acknowledged += acknowledged_until_killed(log, after_s)
-    log.store = LogStore.open(log.path, ORIGIN, log.parties.signers["hub"])
+    log.store = log.open()
     check(log.store)
     leaves = leaves_of(log.store)
     assert len(acknowledged) >= 4

@@ -20,6 +20,8 @@ passphrase_file = "passphrase"
 keystore = "keystore"
 kit = "kit.json"
 coordinator_fingerprint_file = "coordinator.fingerprint"
+[log]
+policy = "log-policy.txt"
 [web]
 port = {port}
 token_file = "web.token"

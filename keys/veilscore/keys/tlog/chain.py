@@ -1,23 +1,23 @@
 """A node's own chain of events, kept on disk so that a restart continues it.
 
 An event is signed and stored before it is sent and stays *pending* until the log's
-proof for it has been checked. What is pending is sent in order, first of all after
-a start: the log answers an event that it has already with its proof again, so a
-crash between sending and confirming neither breaks the chain nor doubles an event.
-That a proof was checked is therefore written down only with the next events, and by
-``close``.
+proof for it has been checked and stored in its place, as a receipt. What is pending is
+sent in order, first of all after a start: the log answers an event that it has already
+with its proof again, so a crash between sending and confirming neither breaks the chain
+nor doubles an event.
 
 Its tables hold nothing that the log will not hold. Losing them ends the chain: the log
 refuses a second event of a number.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import ActorHead, Detail, build_event, sign_event
+from veilscore.keys.tlog.tlog_proof import TlogProof
+from veilscore.keys.tlog.tree import HASH_SIZE
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS head (
@@ -26,8 +26,11 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS pending (
         seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL
     ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS receipt (
+        seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, idx INTEGER NOT NULL,
+        path BLOB NOT NULL, checkpoint TEXT NOT NULL
+    ) STRICT""",
 )
-_MOST_PROVEN = 256  # that are still in the file
 
 
 class ActorChain:
@@ -42,7 +45,6 @@ class ActorChain:
         self._signer = signer
         self._party = party
         self._db = database
-        self._proven: set[bytes] = set()  # still in the file; guarded by its lock
         self._check_owner()
 
     def _check_owner(self) -> None:
@@ -69,7 +71,6 @@ class ActorChain:
 
         """
         with self._db.transaction():
-            self._forget_proven()
             return [self._put_next(detail, correlation, now_ms) for detail in details]
 
     def _put_next(self, detail: Detail, correlation: str, now_ms: int) -> bytes:
@@ -91,38 +92,52 @@ class ActorChain:
         self._db.run("INSERT INTO pending VALUES (?, ?)", event.seq, signed.leaf)
         return signed.leaf
 
-    def close(self) -> None:
-        """Write down what was proven; closing the file is its owner's business."""
-        with suppress(LogStoreError), self._db.transaction():  # else it is sent again
-            self._forget_proven()
-
     def pending(self) -> list[bytes]:
         """Return the events without a checked proof, in the order to send them."""
-        with self._db.lock:
-            rows = self._db.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
-            return [leaf for (leaf,) in rows if leaf not in self._proven]
+        rows = self._db.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
+        return [leaf for (leaf,) in rows]
 
-    def confirm(self, leaf: bytes) -> None:
-        """Forget a pending event whose proof was checked.
+    def confirm(self, proven: Sequence[tuple[bytes, TlogProof]]) -> None:
+        """Store the checked proofs of pending events, all or none.
 
         Raises:
-            LogStoreError: this event is not pending.
+            LogStoreError: an event is not pending, or they may not have been stored.
 
         """
-        with self._db.lock:
-            stored = "SELECT seq FROM pending WHERE leaf = ?"
-            if leaf in self._proven or self._db.row((int,), stored, leaf) is None:
-                raise LogStoreError(
-                    "this event is not pending",
-                    party=self._party,
-                    place=str(self._db.path),
-                )
-            self._proven.add(leaf)
-            if len(self._proven) >= _MOST_PROVEN:
-                with self._db.transaction():
-                    self._forget_proven()
+        with self._db.transaction():
+            for leaf, proof in proven:
+                self._put_receipt(leaf, proof)
 
-    def _forget_proven(self) -> None:
-        for leaf in self._proven:
-            self._db.run("DELETE FROM pending WHERE leaf = ?", leaf)
-        self._db.once_written(self._proven.clear)
+    def _put_receipt(self, leaf: bytes, proof: TlogProof) -> None:
+        row = self._db.row((int,), "SELECT seq FROM pending WHERE leaf = ?", leaf)
+        if row is None:
+            raise LogStoreError(
+                "this event is not pending",
+                party=self._party,
+                place=str(self._db.path),
+            )
+        (seq,) = row
+        self._db.run("DELETE FROM pending WHERE seq = ?", seq)
+        self._db.run(
+            "INSERT INTO receipt VALUES (?, ?, ?, ?, ?)",
+            seq,
+            leaf,
+            proof.index,
+            b"".join(proof.path),
+            proof.checkpoint,
+        )
+
+    def receipt(self, seq: int) -> tuple[bytes, TlogProof] | None:
+        """Return our event of this number and its proof, if it has one."""
+        row = self._db.row(
+            (bytes, int, bytes, str),
+            "SELECT leaf, idx, path, checkpoint FROM receipt WHERE seq = ?",
+            seq,
+        )
+        if row is None:
+            return None
+        leaf, index, joined, checkpoint = row
+        path = tuple(
+            joined[at : at + HASH_SIZE] for at in range(0, len(joined), HASH_SIZE)
+        )
+        return leaf, TlogProof(index, path, checkpoint)

@@ -1,8 +1,9 @@
 """Signed notes (C2SP signed-note): text, a blank line, signature lines.
 
-Only Ed25519 notes (type 0x01) are made and read. A note is signed over its bare
-text, so its signing domain is empty; texts of notes have no zero byte and every
-domain in ``identity`` ends in one, so no signature passes for the other kind.
+A log signs with plain Ed25519 (type 0x01) over the bare text, so its signing domain is
+empty; texts of notes have no zero byte and every domain in ``identity`` ends in one, so
+no signature passes for the other kind. Witnesses sign in their own way
+(``cosignature``).
 
 A note's text is public. Signature lines of unknown keys are ignored, as the
 specification demands: witnesses may add theirs.
@@ -12,12 +13,14 @@ import base64
 import binascii
 import hashlib
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from veilscore.keys.errors import InvalidKeyError, ProofError, SignatureError
 from veilscore.keys.identity import Signer, VerifyKey
 
-_ED25519 = b"\x01"
 _NO_DOMAIN = b""
 _MAX_SIGNATURES = 64  # the specification asks for at least 16
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
@@ -26,11 +29,14 @@ _VKEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class NoteKey:
-    """Whose signature counts: the name and the key of a log.
+class NamedKey(ABC):
+    """Whose signature lines count: a name and an Ed25519 key.
 
     Raises InvalidKeyError for a name that cannot stand in a signature line.
     """
+
+    TYPE: ClassVar[bytes]  # of its signatures, one byte
+    NOUN: ClassVar[str]  # whose key it is
 
     name: str
     key: VerifyKey
@@ -38,23 +44,23 @@ class NoteKey:
     def __post_init__(self) -> None:
         """Check the name."""
         if not self.name.isprintable() or set(self.name) & {" ", "+"} or not self.name:
-            raise InvalidKeyError(f"{self.name!r} cannot name a log")
+            raise InvalidKeyError(f"{self.name!r} cannot name a {self.NOUN}")
 
     @classmethod
-    def parse(cls, vkey: str) -> "NoteKey":
+    def parse(cls, vkey: str) -> Self:
         """Read what ``vkey`` writes.
 
         Raises:
-            InvalidKeyError: not an Ed25519 verifier key.
+            InvalidKeyError: not an Ed25519 verifier key of this type.
 
         """
         found = _VKEY.fullmatch(vkey)
         try:
             encoded = decode_base64(found[3]) if found else b""
-        except ProofError as error:
-            raise InvalidKeyError("this is not a verifier key of a log") from error
-        if found is None or encoded[:1] != _ED25519:
-            raise InvalidKeyError("this is not a verifier key of a log")
+        except ProofError:
+            found, encoded = None, b""
+        if found is None or encoded[:1] != cls.TYPE:
+            raise InvalidKeyError(f"this is not a verifier key of a {cls.NOUN}")
         key = cls(found[1], VerifyKey(encoded[1:]))
         if key.key_hash.hex() != found[2]:
             raise InvalidKeyError("a verifier key's checksum is wrong", place=key.name)
@@ -63,58 +69,101 @@ class NoteKey:
     @property
     def key_hash(self) -> bytes:
         """Four bytes that tell keys of one name apart; they prove nothing."""
-        named = self.name.encode() + b"\n" + _ED25519 + self.key.raw
+        named = self.name.encode() + b"\n" + self.TYPE + self.key.raw
         return hashlib.sha256(named).digest()[:4]
 
     @property
     def vkey(self) -> str:
         """The verifier key in the one-line form that other tools read."""
-        encoded = base64.b64encode(_ED25519 + self.key.raw).decode()
+        encoded = base64.b64encode(self.TYPE + self.key.raw).decode()
         return f"{self.name}+{self.key_hash.hex()}+{encoded}"
+
+    @abstractmethod
+    def verify(self, signature: bytes, text: bytes) -> None:
+        """Raise SignatureError unless the signature is over a note of this text."""
+
+    def line(self, signature: bytes) -> str:
+        """Return the line of a signature by this key."""
+        encoded = base64.b64encode(self.key_hash + signature).decode()
+        return f"— {self.name} {encoded}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKey(NamedKey):
+    """Whose checkpoints count: the name and the key of a log."""
+
+    TYPE: ClassVar[bytes] = b"\x01"
+    NOUN: ClassVar[str] = "log"
+
+    def verify(self, signature: bytes, text: bytes) -> None:
+        """Raise SignatureError unless the signature is over this text."""
+        self.key.verify(signature, _NO_DOMAIN, text)
 
 
 def sign_note(text: str, name: str, signer: Signer) -> str:
     """Return a note of ``text``, which ends in a newline, signed as ``name``."""
     key = NoteKey(name, signer.verify_key)
-    signature = key.key_hash + signer.sign(_NO_DOMAIN, text.encode())
-    return f"{text}\n— {name} {base64.b64encode(signature).decode()}\n"
+    return f"{text}\n{key.line(signer.sign(_NO_DOMAIN, text.encode()))}"
 
 
-def open_note(note: str, key: NoteKey) -> str:
+def open_note(note: str, key: NamedKey) -> str:
     """Return the text of a note that ``key`` signed.
 
     Raises:
         ProofError: malformed, not signed by ``key``, or not validly.
 
     """
+    if not signatures_of(note, key):
+        raise ProofError(f"the note is not signed by {key.name}")
+    return text_of(note)
+
+
+def signatures_of(note: str, key: NamedKey) -> list[bytes]:
+    """Return the signatures by ``key`` on a note, all of them verified.
+
+    Raises:
+        ProofError: malformed, or one of them does not verify.
+
+    """
+    # A lone surrogate, which UTF-8 cannot hold, must fail as a signature does.
+    text = text_of(note).encode(errors="surrogatepass")
+    found = [
+        signature
+        for name, key_hash, signature in _signatures(note)
+        if name == key.name and key_hash == key.key_hash
+    ]
+    for signature in found:
+        try:
+            key.verify(signature, text)
+        except SignatureError as error:
+            raise ProofError(f"the signature of {key.name} does not verify") from error
+    return found
+
+
+def text_of(note: str) -> str:
+    """Return the text of a note, of which no signature is verified.
+
+    Raises:
+        ProofError: malformed.
+
+    """
     body, blank, signatures = note.rpartition("\n\n")
-    lines = signatures.split("\n")
-    if not blank or _CONTROL.search(note) or lines.pop():
+    if not blank or _CONTROL.search(note) or not signatures.endswith("\n"):
         raise ProofError("this is not a signed note")
+    return body + "\n"
+
+
+def _signatures(note: str) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield (name, key hash, signature) of every line; raises ProofError."""
+    lines = note.rpartition("\n\n")[2].split("\n")[:-1]
     if len(lines) > _MAX_SIGNATURES:
         raise ProofError("the note has too many signatures")
-    text = body + "\n"
-    signed = False
     for line in lines:
         found = _SIGNATURE.fullmatch(line)
         if found is None:
             raise ProofError("a signature line of the note is malformed")
         signature = decode_base64(found[2])
-        if found[1] == key.name and signature[:4] == key.key_hash:
-            _verify(text, signature[4:], key)
-            signed = True
-    if not signed:
-        raise ProofError(f"the note is not signed by {key.name}")
-    return text
-
-
-def _verify(text: str, signature: bytes, key: NoteKey) -> None:
-    # A lone surrogate, which UTF-8 cannot hold, must fail as a signature does.
-    data = text.encode(errors="surrogatepass")
-    try:
-        key.key.verify(signature, _NO_DOMAIN, data)
-    except SignatureError as error:
-        raise ProofError(f"the signature of {key.name} does not verify") from error
+        yield found[1], signature[:4], signature[4:]
 
 
 def decode_base64(text: str) -> bytes:

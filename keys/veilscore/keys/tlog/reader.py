@@ -13,10 +13,12 @@ from pathlib import Path
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import ActorHead, OpenedEvent, read_event
-from veilscore.keys.tlog.proof import inclusion_proof
+from veilscore.keys.tlog.proof import consistency_proof, inclusion_proof
 from veilscore.keys.tlog.tiles import WIDTH, Tile, encode_bundle, tile_reader
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.keys.tlog.tree import HASH_SIZE
+
+_NEWEST_FINAL = "WHERE final = 1 ORDER BY size DESC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,11 @@ class LogReader:
         self._db.close()
 
     def checkpoint(self) -> str:
-        """Return the newest checkpoint, a signed note."""
+        """Return the newest checkpoint that is final, a signed note."""
+        return self._checkpoint(_NEWEST_FINAL)[1]
+
+    def signed(self) -> str:
+        """Return the newest checkpoint that the log signed, final or not."""
         return self._checkpoint("ORDER BY size DESC")[1]
 
     def tile(self, tile: Tile) -> bytes:
@@ -123,23 +129,45 @@ class LogReader:
         return ActorHead(*row) if row else ActorHead()
 
     def inclusion(self, index: int) -> TlogProof:
-        """Return the proof of an entry in the newest checkpoint.
+        """Return the proof of an entry in the newest final checkpoint.
 
         Raises:
-            ProofError: there is no such entry.
+            ProofError: there is no such entry in it.
 
         """
-        return self._prove(index, *self._checkpoint("ORDER BY size DESC"))
+        return self._prove(index, *self._checkpoint(_NEWEST_FINAL))
 
     def receipt(self, index: int) -> TlogProof:
-        """Return the proof of an entry in the first checkpoint that covers it.
+        """Return the proof of an entry in the first final checkpoint that covers it.
+
+        While there is none, in the first that the log signed.
 
         Raises:
             ProofError: there is no such entry.
 
         """
-        where = "WHERE size > ? ORDER BY size"
-        return self._prove(index, *self._checkpoint(where, index))
+        bound = _bindable(index)
+        try:
+            found = self._checkpoint(
+                "WHERE final = 1 AND size > ? ORDER BY size", bound
+            )
+        except ProofError:
+            found = self._checkpoint("WHERE size > ? ORDER BY size", bound)
+        return self._prove(index, *found)
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that a tree of ``new`` entries continues one of ``old``.
+
+        Raises:
+            ProofError: the log was never so large, or the older tree is empty.
+
+        """
+        if (
+            self._db.row((int,), "SELECT 1 FROM checkpoint WHERE size >= ?", new)
+            is None
+        ):
+            raise ProofError(f"the log has no {new} entries")
+        return consistency_proof(old, new, tile_reader(cache(self._read_tile)))
 
     def _prove(self, index: int, size: int, note: str) -> TlogProof:
         read = tile_reader(cache(self._read_tile))  # one proof reads a tile repeatedly

@@ -3,10 +3,14 @@
 Entries, tiles and the signed checkpoint over them are committed in one transaction
 that is on disk before ``append`` returns (WAL, synchronous=FULL). Within it the
 stored size is compared with ours, so a second writer, or a write whose outcome we
-do not know, ends in an error and never in two checkpoints of one size.
+do not know, ends in an error and never in two checkpoints of one size. After it,
+and before ``append`` returns, the guard takes note: an older copy of the file does
+not open.
 
-The file holds what auditors may see, and no key. Restoring an older copy of the
-file is not noticed here: whoever kept a newer checkpoint notices.
+A checkpoint is final when it may be shown to everybody: at once, or in a witnessed
+log when enough witnesses have cosigned it.
+
+The file holds what auditors may see, and no key.
 """
 
 from collections.abc import Sequence
@@ -20,12 +24,13 @@ from veilscore.keys.tlog.checkpoint import (
     sign_checkpoint,
 )
 from veilscore.keys.tlog.events import OpenedEvent
-from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.guard import LogGuard
+from veilscore.keys.tlog.note import NoteKey, text_of
 from veilscore.keys.tlog.reader import LogReader
 from veilscore.keys.tlog.tiles import TileEdge, tile_reader
-from veilscore.keys.tlog.tree import Edge, leaf_hash
+from veilscore.keys.tlog.tree import EMPTY_ROOT, Edge, leaf_hash
 
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = (
     """CREATE TABLE entry (
         idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, actor TEXT NOT NULL,
@@ -38,7 +43,10 @@ _SCHEMA = (
         level INTEGER, number INTEGER, data BLOB NOT NULL,
         PRIMARY KEY (level, number)
     ) STRICT""",
-    "CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
+    """CREATE TABLE checkpoint (
+        size INTEGER PRIMARY KEY, note TEXT NOT NULL, final INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX checkpoint_final ON checkpoint (final, size)",
     """CREATE TABLE actor (
         name TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL
     ) STRICT""",
@@ -47,43 +55,76 @@ _SCHEMA = (
 
 
 class LogStore(LogReader):
-    """A log in a file: ``create`` it once, ``open`` it afterwards, then ``close``."""
+    """A log in a file: ``create`` it once, ``open`` it afterwards, then ``close``.
 
-    def __init__(self, path: Path, origin: str, signer: Signer) -> None:
+    ``guard`` is the path of its guard, ``witnessed`` whether ``finalise`` makes its
+    checkpoints final.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        origin: str,
+        signer: Signer,
+        guard: LogGuard,
+        *,
+        witnessed: bool,
+    ) -> None:
         super().__init__(path)
         self.key = NoteKey(origin, signer.verify_key)
         self._signer = signer
+        self._guard = guard
+        self._guarded = 0  # entries
+        self._witnessed = witnessed
         self._edge = Edge()
         self._tiles = TileEdge()
 
     @classmethod
-    def create(cls, path: Path, origin: str, signer: Signer) -> "LogStore":
+    def create(
+        cls,
+        path: Path,
+        origin: str,
+        signer: Signer,
+        *,
+        guard: Path,
+        witnessed: bool = False,
+    ) -> "LogStore":
         """Start an empty log.
 
         Raises:
-            LogStoreError: the file exists or cannot be written.
+            LogStoreError: a file exists or cannot be written.
 
         """
         if path.exists():
             raise LogStoreError("there is a log already", place=str(path))
-        store = cls(path, origin, signer)
+        made = LogGuard.create(guard, origin, EMPTY_ROOT)
+        store = cls(path, origin, signer, made, witnessed=witnessed)
         try:
             with store._db.transaction():
                 for statement in _SCHEMA:
                     store._db.run(statement)
-                store._put_checkpoint(Checkpoint(origin, 0, store._edge.root()))
+                empty = Checkpoint(origin, 0, EMPTY_ROOT)
+                store._put_checkpoint(empty, final=True)
         except LogStoreError:
             store.close()
             raise
         return store
 
     @classmethod
-    def open(cls, path: Path, origin: str, signer: Signer) -> "LogStore":
+    def open(
+        cls,
+        path: Path,
+        origin: str,
+        signer: Signer,
+        *,
+        guard: Path,
+        witnessed: bool = False,
+    ) -> "LogStore":
         """Continue a log.
 
         Raises:
-            LogStoreError: no log, another origin's or key's, or its tree does not
-                match its checkpoint.
+            LogStoreError: no log, another origin's or key's, its tree does not match
+                its checkpoint, or it is older than its guard says.
 
         """
         if not path.is_file():
@@ -92,9 +133,11 @@ class LogStore(LogReader):
                 place=str(path),
                 remedy="Restore the file; starting a new log would fork the old one.",
             )
-        store = cls(path, origin, signer)
+        opened = LogGuard.open(guard, origin)
+        store = cls(path, origin, signer, opened, witnessed=witnessed)
         try:
             store._load()
+            store._compare_with_guard()
         except (LogStoreError, ProofError) as error:
             store.close()
             raise LogStoreError(
@@ -108,13 +151,29 @@ class LogStore(LogReader):
         """Read the right edge, which must lead to the root that was signed."""
         if self._db.row((int,), "PRAGMA user_version") != (_FORMAT,):
             raise LogStoreError(f"this is not a log of format {_FORMAT}")
-        checkpoint = open_checkpoint(self.checkpoint(), self.key)
+        checkpoint = open_checkpoint(self.signed(), self.key)
         size = checkpoint.size
         self._tiles = TileEdge.load(size, self._read_tile)
         self._edge = Edge.load(size, tile_reader(self._read_tile))
         entries = self._db.row((int,), "SELECT coalesce(max(idx) + 1, 0) FROM entry")
         if self._edge.root() != checkpoint.root or entries != (size,):
             raise LogStoreError(f"the tree is not that of the checkpoint ({size})")
+
+    def _compare_with_guard(self) -> None:
+        size, root = self._guard.head()
+        if size > self.size:
+            raise LogStoreError(
+                f"the log holds {self.size} entries, and held {size} before"
+            )
+        then = Edge.load(size, tile_reader(self._read_tile))
+        if then.root() != root:
+            raise LogStoreError(f"the log held {size} other entries before")
+        self._guarded = size
+
+    def close(self) -> None:
+        """Close both files; the object is of no use afterwards."""
+        super().close()
+        self._guard.close()
 
     @property
     def size(self) -> int:
@@ -126,7 +185,8 @@ class LogStore(LogReader):
 
         Raises:
             ProofError: an event that does not continue its actor's chain.
-            LogStoreError: not written, or another process wrote.
+            LogStoreError: not written, or another process wrote. Or written, but not
+                noted by the guard: the events are in the log and nobody was told.
 
         """
         hashes = [leaf_hash(opened.leaf) for opened in events]
@@ -142,9 +202,33 @@ class LogStore(LogReader):
                     self._db.run(
                         "INSERT OR REPLACE INTO tile VALUES (?, ?, ?)", *where, data
                     )
-                self._put_checkpoint(Checkpoint(self.key.name, edge.size, edge.root()))
+                head = Checkpoint(self.key.name, edge.size, edge.root())
+                self._put_checkpoint(head, final=not self._witnessed)
             self._edge, self._tiles = edge, tiles
+            self._guard.advance(self._guarded, edge.size, head.root)
+            self._guarded = edge.size
         return indices
+
+    def finalise(self, note: str) -> None:
+        """Keep a checkpoint of this log as witnesses cosigned it, and show it.
+
+        Raises:
+            LogStoreError: the log signed no such checkpoint.
+
+        """
+        size = open_checkpoint(note, self.key).size
+        with self._db.transaction():
+            row = self._db.row(
+                (str,), "SELECT note FROM checkpoint WHERE size = ?", size
+            )
+            if row is None or text_of(row[0]) != text_of(note):
+                raise LogStoreError(
+                    f"the log signed no such checkpoint of {size} entries",
+                    place=str(self._db.path),
+                )
+            self._db.run(
+                "UPDATE checkpoint SET note = ?, final = 1 WHERE size = ?", note, size
+            )
 
     def _check_sole_writer(self) -> None:
         stored = self._db.row((int,), "SELECT max(size) FROM checkpoint")
@@ -174,6 +258,8 @@ class LogStore(LogReader):
             head.digest,
         )
 
-    def _put_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def _put_checkpoint(self, checkpoint: Checkpoint, *, final: bool) -> None:
         note = sign_checkpoint(checkpoint, self._signer)
-        self._db.run("INSERT INTO checkpoint VALUES (?, ?)", checkpoint.size, note)
+        self._db.run(
+            "INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoint.size, note, int(final)
+        )

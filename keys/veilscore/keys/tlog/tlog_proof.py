@@ -69,6 +69,15 @@ class TlogProof:
 
         """
         checkpoint = open_checkpoint(self.checkpoint, log)
+        self.verify_in(checkpoint, leaf)
+        return checkpoint
+
+    def verify_in(self, checkpoint: Checkpoint, leaf: bytes) -> None:
+        """Check that ``leaf`` is in the tree of a verified checkpoint.
+
+        Raises:
+            ProofError: it is not.
+
+        """
         size, root = checkpoint.size, checkpoint.root
         verify_inclusion(leaf_hash(leaf), self.index, size, self.path, root)
-        return checkpoint
