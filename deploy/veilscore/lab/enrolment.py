@@ -1,28 +1,31 @@
 """Make a lab's folders and let every party join, by the commands an operator types.
 
     veilscore coordinator init DIR              keys, certificates, a first registry
+    veilscore witness init DIR --log VKEY       its line goes into the log's policy
     veilscore node init DIR --party NAME        keys, node.toml, card.json
     veilscore coordinator admit CARD --out KIT  the coordinator checks the card
     veilscore node join KIT --fingerprint HEX   the party checks the coordinator
 
-The last three for every party. Between people the fingerprints pass by telephone;
-here they are what the first two commands printed.
+The second for every witness, the last three for every party. Between people the
+fingerprints pass by telephone; here they are what the `init` commands printed.
 """
 
 import json
 import secrets
 import socket
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.lab.holdings import Holding
 from veilscore.lab.lab_file import LabFile, PartySettings
 from veilscore.lab.processes import veilscore
 from veilscore.lab.toml_text import to_toml
 
 HOST = "127.0.0.1"
+LOG_POLICY = "log-policy.txt"  # in the coordinator's folder
 # Below those that systems give to outgoing connections: none is taken by one before
 # its party listens.
 _PORTS = range(20_000, 32_000)
@@ -50,18 +53,37 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class LabWitness:
+    """A witness of the log and where it answers."""
+
+    folder: Path
+    web: str
+
+    @property
+    def config(self) -> Path:
+        """Its witness.toml."""
+        return self.folder / "witness.toml"
+
+
+@dataclass(frozen=True, slots=True)
 class Federation:
-    """A coordinator and its members, enrolled and not running."""
+    """A coordinator, its witnesses and its members, enrolled and not running."""
 
     folder: Path  # of the coordinator
     fingerprint: str  # of the coordinator's signing key, hex
     web: str
+    witnesses: Mapping[str, LabWitness]
     members: Mapping[str, Member]
 
     @property
     def config(self) -> Path:
         """The coordinator's file."""
         return self.folder / "coordinator.toml"
+
+    @property
+    def log_policy(self) -> Path:
+        """Who must cosign the log."""
+        return self.folder / LOG_POLICY
 
 
 def enrol(
@@ -82,8 +104,12 @@ def enrol(
         *("--flower-port", str(ports.flower_port or next(port))),
         *("--web-port", str(web)),
     ).strip()
-    federation = Federation(folder, fingerprint, f"http://{HOST}:{web}", {})
+    names = [f"witness-{number + 1}" for number in range(lab.witnesses)]
+    witnesses = _make_witnesses(names, folder, state, port)
     members: dict[str, Member] = {}
+    federation = Federation(
+        folder, fingerprint, f"http://{HOST}:{web}", witnesses, members
+    )
     for party in lab.party:
         watch(f"making the keys of {party.name}")
         web = party.web_port or next(port)
@@ -106,9 +132,30 @@ def enrol(
         fingerprint = json.loads(told)["fingerprint"]
         _join(federation, member, fingerprint, state / f"{party.name}.kit.json")
         members[party.name] = member
-    return Federation(
-        federation.folder, federation.fingerprint, federation.web, members
-    )
+    return federation
+
+
+def _make_witnesses(
+    names: Sequence[str], coordinator: Path, state: Path, ports: Iterator[int]
+) -> dict[str, LabWitness]:
+    """Make witnesses of the coordinator's log, and let its policy ask for all."""
+    policy = coordinator / LOG_POLICY
+    (log,) = LogPolicy.parse(policy.read_bytes()).logs.values()
+    made: dict[str, LabWitness] = {}
+    lines: list[str] = []
+    for name, port in zip(names, ports, strict=False):
+        line = veilscore(
+            *("witness", "init", state / name, "--name", name, "--log", log.vkey),
+            *("--host", HOST, "--port", str(port)),
+            party=name,
+        )
+        lines.append(line)
+        made[name] = LabWitness(state / name, f"http://{HOST}:{port}")
+    if lines:
+        lines.append(f"group witnesses all {' '.join(names)}\nquorum witnesses\n")
+        text = policy.read_text(encoding="utf-8").replace("\nquorum none\n", "\n")
+        policy.write_text(text + "".join(lines), encoding="utf-8")
+    return made
 
 
 def _join(federation: Federation, member: Member, fingerprint: str, kit: Path) -> None:

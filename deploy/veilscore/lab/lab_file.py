@@ -89,6 +89,7 @@ class LabFile(Settings):
     economy: EconomySettings | None = None
     data: DataSettings | None = None
     coordinator: CoordinatorSettings = CoordinatorSettings()
+    witnesses: Annotated[int, Field(ge=0, le=16)] = 0  # of the log; all must cosign
     party: tuple[PartySettings, ...] = Field(min_length=2)
     run: tuple[RunSettings, ...] = Field(min_length=1)
     score: ScoreSettings

@@ -141,6 +141,7 @@ class LogOutcome:
     files: int = 0
     export_bytes: int = 0
     events: Mapping[str, int] = field(default_factory=dict[str, int])  # by party
+    witnesses: tuple[str, ...] = ()  # that cosigned it
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,8 @@ def _machine(outcome: LabOutcome) -> _Rows:
     size = f"{log.files:,} files, {log.export_bytes / 1e6:.1f} MB"
     verified = "verified offline" if log.verified else "[red]NOT VERIFIED[/]"
     yield "audit log", f"{log.entries:,} entries in {size}, {verified}"
+    if log.witnesses:
+        yield "  cosigned by", ", ".join(log.witnesses)
     for remark in log.remarks:
         yield "", f"[yellow]{remark}[/]"
     for name, holder in outcome.holders.items():

@@ -178,11 +178,12 @@ class _Stage:
         self.watch("exporting and verifying the audit log")
         out = self.federation.folder / "audit.tar"
         pinned = ("--fingerprint", self.federation.fingerprint)
+        trust = (*pinned, "--policy", self.federation.log_policy)
         fetch = ("audit", "export", "--from", self.federation.web, "--out", out)
         verify = ("audit", "verify", out, "--json")
         try:
-            veilscore(*fetch, *pinned, timeout_s=_AUDIT_S)
-            report = json.loads(veilscore(*verify, *pinned, timeout_s=_AUDIT_S))
+            veilscore(*fetch, *trust, timeout_s=_AUDIT_S)
+            report = json.loads(veilscore(*verify, *trust, timeout_s=_AUDIT_S))
         except CommandFailedError as error:
             return LogOutcome(remarks=(error.what,))
         return LogOutcome(
@@ -191,6 +192,7 @@ class _Stage:
             export_bytes=out.stat().st_size,
             verified=report["verified"],
             events=report["actors"],
+            witnesses=tuple(report["witnesses"]),
             remarks=tuple(report["remarks"]),
         )
 

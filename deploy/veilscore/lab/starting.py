@@ -1,7 +1,7 @@
 """Start the parties of a lab and wait until all of them can work.
 
-The coordinator comes first, as in production: nodes dial out to it. Its SuperLink is
-still starting when they do.
+Witnesses and the coordinator come first, as in production: nodes dial out to it. Its
+SuperLink is still starting when they do.
 """
 
 import time
@@ -29,17 +29,21 @@ def start_all(
 
     Raises LabError if a party ends or is not ready in time.
     """
+    for witness in federation.witnesses:
+        processes[witness] = start(federation, state, witness)
     processes[COORDINATOR] = start(federation, state, COORDINATOR)
-    _wait(federation, [COORDINATOR], processes, _answers)
+    _wait(federation, list(processes), processes, _answers)
     for party in federation.members:
         processes[party] = start(federation, state, party)
-    wait_until_ready(federation, list(processes), processes)
+    wait_until_ready(federation, [COORDINATOR, *federation.members], processes)
 
 
 def start(federation: Federation, state: Path, party: str) -> PartyProcess:
     """Start one party; what it writes is appended to its log file in ``state``."""
     if party == COORDINATOR:
         words = ("coordinator", "run", "--config", federation.config)
+    elif party in federation.witnesses:
+        words = ("witness", "run", "--config", federation.witnesses[party].config)
     else:
         words = ("node", "run", "--config", federation.members[party].config)
     return PartyProcess(party, state / f"{party}.log", *words)
@@ -64,6 +68,7 @@ def _wait(
     enough: Callable[[httpx.Response], bool],
 ) -> None:
     webs = {name: member.web for name, member in federation.members.items()}
+    webs |= {name: witness.web for name, witness in federation.witnesses.items()}
     webs[COORDINATOR] = federation.web
     waiting, began = {party: webs[party] for party in parties}, time.monotonic()
     with httpx.Client(timeout=_ANSWER_S, trust_env=False) as client:

@@ -1,10 +1,11 @@
-"""The offline audit of an exported log: trusts one fingerprint and nothing else.
+"""The offline audit of an exported log: trusts a fingerprint or a policy, no more.
 
 It rebuilds the tree from the entries, compares every published tile with it, checks
 the checkpoint, and then every event: who signed it, and that each actor's events
 form one gapless chain. With an older checkpoint it also shows that the log only
-grew. What it cannot see: entries that were never appended, and a second version of
-the log shown to others; the parties' own copies and older checkpoints show those.
+grew, and with a policy that witnesses saw this version of it. What it cannot see:
+entries that were never appended, and, where no witness cosigned, a second version of
+the log shown to others; the parties' own receipts and older checkpoints show those.
 
 The auditor learns every event. There is no personal data in one.
 """
@@ -28,6 +29,7 @@ from veilscore.keys.tlog.export import (
     read_log_document,
     tile_names,
 )
+from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.tiles import (
     HEIGHT,
@@ -42,6 +44,7 @@ from veilscore.keys.tlog.tree import EMPTY_ROOT, HASH_SIZE, Edge, leaf_hash
 # The steps, in the order in which they end.
 LOG_KEY = "log key"
 HEAD = "checkpoint"
+WITNESSES = "witnesses"
 FILES = "files"
 TREE = "entries and tiles"
 ROOT = "root"
@@ -67,6 +70,7 @@ class AuditReport:
     root: str
     files: int
     older_size: int | None
+    witnesses: tuple[str, ...]  # that cosigned it, as the policy names them
     kinds: dict[str, int]
     actors: dict[str, int]
     first_ms: int | None
@@ -78,12 +82,14 @@ def audit_export(
     files: ExportFiles,
     *,
     fingerprint: bytes | None = None,
+    policy: LogPolicy | None = None,
     older: str | None = None,
     watch: Watch = lambda _step, _done, _total: None,
 ) -> AuditReport:
     """Verify an export, against the coordinator's pinned fingerprint if there is one.
 
-    ``older`` is a checkpoint, a signed note, from an earlier visit.
+    With a ``policy`` it must be a log of that policy, cosigned by its quorum. ``older``
+    is a checkpoint, a signed note, from an earlier visit.
 
     Raises:
         AuditError: names the step that failed and the entry or file it failed at.
@@ -92,13 +98,14 @@ def audit_export(
     audit = _Audit(files, watch)
     key = audit.log_key(fingerprint)
     head = audit.checkpoint(key)
+    witnesses = audit.witnesses(policy)
     old = audit.older_checkpoint(older, key, head)
     names = audit.file_names(head)
     audit.tree(head, old)
     registry = audit.registry(key)
     seen = audit.events(head, registry)
     remarks = seen.remarks()
-    if fingerprint is None:
+    if fingerprint is None and policy is None:
         remarks.append("no fingerprint was given: the log's key is the export's word")
     return AuditReport(
         origin=head.origin,
@@ -107,6 +114,7 @@ def audit_export(
         root=head.root.hex(),
         files=len(names),
         older_size=old.size if old else None,
+        witnesses=witnesses,
         kinds=dict(seen.kinds),
         actors={actor: chain.seq for actor, chain in seen.chains.items()},
         first_ms=seen.first_ms,
@@ -186,6 +194,17 @@ class _Audit:
             head = open_checkpoint(decode_text(self._files.read(CHECKPOINT)), key)
         self._watch(HEAD, 1, 1)
         return head
+
+    def witnesses(self, policy: LogPolicy | None) -> tuple[str, ...]:
+        """Verify that the log is one that the policy believes; name who cosigned it."""
+        if policy is None:
+            return ()
+        with self._step(WITNESSES, CHECKPOINT):
+            note = decode_text(self._files.read(CHECKPOINT))
+            policy.open(note)
+            cosigned = policy.cosigners(note)
+        self._watch(WITNESSES, 1, 1)
+        return cosigned
 
     def older_checkpoint(
         self, older: str | None, key: NoteKey, head: Checkpoint

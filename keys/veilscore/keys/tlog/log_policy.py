@@ -122,7 +122,16 @@ class LogPolicy:
             ProofError: malformed, or a cosignature of a known witness is wrong.
 
         """
-        return self.is_quorum(
+        return self.is_quorum(self.cosigners(note))
+
+    def cosigners(self, note: str) -> tuple[str, ...]:
+        """Name the witnesses that have cosigned this note.
+
+        Raises:
+            ProofError: malformed, or a cosignature of a known witness is wrong.
+
+        """
+        return tuple(
             name
             for name, witness in self.witnesses.items()
             if cosigned_at(note, witness.key) is not None
