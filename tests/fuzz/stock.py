@@ -10,6 +10,7 @@ from typing import Final
 from tests.fuzz.rehearsal import Rehearsal, rehearsed_contract
 from tests.protocol.score_world import START, People, World, world
 from tests.unit.tlog.sample_log import Parties, SampleLog
+from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
 from tests.unit.web.sample_coordinator import fill_log
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import FlowerKey, TlsKey
@@ -57,6 +58,16 @@ class Stock:
         self.parts.callback(sample.store.close)
         fill_log(sample)
         return sample
+
+    @cached_property
+    def witnessed_log(self) -> WitnessedLog:
+        """Return a log of some entries, of which the first five are cosigned."""
+        folder = self.file("witnessed").parent
+        log = self.parts.enter_context(witnessed_log(folder, self.parties))
+        log.fill(5, "bank")
+        log.cosigned = log.cosign(0)
+        log.fill(300, "bank")
+        return log
 
     def hub(self) -> World:
         """Return a hub in memory with a log of its own."""

@@ -49,6 +49,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "registry that its signer made up",
         "party card",
         "welcome kit",
+        "evidence",
     ),
     "veilscore.keys.identity": ("registry that its signer made up", "private keys"),
     "veilscore.keys.keystore": (
@@ -78,6 +79,8 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.keys.tlog.export": ("log document",),
     "veilscore.keys.tlog.note": (
         "checkpoint",
+        "cosigned checkpoint",
+        "witness key",
         "checkpoint that the log made up",
         "verifier key",
         "proof file",

@@ -93,6 +93,12 @@ class Cosigning:
         with self._changed:
             return [f"{name}: {fault.what}" for name, fault in self._faults.items()]
 
+    def cover(self) -> None:
+        """Have what was appended just now cosigned in the next round."""
+        if self._policy.needs_witnesses:
+            with self._changed:
+                self._begin_round()
+
     def wait(self, size: int, timeout_s: float) -> bool:
         """Wait until a final checkpoint covers ``size`` entries; return whether.
 
@@ -101,7 +107,6 @@ class Cosigning:
         if not self._policy.needs_witnesses:
             return True
         with self._changed:
-            self._begin_round()
             self._changed.wait_for(
                 lambda: (
                     self._final >= size

@@ -140,6 +140,7 @@ class LogService:
                 remedy="Send the party's events in order; if its record of them "
                 "was lost, restore it.",
             ) from error
+        self._cosigning.cover()
         return [next(written) if index is None else index for index in known]
 
     def _find(self, opened: OpenedEvent) -> int | None:

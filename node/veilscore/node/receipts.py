@@ -86,17 +86,15 @@ class Receipts:
         """
         with self._turn:
             # Whoever had the turn before may have sent it along.
-            pending = self._chain.pending()
-            if leaf in pending:
-                self._send([each for each in pending if each not in self._unwitnessed])
+            if leaf in self._chain.pending():
+                self._send_new()
                 self._check_grace()
 
     def catch_up(self) -> None:
         """Send all events that have no receipt; raises what ``record`` does."""
         with self._turn:
-            pending = self._chain.pending()
-            self._send([each for each in pending if each not in self._unwitnessed])
-            self._ask_again([each for each in pending if each in self._unwitnessed])
+            self._send_new()
+            self._ask_again()
             self._check_grace()
 
     @property
@@ -104,13 +102,16 @@ class Receipts:
         """How many events the log has signed for and witnesses have not."""
         return len(self._unwitnessed)
 
-    def _send(self, leaves: Sequence[bytes]) -> None:
-        for together in _batches(leaves):
+    def _send_new(self) -> None:
+        """Send what the log has not signed for."""
+        pending = self._chain.pending()
+        for together in _batches([it for it in pending if it not in self._unwitnessed]):
             self._send_together(together)
 
-    def _ask_again(self, leaves: Sequence[bytes]) -> None:
-        """Ask for the receipts of events that witnesses had not cosigned."""
-        for together in _batches(leaves):
+    def _ask_again(self) -> None:
+        """Ask for the receipts of what witnesses had not cosigned, the oldest first."""
+        pending = self._chain.pending()
+        for together in _batches([it for it in pending if it in self._unwitnessed]):
             self._send_together(together)
             if together[0] in self._unwitnessed:
                 return  # nor have they now
@@ -137,13 +138,19 @@ class Receipts:
         return read_event(leaf).event.time_ms / 1000
 
     def _check_grace(self) -> None:
-        waiting_s = self._clock() - min(self._unwitnessed.values(), default=math.inf)
-        if waiting_s >= self._grace_s:
+        if self._waited_s() >= self._grace_s:
+            self._ask_again()  # the witnesses may have come back just now
+        waited_s = self._waited_s()
+        if waited_s >= self._grace_s:
             raise QuorumError(
-                f"for {waiting_s:.0f} s too few witnesses have cosigned the log",
+                f"for {waited_s:.0f} s too few witnesses have cosigned the log",
                 remedy="Ask the coordinator's operator which witnesses do not answer. "
                 "Events wait here and nothing is lost.",
             )
+
+    def _waited_s(self) -> float:
+        """Return how long the oldest event waits for witnesses."""
+        return self._clock() - min(self._unwitnessed.values(), default=math.inf)
 
     def last(self) -> list[Recorded]:
         """Return the newest recorded events, the newest first."""

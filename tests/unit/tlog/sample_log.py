@@ -94,12 +94,18 @@ class Parties:
 class SampleLog:
     """A coordinator's log in a directory, and what a test does with it."""
 
+    witnessed = False
+
     def __init__(self, folder: Path, parties: Parties) -> None:
         self.parties = parties
         self.path = folder / "log.sqlite"
         self.guard = folder / "log-guard.sqlite"
         self.store = LogStore.create(
-            self.path, ORIGIN, parties.signers["hub"], guard=self.guard
+            self.path,
+            ORIGIN,
+            parties.signers["hub"],
+            guard=self.guard,
+            witnessed=self.witnessed,
         )
         self.service = self._serve()
 
@@ -111,7 +117,9 @@ class SampleLog:
     def open(self, path: Path | None = None, signer: Signer | None = None) -> LogStore:
         """Open a file as this log."""
         hub = signer or self.parties.signers["hub"]
-        return LogStore.open(path or self.path, ORIGIN, hub, guard=self.guard)
+        return LogStore.open(
+            path or self.path, ORIGIN, hub, guard=self.guard, witnessed=self.witnessed
+        )
 
     def reopen(self) -> None:
         self.store.close()

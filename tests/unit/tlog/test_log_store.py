@@ -14,11 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.tlog.sample_log import ORIGIN, Parties, SampleLog
+from tests.unit.tlog.witnessed_log import witnessed_log
 from tests.vectors.tlog import make_tree
 from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.identity import Signer
-from veilscore.keys.tlog.checkpoint import open_checkpoint
+from veilscore.keys.tlog.checkpoint import (
+    Checkpoint,
+    open_checkpoint,
+    sign_checkpoint,
+)
 from veilscore.keys.tlog.database import Database
+from veilscore.keys.tlog.guard import LogGuard
 from veilscore.keys.tlog.proof import consistency_proof, verify_consistency
 from veilscore.keys.tlog.store import LogStore
 from veilscore.keys.tlog.tiles import Tile, decode_bundle
@@ -292,3 +298,81 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
     assert len(acknowledged) >= 4
     for size, root in acknowledged:
         assert make_tree.mth(leaves[: int(size)]).hex() == root
+
+
+def test_an_older_copy_of_the_log_does_not_open(log: SampleLog) -> None:
+    log.fill(3, "bank")
+    log.store.close()
+    old = log.path.read_bytes()
+    log.reopen()
+    log.fill(2, "bank")
+    log.store.close()
+    log.path.write_bytes(old)
+    with pytest.raises(LogStoreError, match="holds 3 entries, and held 5") as caught:
+        log.open()
+    assert caught.value.place == str(log.path)
+    assert "newest backup" in caught.value.remedy
+
+
+def test_another_history_of_the_log_does_not_open(
+    log: SampleLog, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = SampleLog(tmp_path / "other", log.parties)
+    other.fill(6, "market")
+    other.store.close()
+    log.fill(5, "bank")
+    log.store.close()
+    log.path.write_bytes(other.path.read_bytes())
+    with pytest.raises(LogStoreError, match="held 5 other entries before"):
+        log.open()
+
+
+def test_what_was_written_and_not_yet_noted_is_progress(
+    log: SampleLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash between the log and its guard: nobody was told, and nothing is lost."""
+    log.fill(3, "bank")
+
+    def crash(*_: object) -> None:
+        raise LogStoreError("injected")
+
+    monkeypatch.setattr(LogGuard, "advance", crash)
+    with pytest.raises(LogStoreError, match="injected"):
+        log.fill(1, "bureau")
+    monkeypatch.undo()
+    log.reopen()
+    assert log.store.size == 4
+    log.fill(1, "bureau")
+    check(log.store)
+    log.reopen()
+    assert log.store.size == 5
+
+
+def test_a_lost_guard_is_named(log: SampleLog) -> None:
+    log.store.close()
+    log.guard.unlink()
+    with pytest.raises(LogStoreError, match="guard of the log is missing") as caught:
+        log.open()
+    assert caught.value.place == str(log.guard)
+
+
+def test_only_a_checkpoint_of_this_log_becomes_final(
+    parties: Parties, tmp_path: Path
+) -> None:
+    with witnessed_log(tmp_path, parties) as made:
+        made.fill(3, "bank")
+        assert "\n0\n" in made.store.checkpoint()
+        assert made.store.receipt(2).checkpoint == made.store.signed()
+        with pytest.raises(ProofError):
+            made.store.inclusion(2)
+        hub = made.parties.signers["hub"]
+        other = sign_checkpoint(Checkpoint(ORIGIN, 3, bytes(32)), hub)
+        with pytest.raises(LogStoreError, match="signed no such checkpoint"):
+            made.store.finalise(other)
+        note = made.cosign(0)
+        assert made.store.checkpoint() == note == made.store.receipt(0).checkpoint
+        made.fill(2, "bank")
+        assert made.store.checkpoint() == note
+        assert made.store.receipt(0).checkpoint == note
+        assert made.store.receipt(4).checkpoint == made.store.signed()

@@ -36,11 +36,9 @@ class Contradiction:
 
     def checkpoints(self) -> tuple[Checkpoint, Checkpoint]:
         """Return what the log signed, the smaller tree first."""
-        both = (
-            open_checkpoint(self.first, self.log),
-            open_checkpoint(self.second, self.log),
-        )
-        return min(both, key=_size), max(both, key=_size)
+        both = (open_checkpoint(note, self.log) for note in (self.first, self.second))
+        smaller, larger = sorted(both, key=lambda checkpoint: checkpoint.size)
+        return smaller, larger
 
     @property
     def is_proof(self) -> bool:
@@ -94,7 +92,3 @@ class Evidence:
         )
         fields.end()
         return evidence
-
-
-def _size(checkpoint: Checkpoint) -> int:
-    return checkpoint.size
