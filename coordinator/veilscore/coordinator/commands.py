@@ -259,7 +259,7 @@ def _report(view: "RunView", *, as_json: bool) -> None:
 def _show(state: "CoordinatorStatus", runs: "Sequence[RunView]") -> None:
     console = Console(highlight=False)
     console.print(f"{state.party}, version {state.version}", markup=False)
-    for reason in state.reasons:
+    for reason in (*state.reasons, *state.warnings):
         console.print(f"! {reason}", style="yellow", markup=False)
     nodes = Table("node", "attached", "since", title="Nodes")
     for node in state.nodes:

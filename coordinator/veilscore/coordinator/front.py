@@ -20,7 +20,7 @@ from veilscore.keys.registry import Role
 class Front:
     """The coordinator as its pages see it.
 
-    ``reasons`` say why no run can start now.
+    ``reasons`` say why no run can start now, ``warnings`` what else is wrong.
     """
 
     def __init__(
@@ -30,12 +30,14 @@ class Front:
         desk: TrainingDesk,
         *,
         reasons: Callable[[], Sequence[str]],
+        warnings: Callable[[], Sequence[str]],
         version: str,
     ) -> None:
         self._members = members
         self._book = book
         self._desk = desk
         self._reasons = reasons
+        self._warnings = warnings
         self._version = version
         self._attached: dict[str, tuple[bool, int]] = {}
 
@@ -56,6 +58,7 @@ class Front:
                 if record.roles & {Role.DATA_HOLDER, Role.REQUESTER}
             ),
             reasons=tuple(self._reasons()),
+            warnings=tuple(self._warnings()),
         )
 
     def registry_file(self) -> bytes:

@@ -94,6 +94,7 @@ class CoordinatorService:
             self._book,
             self._desk,
             reasons=self._reasons,
+            warnings=self._warnings,
             version=VERSION,
         )
         app = coordinator_app(self._log, self._front, token, version=VERSION)

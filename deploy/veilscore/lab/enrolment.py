@@ -139,6 +139,8 @@ def _make_witnesses(
     names: Sequence[str], coordinator: Path, state: Path, ports: Iterator[int]
 ) -> dict[str, LabWitness]:
     """Make witnesses of the coordinator's log, and let its policy ask for all."""
+    if not names:
+        return {}
     policy = coordinator / LOG_POLICY
     (log,) = LogPolicy.parse(policy.read_bytes()).logs.values()
     made: dict[str, LabWitness] = {}
@@ -151,10 +153,9 @@ def _make_witnesses(
         )
         lines.append(line)
         made[name] = LabWitness(state / name, f"http://{HOST}:{port}")
-    if lines:
-        lines.append(f"group witnesses all {' '.join(names)}\nquorum witnesses\n")
-        text = policy.read_text(encoding="utf-8").replace("\nquorum none\n", "\n")
-        policy.write_text(text + "".join(lines), encoding="utf-8")
+    lines.append(f"group witnesses all {' '.join(names)}\nquorum witnesses\n")
+    text = policy.read_text(encoding="utf-8").replace("\nquorum none\n", "\n")
+    policy.write_text(text + "".join(lines), encoding="utf-8")
     return made
 
 

@@ -78,6 +78,7 @@ class OperatorView:
             ),
             hosted=show_budgets(service.cards, service.ledger),
             events=tuple(_logged(recorded) for recorded in service.receipts.last()),
+            unwitnessed=service.receipts.unwitnessed,
         )
 
     def ready(self) -> Sequence[Unready]:
@@ -91,6 +92,7 @@ class OperatorView:
             Unready.CERTIFICATE_EXPIRED: service.certificate.not_after <= time.time(),
             Unready.CLOCK_DIFFERS: service.clock_fault is not None,
             Unready.LOG_WAITS: service.events_waiting > 0,
+            Unready.NOT_WITNESSED: service.receipts.overdue,
             Unready.REGISTRY_REFUSED: service.registry.alarm is not None,
         }
         return [reason for reason, holds in reasons.items() if holds]

@@ -102,6 +102,11 @@ class Receipts:
         """How many events the log has signed for and witnesses have not."""
         return len(self._unwitnessed)
 
+    @property
+    def overdue(self) -> bool:
+        """Whether nothing is recorded because the time of grace is over."""
+        return self.unwitnessed > 0 and self._waited_s() >= self._grace_s
+
     def _send_new(self) -> None:
         """Send what the log has not signed for."""
         pending = self._chain.pending()

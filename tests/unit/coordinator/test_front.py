@@ -37,6 +37,7 @@ def make(tmp_path: Path, log: SampleLog, stage: Stage, parties: Parties) -> Make
             book,
             desk,
             reasons=lambda: reasons,
+            warnings=lambda: ["a witness does not cosign: auditor"],
             version="1.2",
         )
 
@@ -71,6 +72,7 @@ def test_a_bad_contract_names_keys_but_no_file(make: Make, log: SampleLog) -> No
 def test_nothing_is_proposed_while_no_run_can_start(make: Make, log: SampleLog) -> None:
     front = make("the SuperLink is not up")
     assert front.status().reasons == ("the SuperLink is not up",)
+    assert front.status().warnings == ("a witness does not cosign: auditor",)
     with pytest.raises(RunError, match="SuperLink is not up") as caught:
         front.propose(CONTRACT)
     assert caught.value.remedy

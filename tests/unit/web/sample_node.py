@@ -66,6 +66,7 @@ def full_status() -> NodeStatus:
         ),
         supernode_online=True,
         certificate_days=61,
+        unwitnessed=2,
         source=SourceState(
             name="loans-2026q3",
             rows=128_450,

@@ -69,7 +69,11 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorStatus:
-    """The state of the coordinator; ``reasons`` say why no run can start."""
+    """The state of the coordinator.
+
+    ``reasons`` say why no run can start, ``warnings`` what else its operator should
+    know.
+    """
 
     party: Annotated[str, Field(description="Registered name")]
     version: Annotated[str, Field(description="Version of the software")]
@@ -77,6 +81,9 @@ class CoordinatorStatus:
     nodes: Annotated[tuple[NodeView, ...], Field(description="All registered nodes")]
     reasons: Annotated[
         tuple[str, ...], Field(description="Why no run can start; empty: one can")
+    ] = ()
+    warnings: Annotated[
+        tuple[str, ...], Field(description="What else needs attention")
     ] = ()
 
 

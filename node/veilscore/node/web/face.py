@@ -34,6 +34,9 @@ class Unready(StrEnum):
         "This host's clock differs from the coordinator's by more than 5 seconds"
     )
     LOG_WAITS = gettext_noop("Events of this node could not be logged yet")
+    NOT_WITNESSED = gettext_noop(
+        "Too few witnesses have cosigned the audit log for too long"
+    )
     REGISTRY_REFUSED = gettext_noop(
         "The coordinator's registry is refused; the node's log file says why"
     )
@@ -158,6 +161,7 @@ class NodeStatus:
     pending: tuple[PendingRun, ...] = ()
     hosted: tuple[BudgetState, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
+    unwitnessed: int = 0  # events that the log took and too few witnesses cosigned
 
 
 @dataclass(frozen=True, slots=True)

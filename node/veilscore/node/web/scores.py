@@ -237,4 +237,5 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
             for pending in status.pending
         ],
         "events": [asdict(event) for event in status.events],
+        "unwitnessed": status.unwitnessed,
     }
