@@ -16,6 +16,7 @@ pytestmark = pytest.mark.long
 LAB = """\
 name = "small"
 key_bits = 2048
+witnesses = 2
 [economy]
 entities = 1500
 seed = 2
@@ -120,7 +121,7 @@ def test_a_lab_trains_scores_compares_and_verifies(
         running = [lab.pid, *children_of(lab.pid)] if lab.poll() is None else []
         with_torch = [pid for pid in running if maps_torch(pid)]
     assert lab.returncode == 0, said.read_text()
-    assert len(running) >= 12
+    assert len(running) >= 14
     assert with_torch == []
     found: dict[str, Any] = json.loads(out.read_text())
     assert all(found["checks"].values())
@@ -144,6 +145,7 @@ def test_a_lab_trains_scores_compares_and_verifies(
     assert f"{aligned} {learned:,}" in said.read_text()
     assert found["holders"]["agriculture"]["rejected"] > 0
     assert found["log"]["entries"] > 30
+    assert found["log"]["witnesses"] == ["witness-1", "witness-2"]
     assert 0 <= found["idle_cores"] < 1
     assert "every decrypted score is the sum of the cards" in said.read_text()
     assert processes_of(tmp_path / "state") == []
@@ -176,9 +178,9 @@ def test_nothing_is_left_of_a_lab_that_is_killed(
             lambda: all(log.exists() and "ready:" in log.read_text() for log in logs),
             300,
         )
-        # Coordinator, SuperLink, and of each node itself, SuperNode and worker.
+        # Witnesses, coordinator, SuperLink, of each node itself, SuperNode and worker.
         processes = psutil.Process(lab.pid).children(recursive=True)
-        assert len(processes) >= 11
+        assert len(processes) >= 13
         lab.send_signal(number)
     eventually(lambda: not any(map(is_alive, processes)), 30)
     assert lab.returncode == (-9 if number == signal.SIGKILL else 128 + 15)

@@ -17,11 +17,14 @@ from veilscore.coordinator.config import CoordinatorSettings
 from veilscore.coordinator.contract import ContractSettings, read_contract
 from veilscore.keys import files
 from veilscore.keys.registry import Role
+from veilscore.keys.tlog.note import NoteKey
 from veilscore.lab.lab_file import read_lab
 from veilscore.node import config as node_config
 from veilscore.node.config import NodeSettings
 from veilscore.node.hosting.card_file import CardFile, read_card
 from veilscore.node.setup import NewNode, create
+from veilscore.runtime.witness import config as witness_config
+from veilscore.runtime.witness.config import WitnessSettings
 
 EXAMPLES = DEPLOY / "examples"
 TYPED = (
@@ -30,6 +33,7 @@ TYPED = (
     "compose/compose.yaml",
     "systemd/veilscore-coordinator.service",
     "systemd/veilscore-node.service",
+    "systemd/veilscore-witness.service",
     "../node/README.md",
     "../coordinator/README.md",
 )
@@ -52,6 +56,7 @@ def keys_of(annotation: object) -> Iterator[str]:
         ("node", NodeSettings),
         ("contract", ContractSettings),
         ("hosted_card", CardFile),
+        ("witness", WitnessSettings),
     ],
 )
 def test_an_example_shows_every_key(name: str, model: type[BaseModel]) -> None:
@@ -74,6 +79,12 @@ def test_a_node_reads_its_example() -> None:
     # As cautious as a file that says nothing.
     default = type(settings.training)()
     assert settings.training == default
+
+
+def test_a_witness_reads_its_example() -> None:
+    settings = witness_config.read(EXAMPLES / "witness.toml")
+    assert settings.state == EXAMPLES / "state"
+    assert NoteKey.parse(settings.logs[0]).name.startswith("veilscore/")
 
 
 def test_a_bureau_reads_its_example_of_a_hosted_card(tmp_path: Path) -> None:
