@@ -22,6 +22,7 @@ from veilscore.lab.plain import PlainTable, read_table
 COORDINATOR, BANK = "coordinator", "bank"
 HOST = "agriculture"
 NODES: tuple[str, ...] = (BANK, "regulator", HOST)
+LOG = "http://127.0.0.1:9080/log.v1.json"
 PARTIES: tuple[str, ...] = (COORDINATOR, *NODES)
 
 
@@ -63,11 +64,27 @@ class FirstContact:
             list(at_once.map(self.run_pinned, NODES))
 
     def start_coordinator(self) -> None:
-        """Play step 1."""
-        host = self.host(COORDINATOR)
+        """Play step 1, and let the coordinator ask a witness from the beginning."""
+        host, run = self.host(COORDINATOR), self.walk.typed("coordinator run")
         said = host.run(*self.walk.typed("coordinator init"))
         self.fingerprints[COORDINATOR] = told(said)
-        host.start(*self.walk.typed("coordinator run")).wait_for("pages ")
+        coordinator = host.start(*run)
+        coordinator.wait_for("pages ")
+        self._start_witness(host)
+        coordinator.stop()
+        host.start(*run).wait_for("pages ")
+
+    def _start_witness(self, host: Host) -> None:
+        """Play what the end says about witnesses, on the coordinator's own host."""
+        fetch = f"import urllib.request as r; print(r.urlopen('{LOG}').read().decode())"
+        (host.folder / "log.v1.json").write_text(host.run("python", "-c", fetch)[:-1])
+        line = host.run(*self.walk.typed("witness init", **{"192.0.2.9": "127.0.0.1"}))
+        policy = host.folder / COORDINATOR / "log-policy.txt"
+        text = policy.read_text()
+        assert "\nquorum none\n" in text
+        asked = f"\n{line}quorum auditor\n"
+        policy.write_text(text.replace("\nquorum none\n", asked))
+        host.start(*self.walk.typed("witness run")).wait_for("witness auditor at ")
 
     def make_node(self, name: str) -> None:
         """Play step 2 at an institution."""

@@ -3,7 +3,8 @@
 Coordinator, bank, regulator and agricultural bureau are each on a host. Nobody can dial
 a node: the router passes the coordinator's two ports only. On the demo's data (fewer
 entities without ``--soak``) they train, the bank asks, and the log is verified on a
-fifth host that has no cable. Every command of steps 1 to 7 is played.
+fifth host that has no cable. Every command of steps 1 to 7 and about witnesses is
+played; the witness of the log is on the coordinator's host.
 
 Then every TCP port of every host is dialled from the others, past the router's guard: a
 firewall is no excuse for a program that listens.
@@ -31,6 +32,10 @@ from tests.integration.first_contact import (
 )
 from tests.integration.namespaces import Host, network, require_namespaces
 from veilscore.keys.entity_ids import normalise
+from veilscore.keys.identity import Signer
+from veilscore.keys.tlog.checkpoint import Checkpoint, sign_checkpoint
+from veilscore.keys.tlog.evidence import Contradiction, Evidence
+from veilscore.keys.tlog.note import NoteKey
 from veilscore.lab.comparison import compare, read_answers, write_borrowers
 from veilscore.lab.holdings import make_holdings
 from veilscore.lab.lab_file import LabFile, read_lab
@@ -116,8 +121,15 @@ def test_the_walk_through_trains_scores_and_verifies(
     coordinator.run(*walk.typed("audit export", **pinned))
     auditor = federation.host(AUDITOR)
     carry(coordinator.folder / "log.tar", auditor.folder / "log.tar")
-    said = auditor.run(*walk.typed("audit verify", **pinned))
+    said = auditor.run(*walk.typed("audit verify log.tar --fingerprint", **pinned))
     assert all(f"  {name}: " in said for name in PARTIES)
+    policy = auditor.folder / "log-policy.txt"
+    carry(bank.folder / BANK / policy.name, policy)
+    said = auditor.run(*walk.typed("audit verify log.tar --policy"))
+    assert "cosigned by auditor" in said
+    (auditor.folder / "FILE.json").write_bytes(evidence_of_a_fork())
+    said = auditor.run(*walk.typed("audit evidence"))
+    assert "this log has lied" in said
     assert not walk.unplayed
 
 
@@ -155,6 +167,18 @@ def test_a_bank_has_applicants_scored_by_a_card_on_another_host(
     assert budget["spent"] == 3 * 11 + 1
 
 
+def evidence_of_a_fork() -> bytes:
+    """Return what a witness keeps of a log that signed two trees of one size."""
+    liar, witness = Signer.generate(), Signer.generate()
+    first, second = (
+        sign_checkpoint(Checkpoint("liar.example/log", 7, bytes([byte] * 32)), liar)
+        for byte in (1, 2)
+    )
+    log = NoteKey("liar.example/log", liar.verify_key)
+    found = Contradiction(log, first, second)
+    return Evidence.sign(found, "auditor", witness, 1_790_000_000)
+
+
 def waiting_run(federation: FirstContact, name: str) -> str:
     """Return the id of the run that a node's status shows under ``pending``."""
     host, status = (
@@ -179,12 +203,14 @@ def others_than(name: str, federation: FirstContact) -> list[Host]:
 def test_a_node_opens_nothing_but_two_ports_on_its_loopback(
     federation: FirstContact,
 ) -> None:
-    pages, flower, log = (("tcp", "127.0.0.1", port) for port in (8081, 9101, 9080))
+    pages, flower, log, witness = (
+        ("tcp", "127.0.0.1", port) for port in (8081, 9101, 9080, 9090)
+    )
     for name in NODES:
         assert federation.host(name).sockets() == {pages, flower}, name
     coordinator = federation.host(COORDINATOR)
     offered = {("tcp", coordinator.address, port) for port in PORTS}
-    assert coordinator.sockets() == {*offered, log}
+    assert coordinator.sockets() == {*offered, log, witness}
 
 
 def test_a_port_scan_finds_two_ports_of_the_coordinator_and_none_of_a_node(
