@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.fuzz.stock import Stock
 from tests.fuzz.target import Target, by_grpc
+from tests.unit.tlog.evidence_story import QUERY, RUN
 from tests.unit.tlog.sample_log import NOW_MS, ORIGIN, SampleLog, own_word
 from veilscore.coordinator.web.decoding import spread_detail, spread_envelope
 from veilscore.coordinator.web.verifying import verify_entry
@@ -24,7 +25,8 @@ from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import open_event, read_event
-from veilscore.keys.tlog.evidence import Contradiction, Evidence
+from veilscore.keys.tlog.evidence.audit import audit_evidence
+from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
 from veilscore.keys.tlog.export import CHECKPOINT, LOG, REGISTRY, read_log_document
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey, sign_note
@@ -165,6 +167,13 @@ def evidence(stock: Stock) -> Target:
     found = Contradiction(log.store.key, log.store.signed(), log.cosigned)
     file = Evidence.sign(found, "auditor", stock.parties.signers["bank"], NOW_MS)
     return Target(Evidence.load, [file], share=0.5)
+
+
+def evidence_bundle(stock: Stock) -> Target:
+    """Read the evidence of a request and of a run."""
+    bundles = [stock.story.of(each) for each in (QUERY, RUN)]
+    pinned = stock.parties.fingerprint
+    return Target(lambda data: audit_evidence(data, fingerprint=pinned), bundles)
 
 
 def made_up_evidence(stock: Stock) -> Target:
@@ -387,6 +396,7 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "log policy": log_policy,
     "submission to a witness": submission,
     "evidence": evidence,
+    "evidence bundle": evidence_bundle,
     "evidence that its finder made up": made_up_evidence,
     "consistency proof": consistency_proof,
     "tile path": tile_path,

@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.fuzz.rehearsal import Rehearsal, rehearsed_contract
 from tests.protocol.score_world import START, People, World, world
+from tests.unit.tlog.evidence_story import Evidence
 from tests.unit.tlog.sample_log import Parties, SampleLog
 from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
 from tests.unit.web.sample_coordinator import fill_log
@@ -68,6 +69,13 @@ class Stock:
         log.cosigned = log.cosign(0)
         log.fill(300, "bank")
         return log
+
+    @cached_property
+    def story(self) -> Evidence:
+        """Return the log of a run and a score request, to take evidence from."""
+        made = Evidence(self.file("story").parent, self.parties)
+        self.parts.callback(made.log.close)
+        return made
 
     def hub(self) -> World:
         """Return a hub in memory with a log of its own."""

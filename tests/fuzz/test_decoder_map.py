@@ -75,6 +75,14 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.keys.sealing": ("envelope", "envelope header"),
     "veilscore.keys.tlog.archive": ("export in a tar", "export in a folder"),
     "veilscore.keys.tlog.database": ("log file", "databases of a node"),
+    "veilscore.keys.tlog.cosignature": (
+        "cosigned checkpoint",
+        "submission to a witness",
+        "log policy",
+    ),
+    "veilscore.keys.tlog.evidence.contradiction": ("evidence that its finder made up",),
+    "veilscore.keys.tlog.evidence.bundle": ("evidence bundle",),
+    "veilscore.keys.tlog.evidence.steps": ("evidence bundle",),
     "veilscore.keys.tlog.events": ("event", "event that its actor made up"),
     "veilscore.keys.tlog.export": ("log document",),
     "veilscore.keys.tlog.note": (
@@ -190,7 +198,8 @@ OWN: Final[Mapping[str, str]] = {
     "veilscore.node.service": "settings that were checked, secrets out of a keystore, "
     "and headers that it drops if they cannot be read",
     "veilscore.node.sources.labels": "a hash of an id",
-    "veilscore.runtime.audit_commands": _TYPED,
+    "veilscore.runtime.audit.verifying": _TYPED,
+    "veilscore.runtime.witness.service": _KEYSTORE,
     "veilscore.runtime.flower.server_task": "a run that the coordinator started, from "
     "its own SuperLink",
     "veilscore.runtime.flower.thin_app": "writes an archive and reads none",

@@ -34,7 +34,7 @@ from tests.integration.namespaces import Host, network, require_namespaces
 from veilscore.keys.entity_ids import normalise
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.checkpoint import Checkpoint, sign_checkpoint
-from veilscore.keys.tlog.evidence import Contradiction, Evidence
+from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.lab.comparison import compare, read_answers, write_borrowers
 from veilscore.lab.holdings import make_holdings

@@ -86,7 +86,7 @@ class LogService:
             self._write_waiting()
         indices = waiting.indices.result()
         self._cosigning.wait(max(indices) + 1, _WITNESSED_S)
-        return [self._store.receipt(index) for index in indices]
+        return self._store.receipts(indices)
 
     def append_own(self, detail: Detail, *, correlation: str, now_ms: int) -> None:
         """Sign and append an event of the coordinator itself; raises AppendError.

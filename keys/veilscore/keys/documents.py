@@ -107,6 +107,11 @@ def sign_document(body: Mapping[str, object], domain: bytes, signer: Signer) -> 
     return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
 
 
+def read_object(data: bytes, place: str) -> Fields:
+    """Read a JSON object that nobody has signed; raises RegistryError."""
+    return Fields(_parse(data, place), place)
+
+
 def open_document(
     data: bytes, domain: bytes, place: str, pinned_fingerprint: bytes | None
 ) -> tuple[Fields, VerifyKey]:

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from typer.testing import CliRunner
 
-    from veilscore.runtime.audit_commands import app
+    from veilscore.runtime.audit.commands import app
 
 
 @pytest.fixture

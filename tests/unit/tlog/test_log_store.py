@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -225,7 +226,9 @@ def test_a_second_writer_is_refused_and_forks_nothing(log: SampleLog) -> None:
     assert log.store.size == 4
 
 
-FAILURES = [(at, after) for at in range(8) for after in (False, True)]
+# Six statements on the log, three on its guard, and one beyond, which fails nothing.
+FAILURES = [(at, after) for at in range(10) for after in (False, True)]
+GUARD, BEYOND = range(6, 9), 9
 
 
 @pytest.mark.parametrize(("at", "after"), FAILURES)
@@ -235,30 +238,57 @@ def test_a_failed_write_is_progress_or_nothing_but_never_a_fork(
     """Fail the n-th statement of an append, without and with its effect."""
     log.fill(255, "bank")
     first, second = log.parties.events("bureau", 2)
-    run, calls = Database.run, iter(range(1000))
+    calls = iter(range(1000))
 
-    def failing(self: Database, statement: str, *bound: object) -> int:
-        fails = next(calls) == at
-        if fails and not after:
-            raise LogStoreError("injected")
-        result = run(self, statement, *bound)
-        if fails:
-            raise LogStoreError("injected")
-        return result
+    def failing(work: Callable[..., object]) -> Callable[..., object]:
+        def run(*bound: object) -> object:
+            fails = next(calls) == at
+            if fails and not after:
+                raise LogStoreError("injected")
+            result = work(*bound)
+            if fails:
+                raise LogStoreError("injected")
+            return result
 
-    monkeypatch.setattr(Database, "run", failing)
+        return run
+
+    for name in ("run", "run_many"):
+        monkeypatch.setattr(Database, name, failing(getattr(Database, name)))
+    told = False
     with contextlib.suppress(LogStoreError):
         log.store.append([first])
+        told = True
     monkeypatch.undo()
-    acknowledged = log.store.size - 255
-    assert acknowledged == (at == 7)
+    assert told is (at == BEYOND)
+    written = log.store.size - 255  # as far as this process knows
+    assert written == (at in {*GUARD, BEYOND})
     try:
-        log.store.append([second] if acknowledged else [first])
+        log.store.append([second] if written else [first])
     except LogStoreError as error:  # only if the first was written after all
         assert "not as this process left it" in error.what  # noqa: PT017 - either outcome is right
+    if written:
+        assert log.store.receipt(255).verify(first.leaf, log.store.key).size == 256
     log.reopen()
     check(log.store)
-    assert log.store.size == 256 + acknowledged
+    assert log.store.size == 256 + written
+
+
+def test_no_receipt_leaves_before_the_guard_has_noted_it(
+    log: SampleLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event is repeated that was written while the guard could not be."""
+    (event,) = log.parties.events("bank", 1)
+
+    def fail(*_: object) -> None:
+        raise LogStoreError("injected")
+
+    monkeypatch.setattr(LogGuard, "advance", fail)
+    for _ in range(2):
+        with pytest.raises(LogStoreError, match="injected"):
+            log.service.append([event.leaf])
+    monkeypatch.undo()
+    log.service.append([event.leaf])
+    assert LogGuard.open(log.guard, ORIGIN).head()[0] == log.store.size == 1
 
 
 def acknowledged_until_killed(log: SampleLog, after_s: float) -> list[list[str]]:

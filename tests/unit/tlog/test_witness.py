@@ -14,7 +14,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.checkpoint import Checkpoint, sign_checkpoint
 from veilscore.keys.tlog.cosignature import cosigned_at
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.evidence import Contradiction, Evidence
+from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
 from veilscore.keys.tlog.note import sign_note
 from veilscore.keys.tlog.tree import EMPTY_ROOT
 from veilscore.keys.tlog.witness import Answer, NotCosignedError, Submission

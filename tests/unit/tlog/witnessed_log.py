@@ -9,7 +9,7 @@ from tests.unit.tlog.sample_log import Parties, SampleLog
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.evidence import Contradiction
+from veilscore.keys.tlog.evidence.contradiction import Contradiction
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.store import LogStore
 from veilscore.keys.tlog.witness import Submission, Witness

@@ -21,7 +21,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.evidence import Contradiction, Evidence
+from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.witness import Witness
 from veilscore.runtime import party_folder

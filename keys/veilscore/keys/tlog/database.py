@@ -7,7 +7,7 @@ has, which a damaged file may hold whatever its schema says.
 """
 
 import sqlite3
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -45,6 +45,11 @@ class Database:
         """Execute one statement and return how many rows it changed."""
         with self._named():
             return self._connection.execute(statement, bound).rowcount
+
+    def run_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Execute one statement for every row of values."""
+        with self._named():
+            self._connection.executemany(statement, rows)
 
     def rows(
         self, types: Sequence[type], query: str, *bound: object
@@ -88,6 +93,16 @@ class Database:
                     self.run("ROLLBACK")
             for work in self._afterwards:
                 work()
+
+    @contextmanager
+    def snapshot(self) -> Generator[None, None, None]:
+        """Let the body read one state of the file, whoever writes meanwhile."""
+        with self.lock:
+            self.run("BEGIN")
+            try:
+                yield
+            finally:
+                self.run("ROLLBACK")
 
     def once_written(self, work: Callable[[], object]) -> None:
         """Have ``work`` done, with the lock held, if this transaction succeeds."""

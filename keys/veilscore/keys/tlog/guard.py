@@ -76,7 +76,7 @@ class LogGuard:
         return size, root
 
     def advance(self, old: int, new: int, root: bytes) -> None:
-        """Replace what was noted at size ``old``.
+        """Replace what was noted at size ``old``, unless it was replaced already.
 
         Raises:
             LogStoreError: another size was noted; then another process writes, too.
@@ -90,7 +90,7 @@ class LogGuard:
                 self._origin,
                 old,
             )
-            if changed != 1:
+            if changed != 1 and self.head() != (new, root):
                 raise LogStoreError(
                     f"the guard does not stand at {old} entries",
                     place=str(self._db.path),

@@ -6,6 +6,7 @@ when they were appended and are decoded, not verified again, when read. All call
 raise LogStoreError if the file cannot be read, and may come from any thread.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from veilscore.keys.tlog.events import ActorHead, OpenedEvent, read_event
 from veilscore.keys.tlog.proof import consistency_proof, inclusion_proof
 from veilscore.keys.tlog.tiles import WIDTH, Tile, encode_bundle, tile_reader
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.keys.tlog.tree import HASH_SIZE
+from veilscore.keys.tlog.tree import HASH_SIZE, HashReader
 
 _NEWEST_FINAL = "WHERE final = 1 ORDER BY size DESC"
 
@@ -135,25 +136,33 @@ class LogReader:
             ProofError: there is no such entry in it.
 
         """
-        return self._prove(index, *self._checkpoint(_NEWEST_FINAL))
+        size, note = self._checkpoint(_NEWEST_FINAL)
+        return TlogProof(index, inclusion_proof(index, size, self._hashes()), note)
 
     def receipt(self, index: int) -> TlogProof:
-        """Return the proof of an entry in the first final checkpoint that covers it.
+        """Return the proof of one entry, as ``receipts`` does."""
+        return self.receipts([index])[0]
 
-        While there is none, in the first that the log signed.
+    def receipts(self, indices: Sequence[int]) -> list[TlogProof]:
+        """Return the proofs of entries, all in one checkpoint.
+
+        It is the first final one that covers all of them; while there is none, the
+        first that the log signed.
 
         Raises:
             ProofError: there is no such entry.
 
         """
-        bound = _bindable(index)
+        last = _bindable(max(indices))
         try:
-            found = self._checkpoint(
-                "WHERE final = 1 AND size > ? ORDER BY size", bound
-            )
+            found = self._checkpoint("WHERE final = 1 AND size > ? ORDER BY size", last)
         except ProofError:
-            found = self._checkpoint("WHERE size > ? ORDER BY size", bound)
-        return self._prove(index, *found)
+            found = self._checkpoint("WHERE size > ? ORDER BY size", last)
+        (size, note), read = found, self._hashes()
+        return [
+            TlogProof(index, inclusion_proof(index, size, read), note)
+            for index in indices
+        ]
 
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that a tree of ``new`` entries continues one of ``old``.
@@ -167,12 +176,11 @@ class LogReader:
             is None
         ):
             raise ProofError(f"the log has no {new} entries")
-        return consistency_proof(old, new, tile_reader(cache(self._read_tile)))
+        return consistency_proof(old, new, self._hashes())
 
-    def _prove(self, index: int, size: int, note: str) -> TlogProof:
-        read = tile_reader(cache(self._read_tile))  # one proof reads a tile repeatedly
-        path = inclusion_proof(index, size, read)
-        return TlogProof(index, path, note)
+    def _hashes(self) -> HashReader:
+        """Return a reader of hashes that reads and computes none of them twice."""
+        return cache(tile_reader(cache(self._read_tile)))
 
     def _checkpoint(self, which: str, *bound: int) -> tuple[int, str]:
         row = self._db.row(

@@ -23,11 +23,12 @@ from veilscore.keys.tlog.checkpoint import (
     open_checkpoint,
     sign_checkpoint,
 )
-from veilscore.keys.tlog.events import OpenedEvent
+from veilscore.keys.tlog.events import ActorHead, OpenedEvent
 from veilscore.keys.tlog.guard import LogGuard
 from veilscore.keys.tlog.note import NoteKey, text_of
 from veilscore.keys.tlog.reader import LogReader
 from veilscore.keys.tlog.tiles import TileEdge, tile_reader
+from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.keys.tlog.tree import EMPTY_ROOT, Edge, leaf_hash
 
 _FORMAT = 2
@@ -191,23 +192,34 @@ class LogStore(LogReader):
         """
         hashes = [leaf_hash(opened.leaf) for opened in events]
         with self._db.lock:
+            self._settle()
             edge = self._edge.extend(hashes)
             tiles, changed = self._tiles.extend(hashes)
             indices = range(self.size, edge.size)
             with self._db.transaction():
                 self._check_sole_writer()
-                for index, opened in zip(indices, events, strict=True):
-                    self._put_entry(index, opened)
-                for where, data in changed.items():
-                    self._db.run(
-                        "INSERT OR REPLACE INTO tile VALUES (?, ?, ?)", *where, data
-                    )
+                self._put_entries(events)
+                self._db.run_many(
+                    "INSERT OR REPLACE INTO tile VALUES (?, ?, ?)",
+                    [(*where, data) for where, data in changed.items()],
+                )
                 head = Checkpoint(self.key.name, edge.size, edge.root())
                 self._put_checkpoint(head, final=not self._witnessed)
             self._edge, self._tiles = edge, tiles
-            self._guard.advance(self._guarded, edge.size, head.root)
-            self._guarded = edge.size
+            self._settle()
         return indices
+
+    def receipts(self, indices: Sequence[int]) -> list[TlogProof]:
+        """Return proofs of entries, once the guard has noted that they are there."""
+        self._settle()
+        return super().receipts(indices)
+
+    def _settle(self) -> None:
+        """Let the guard note how far the log has come."""
+        with self._db.lock:
+            if self._guarded < self.size:
+                self._guard.advance(self._guarded, self.size, self._edge.root())
+                self._guarded = self.size
 
     def finalise(self, note: str) -> None:
         """Keep a checkpoint of this log as witnesses cosigned it, and show it.
@@ -239,23 +251,20 @@ class LogStore(LogReader):
                 remedy="Let no other process write to this log, and restart.",
             )
 
-    def _put_entry(self, index: int, opened: OpenedEvent) -> None:
-        event, head = opened.event, opened.head
-        self.head(event.actor).check_next(event)
-        self._db.run(
-            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)",
-            index,
-            opened.leaf,
-            event.actor,
-            event.seq,
-            opened.kind,
-            event.correlation,
-        )
-        self._db.run(
+    def _put_entries(self, events: Sequence[OpenedEvent]) -> None:
+        heads: dict[str, ActorHead] = {}
+        rows: list[tuple[int, bytes, str, int, str, str]] = []
+        for index, opened in enumerate(events, self.size):
+            event, leaf = opened.event, opened.leaf
+            actor, seq, correlation = event.actor, event.seq, event.correlation
+            head = heads[actor] if actor in heads else self.head(actor)
+            head.check_next(event)
+            heads[actor] = opened.head
+            rows.append((index, leaf, actor, seq, opened.kind, correlation))
+        self._db.run_many("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._db.run_many(
             "INSERT OR REPLACE INTO actor VALUES (?, ?, ?)",
-            event.actor,
-            head.seq,
-            head.digest,
+            [(actor, head.seq, head.digest) for actor, head in heads.items()],
         )
 
     def _put_checkpoint(self, checkpoint: Checkpoint, *, final: bool) -> None:

@@ -25,7 +25,7 @@ from veilscore.keys.tlog.checkpoint import (
 )
 from veilscore.keys.tlog.cosignature import WitnessKey, cosign
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.evidence import Contradiction
+from veilscore.keys.tlog.evidence.contradiction import Contradiction
 from veilscore.keys.tlog.note import (
     NoteKey,
     decode_base64,

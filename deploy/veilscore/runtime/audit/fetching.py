@@ -1,0 +1,49 @@
+"""Fetches a coordinator's log over HTTP into one tar file; verifies nothing."""
+
+from pathlib import Path
+
+import httpx
+from rich.progress import Progress
+
+from veilscore.keys.tlog.archive import MAX_FILE, write_tar
+from veilscore.keys.tlog.export import plan_export
+from veilscore.runtime.errors import UnreachableError, WireError
+
+_TIMEOUT_S = 30
+
+
+def fetch(url: str, path: Path, *, quiet: bool) -> None:
+    """Fetch all files of the log at this address; raises a Fault."""
+    base = url.rstrip("/") + "/"
+    progress = Progress(transient=True, disable=quiet)
+    with httpx.Client(timeout=_TIMEOUT_S) as client, progress as bar:
+
+        def get(name: str) -> bytes:
+            return _get(client, base + name)
+
+        plan = plan_export(get)
+        files = bar.track(plan.files(get), plan.count, description="Fetching files")
+        write_tar(path, files)
+
+
+def _get(client: httpx.Client, address: str) -> bytes:
+    data = bytearray()
+    try:
+        with client.stream("GET", address) as response:
+            if not response.is_success:
+                raise WireError(
+                    f"the coordinator answered {response.status_code}",
+                    place=address,
+                    remedy="Check the address, and that you may read the log.",
+                )
+            for chunk in response.iter_bytes():
+                data += chunk
+                if len(data) > MAX_FILE:
+                    raise WireError(f"over {MAX_FILE} bytes long", place=address)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UnreachableError(
+            f"the log cannot be fetched ({error})",
+            place=address,
+            remedy="Check the address and that the coordinator is running.",
+        ) from error
+    return bytes(data)

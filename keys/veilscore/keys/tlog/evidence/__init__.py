@@ -1,0 +1,1 @@
+"""What outlives a log: evidence of a request or a run, and of a log that has lied."""

@@ -1,0 +1,229 @@
+"""Evidence of one score request or one training run, in one file.
+
+It holds all events of the request or run, those that say under which keys, contract and
+model they happened, the proof of each in one checkpoint, and the registry of the
+parties. Whoever knows whose checkpoints count verifies it offline, years later
+(``audit``), and needs neither the log nor anybody.
+
+Everything in it is public: it says who asked whom, when, why, and by which model, and
+not about whom. What was asked is a salted commitment whose opening its author keeps.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError
+
+from veilscore.keys.documents import read_object
+from veilscore.keys.errors import ProofError
+from veilscore.keys.receiving import SCORE
+from veilscore.keys.tlog.archive import ExportFiles
+from veilscore.keys.tlog.events import OpenedEvent, read_event
+from veilscore.keys.tlog.export import (
+    CHECKPOINT,
+    LOG,
+    REGISTRY,
+    decode_text,
+    read_log_document,
+)
+from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.proof import inclusion_proof
+from veilscore.keys.tlog.reader import Entry
+from veilscore.keys.tlog.search import Progress, entries_of, hashes_of, size_of
+from veilscore.keys.tlog.tlog_proof import TlogProof
+from veilscore.keys.tlog.tree import HASH_SIZE
+from veilscore.v1.score_pb2 import ModelManifest
+
+_PLACE = "evidence bundle"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenEvent:
+    """An event, and its proof in the bundle's checkpoint; nothing is verified yet."""
+
+    opened: OpenedEvent
+    proof: TlogProof
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceBundle:
+    """What the file holds; nothing in it is verified yet."""
+
+    correlation: str  # of the request or run that it is about
+    log: NoteKey
+    checkpoint: str
+    registry: bytes
+    events: tuple[ProvenEvent, ...]
+
+    @classmethod
+    def gather(
+        cls,
+        files: ExportFiles,
+        correlation: str,
+        progress: Progress = lambda _done, _total: None,
+    ) -> "EvidenceBundle":
+        """Collect from an export what belongs to a request or run.
+
+        Raises:
+            ProofError: the export cannot be read, or has no such request or run.
+
+        """
+        found = _Found()
+        for entry in entries_of(files, progress):
+            found.add(entry)
+        size = size_of(files)
+        read = hashes_of(files, size)
+        note = decode_text(files.read(CHECKPOINT))
+        return cls(
+            correlation,
+            read_log_document(files.read(LOG)),
+            note,
+            files.read(REGISTRY),
+            tuple(
+                ProvenEvent(
+                    entry.opened,
+                    TlogProof(
+                        entry.index, inclusion_proof(entry.index, size, read), note
+                    ),
+                )
+                for entry in found.about(correlation)
+            ),
+        )
+
+    @property
+    def data(self) -> bytes:
+        """The content of the file."""
+        body = {
+            "format": _FORMAT,
+            "correlation": self.correlation,
+            "log": self.log.vkey,
+            "checkpoint": self.checkpoint,
+            "registry": decode_text(self.registry),
+            "events": [
+                {
+                    "index": event.proof.index,
+                    "leaf": event.opened.leaf.hex(),
+                    "path": b"".join(event.proof.path).hex(),
+                }
+                for event in self.events
+            ],
+        }
+        return json.dumps(body, indent=1).encode() + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> "EvidenceBundle":
+        """Read what ``data`` writes, and only that.
+
+        Raises:
+            KeysError: anything else.
+
+        """
+        fields = read_object(data, _PLACE)
+        if fields.number("format") != _FORMAT:
+            raise ProofError(f"only format {_FORMAT} can be read", place=_PLACE)
+        checkpoint = fields.text("checkpoint")
+        events: list[ProvenEvent] = []
+        for each in fields.objects("events"):
+            joined = each.octets("path")
+            if len(joined) % HASH_SIZE:
+                raise ProofError("a path is cut off", place=_PLACE)
+            path = tuple(
+                joined[at : at + HASH_SIZE] for at in range(0, len(joined), HASH_SIZE)
+            )
+            proof = TlogProof(each.number("index"), path, checkpoint)
+            events.append(ProvenEvent(read_event(each.octets("leaf")), proof))
+            each.end()
+        bundle = cls(
+            fields.text("correlation"),
+            NoteKey.parse(fields.text("log")),
+            checkpoint,
+            fields.text("registry").encode(),
+            tuple(events),
+        )
+        fields.end()
+        if bundle.data != data:
+            raise ProofError("the file has a second spelling", place=_PLACE)
+        return bundle
+
+
+@dataclass(slots=True)
+class _Found:
+    """The events of a log that bundles are made of."""
+
+    by_correlation: dict[str, list[Entry]] = field(
+        default_factory=lambda: defaultdict[str, list[Entry]](list)
+    )
+    joined: dict[str, Entry] = field(default_factory=dict[str, Entry])  # by party
+    score_keys: dict[str, list[Entry]] = field(
+        default_factory=lambda: defaultdict[str, list[Entry]](list)
+    )
+    models: dict[bytes, list[Entry]] = field(
+        default_factory=lambda: defaultdict[bytes, list[Entry]](list)
+    )
+
+    def add(self, entry: Entry) -> None:
+        """Take the next entry of the log."""
+        event, kind = entry.opened.event, entry.opened.kind
+        if event.correlation:
+            self.by_correlation[event.correlation].append(entry)
+        if kind == "party_joined":
+            self.joined[event.party_joined.party] = entry
+        elif kind == "key_published" and event.key_published.purpose == SCORE:
+            self.score_keys[event.actor].append(entry)
+        elif kind == "model_registered":
+            self.models[event.model_registered.model].append(entry)
+
+    def about(self, correlation: str) -> Sequence[Entry]:
+        """Return what belongs to a request or run, in the order of the log."""
+        own = self.by_correlation.get(correlation, [])
+        if not own:
+            raise ProofError(
+                f"the log has no event of {correlation[:64]!r}",
+                remedy="Name a run, or a request as `veilscore audit search --kind "
+                "score_requested` lists it.",
+            )
+        wanted = {entry.index: entry for entry in [*own, *self._behind(own)]}
+        for entry in list(wanted.values()):
+            if joined := self.joined.get(entry.opened.event.actor):
+                wanted[joined.index] = joined
+        for entry in list(wanted.values()):  # who signed that they joined
+            if joined := self.joined.get(entry.opened.event.actor):
+                wanted[joined.index] = joined
+        return [wanted[index] for index in sorted(wanted)]
+
+    def _behind(self, own: Sequence[Entry]) -> Iterator[Entry]:
+        """Yield the key and the model of a score request, and the model's contract."""
+        for entry in own:
+            if entry.opened.kind != "score_requested":
+                continue
+            event = entry.opened.event
+            yield from [
+                key for key in self.score_keys[event.actor] if key.index < entry.index
+            ][-1:]
+            for registered in self.models[event.score_requested.model]:
+                yield registered
+                run = _run_of(registered)
+                yield from (
+                    each
+                    for each in self.by_correlation[run]
+                    if each.opened.kind == "run_opened"
+                )
+
+
+def _run_of(registered: Entry) -> str:
+    manifest = ModelManifest()
+    try:
+        manifest.ParseFromString(registered.opened.event.model_registered.manifest)
+    except DecodeError as error:
+        raise ProofError(
+            "a model's manifest is not decodable", place=f"entry {registered.index}"
+        ) from error
+    return manifest.run
+
+
+def is_bundle(beginning: bytes) -> bool:
+    """Say whether a file that begins so is a bundle rather than an export."""
+    return beginning.startswith(b"{")

@@ -1,0 +1,85 @@
+"""Reading an export entry by entry, to find events in it.
+
+Nothing is verified here: whoever searches an export verifies it first (``audit``), or
+verifies what it found (``evidence.audit``).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from veilscore.keys.errors import ProofError
+from veilscore.keys.tlog.archive import ExportFiles
+from veilscore.keys.tlog.checkpoint import open_checkpoint
+from veilscore.keys.tlog.events import read_event
+from veilscore.keys.tlog.export import (
+    CHECKPOINT,
+    LOG,
+    decode_text,
+    read_log_document,
+)
+from veilscore.keys.tlog.reader import Entry
+from veilscore.keys.tlog.tiles import (
+    HEIGHT,
+    WIDTH,
+    Tile,
+    bundles_of,
+    decode_bundle,
+    tile_reader,
+)
+from veilscore.keys.tlog.tree import HashReader
+
+# Called with how many entries were read, and of how many.
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are sought; an empty text fits all."""
+
+    actor: str = ""
+    kind: str = ""
+    correlation: str = ""
+
+    def fits(self, entry: Entry) -> bool:
+        """Say whether this is one of them."""
+        event = entry.opened.event
+        return (
+            self.actor in {"", event.actor}
+            and self.kind in {"", entry.opened.kind}
+            and self.correlation in {"", event.correlation}
+        )
+
+
+def size_of(files: ExportFiles) -> int:
+    """Return how many entries an export says that it has; raises ProofError."""
+    key = read_log_document(files.read(LOG))
+    return open_checkpoint(decode_text(files.read(CHECKPOINT)), key).size
+
+
+def entries_of(
+    files: ExportFiles, progress: Progress = lambda _done, _total: None
+) -> Iterator[Entry]:
+    """Yield all entries of an export; raises ProofError, which names the file."""
+    size = size_of(files)
+    for bundle in bundles_of(size):
+        start = bundle.number * WIDTH
+        progress(start, size)
+        try:
+            leaves = decode_bundle(files.read(bundle.path), bundle.width)
+            for index, leaf in enumerate(leaves, start):
+                yield Entry(index, read_event(leaf))
+        except ProofError as error:
+            error.place = error.place or bundle.path
+            raise
+    progress(size, size)
+
+
+def hashes_of(files: ExportFiles, size: int) -> HashReader:
+    """Return what reads the hashes of an export's tree of ``size`` entries."""
+
+    def read_tile(level: int, number: int) -> bytes:
+        below = size >> HEIGHT * level  # hashes on this level
+        width = min(WIDTH, below - number * WIDTH)
+        return files.read(Tile(level, number, width).path)
+
+    return tile_reader(read_tile)
