@@ -26,6 +26,7 @@ mypy pyright:
 
 bench: setup-dev
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.audit_log
 
 soak: setup-dev
 	$(BIN)/pytest --soak

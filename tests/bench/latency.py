@@ -3,8 +3,8 @@
 Every party runs as in production: three data holders and a coordinator in processes of
 their own, on this machine, joined by mutual TLS; the bank's loan system keeps one
 connection open for each caller. A request passes the bank's REST interface, the hub,
-the other two holders and the log, which proves three parties' events before there is a
-score.
+the other two holders and the log, which proves three parties' events, cosigned by its
+witnesses, before there is a score.
 
 The baseline, in the same run: one addition and one decryption of plain ``phe`` for each
 borrower, which no bank could do without, in this process and without any party, wire or
@@ -64,7 +64,7 @@ class Waits:
         )
 
 
-def lab_file(bits: int) -> LabFile:
+def lab_file(bits: int, witnesses: int) -> LabFile:
     """Return three holders of invented data, one of which asks."""
     scoring = {"requesters": ["bank"], "purposes": ["pre_loan"]}
     training = {"approve": "automatic", "runs_a_day": 1000}
@@ -72,6 +72,7 @@ def lab_file(bits: int) -> LabFile:
         {
             "name": "latency",
             "key_bits": bits,
+            "witnesses": witnesses,
             "economy": {"entities": _ENTITIES, "seed": 2},
             "party": tuple(
                 {
@@ -92,9 +93,11 @@ def lab_file(bits: int) -> LabFile:
 
 
 @contextmanager
-def federation(bits: int, state: Path) -> Generator[tuple[Federation, list[str]]]:
+def federation(
+    bits: int, witnesses: int, state: Path
+) -> Generator[tuple[Federation, list[str]]]:
     """Run a federation with a model, for the body; yields it and the bank's ids."""
-    lab = lab_file(bits)
+    lab = lab_file(bits, witnesses)
     holdings = dict(make_holdings(lab, None, state))
     made = enrol(lab, holdings, state, _say)
     processes: dict[str, PartyProcess] = {}
@@ -164,11 +167,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.latency")
     parser.add_argument("--bits", type=int, default=3072)
+    parser.add_argument("--witnesses", type=int, default=2, help="of the log")
     parser.add_argument("--quick", action="store_true", help="one borrower, one caller")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        federation(options.bits, Path(folder)) as (made, ids),
+        federation(options.bits, options.witnesses, Path(folder)) as (made, ids),
     ):
         bank = made.members["bank"]
         ask(bank, ids, 1, 1)

@@ -132,6 +132,15 @@ class ScoreOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceOutcome:
+    """The evidence of one score request, taken from the log and verified alone."""
+
+    request: str
+    bytes: int
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogOutcome:
     """The audit log, fetched and verified, or what was wrong with it."""
 
@@ -142,6 +151,7 @@ class LogOutcome:
     export_bytes: int = 0
     events: Mapping[str, int] = field(default_factory=dict[str, int])  # by party
     witnesses: tuple[str, ...] = ()  # that cosigned it
+    evidence: EvidenceOutcome | None = None  # None: it does not verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,7 @@ class LabOutcome:
             == self.scores.asked,
             "every decrypted score is the sum of the cards": not self.scores.mismatches,
             "the audit log verifies": self.log.verified,
+            "the evidence of a score request verifies": self.log.evidence is not None,
             "every party has events in the log": all(
                 self.log.events.get(name) for name in self.holders
             ),

@@ -1,5 +1,6 @@
 """Show what a lab found out: one table, and a line for every check."""
 
+import re
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -127,6 +128,11 @@ def _machine(outcome: LabOutcome) -> _Rows:
     yield "audit log", f"{log.entries:,} entries in {size}, {verified}"
     if log.witnesses:
         yield "  cosigned by", ", ".join(log.witnesses)
+    if log.evidence:
+        request, size = _short(log.evidence.request), f"{log.evidence.bytes:,} bytes"
+        yield "evidence", f"of request {request} in {size}, verified offline"
+        for what, value in log.evidence.facts:
+            yield f"  {what}", _short(value)
     for remark in log.remarks:
         yield "", f"[yellow]{remark}[/]"
     for name, holder in outcome.holders.items():
@@ -134,3 +140,8 @@ def _machine(outcome: LabOutcome) -> _Rows:
         yield f"memory {name}", f"{memory} in {holder.processes} processes"
     yield "idle", f"{outcome.idle_cores:.1%} of one core, all processes together"
     yield "in all", f"{outcome.seconds:.0f} s with {outcome.key_bits}-bit keys"
+
+
+def _short(text: str) -> str:
+    """Return a text with the beginnings of its hashes only."""
+    return re.sub(r"\b([0-9a-f]{16})[0-9a-f]{16,}\b", r"\1…", text)

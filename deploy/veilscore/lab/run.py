@@ -17,6 +17,7 @@ from veilscore.lab.errors import CommandFailedError, NotComparedError
 from veilscore.lab.holdings import Holding, make_holdings
 from veilscore.lab.lab_file import LabFile, RunSettings
 from veilscore.lab.outcome import (
+    EvidenceOutcome,
     HolderOutcome,
     LabOutcome,
     LogOutcome,
@@ -184,6 +185,7 @@ class _Stage:
         try:
             veilscore(*fetch, *trust, timeout_s=_AUDIT_S)
             report = json.loads(veilscore(*verify, *trust, timeout_s=_AUDIT_S))
+            evidence = _take_evidence(out, trust)
         except CommandFailedError as error:
             return LogOutcome(remarks=(error.what,))
         return LogOutcome(
@@ -193,8 +195,20 @@ class _Stage:
             verified=report["verified"],
             events=report["actors"],
             witnesses=tuple(report["witnesses"]),
+            evidence=evidence,
             remarks=tuple(report["remarks"]),
         )
+
+
+def _take_evidence(export: Path, trust: Sequence[str | Path]) -> EvidenceOutcome:
+    """Take the evidence of the last score request, and verify it by itself."""
+    search = ("audit", "search", export, "--kind", "score_requested", "--json")
+    request = json.loads(veilscore(*search, timeout_s=_AUDIT_S))[-1]["correlation"]
+    out = export.with_name("evidence.json")
+    veilscore("audit", "bundle", export, request, "--out", out, *trust)
+    found = json.loads(veilscore("audit", "verify", out, *trust, "--json"))
+    facts = tuple((what, value) for what, value in found["facts"])
+    return EvidenceOutcome(request, out.stat().st_size, facts)
 
 
 def _look_at(

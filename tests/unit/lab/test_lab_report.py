@@ -8,6 +8,7 @@ from rich.console import Console
 
 from veilscore.lab.outcome import (
     ClearSteps,
+    EvidenceOutcome,
     HolderOutcome,
     LabOutcome,
     LogOutcome,
@@ -82,6 +83,8 @@ OUTCOME = LabOutcome(
         verified=True,
         events={"bank": 60, "bureau": 55},
         remarks=(),
+        witnesses=("witness-1", "witness-2"),
+        evidence=EvidenceOutcome("ab" * 32, 23_456, (("requester", "bank"),)),
     ),
     idle_cores=0.031,
     killed=0,
@@ -115,6 +118,8 @@ def test_the_table_tells_everything() -> None:
         "bank +580 bureau -12 = 568",
         "568, PD 8.10%",
         "120 entries in 14 files, 0.1 MB, verified offline",
+        "witness-1, witness-2",
+        "of request abababababababab… in 23,456 bytes, verified offline",
         "250 MiB (PSS) in 4 processes",
         "3.1% of one core",
         "190 s with 3072-bit keys",
@@ -161,6 +166,7 @@ def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
         replace(OUTCOME, scores=replace(OUTCOME.scores, mismatches=1)),
         replace(OUTCOME, log=replace(OUTCOME.log, verified=False)),
         replace(OUTCOME, log=replace(OUTCOME.log, events={"bank": 60})),
+        replace(OUTCOME, log=replace(OUTCOME.log, evidence=None)),
         replace(OUTCOME, killed=1),
         *(
             replace(OUTCOME, runs=(replace(RUN, parity=apart),))
