@@ -152,6 +152,7 @@ class LogOutcome:
     events: Mapping[str, int] = field(default_factory=dict[str, int])  # by party
     witnesses: tuple[str, ...] = ()  # that cosigned it
     evidence: EvidenceOutcome | None = None  # None: it does not verify
+    reconciled: tuple[str, ...] = ()  # parties whose own events and receipts agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,9 @@ class LabOutcome:
             "the evidence of a score request verifies": self.log.evidence is not None,
             "every party has events in the log": all(
                 self.log.events.get(name) for name in self.holders
+            ),
+            "every party's own events and receipts agree with the log": all(
+                name in self.log.reconciled for name in self.holders
             ),
             "every process ended when told to": not self.killed,
         }

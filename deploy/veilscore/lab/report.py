@@ -128,6 +128,8 @@ def _machine(outcome: LabOutcome) -> _Rows:
     yield "audit log", f"{log.entries:,} entries in {size}, {verified}"
     if log.witnesses:
         yield "  cosigned by", ", ".join(log.witnesses)
+    if log.reconciled:
+        yield "  reconciled with", ", ".join(log.reconciled)
     if log.evidence:
         request, size = _short(log.evidence.request), f"{log.evidence.bytes:,} bytes"
         yield "evidence", f"of request {request} in {size}, verified offline"

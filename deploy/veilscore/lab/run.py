@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from veilscore.lab.comparison import export_card, score_and_compare
-from veilscore.lab.enrolment import Federation, enrol
+from veilscore.lab.enrolment import LOG_POLICY, Federation, Member, enrol
 from veilscore.lab.errors import CommandFailedError, NotComparedError
 from veilscore.lab.holdings import Holding, make_holdings
 from veilscore.lab.lab_file import LabFile, RunSettings
@@ -186,6 +186,9 @@ class _Stage:
             veilscore(*fetch, *trust, timeout_s=_AUDIT_S)
             report = json.loads(veilscore(*verify, *trust, timeout_s=_AUDIT_S))
             evidence = _take_evidence(out, trust)
+            reconciled = tuple(
+                _reconcile(out, member) for member in self.federation.members.values()
+            )
         except CommandFailedError as error:
             return LogOutcome(remarks=(error.what,))
         return LogOutcome(
@@ -196,6 +199,7 @@ class _Stage:
             events=report["actors"],
             witnesses=tuple(report["witnesses"]),
             evidence=evidence,
+            reconciled=reconciled,
             remarks=tuple(report["remarks"]),
         )
 
@@ -209,6 +213,17 @@ def _take_evidence(export: Path, trust: Sequence[str | Path]) -> EvidenceOutcome
     found = json.loads(veilscore("audit", "verify", out, *trust, "--json"))
     facts = tuple((what, value) for what, value in found["facts"])
     return EvidenceOutcome(request, out.stat().st_size, facts)
+
+
+def _reconcile(export: Path, member: Member) -> str:
+    """Compare a party's own events with the log, as its operator would."""
+    events, policy = member.folder / "state/events.db", member.folder / LOG_POLICY
+    veilscore(
+        *("audit", "recon", events, export, "--policy", policy),
+        party=member.name,
+        timeout_s=_AUDIT_S,
+    )
+    return member.name
 
 
 def _look_at(

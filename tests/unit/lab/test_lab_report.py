@@ -84,6 +84,7 @@ OUTCOME = LabOutcome(
         events={"bank": 60, "bureau": 55},
         remarks=(),
         witnesses=("witness-1", "witness-2"),
+        reconciled=("bank", "bureau"),
         evidence=EvidenceOutcome("ab" * 32, 23_456, (("requester", "bank"),)),
     ),
     idle_cores=0.031,
@@ -167,6 +168,7 @@ def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
         replace(OUTCOME, log=replace(OUTCOME.log, verified=False)),
         replace(OUTCOME, log=replace(OUTCOME.log, events={"bank": 60})),
         replace(OUTCOME, log=replace(OUTCOME.log, evidence=None)),
+        replace(OUTCOME, log=replace(OUTCOME.log, reconciled=("bank",))),
         replace(OUTCOME, killed=1),
         *(
             replace(OUTCOME, runs=(replace(RUN, parity=apart),))

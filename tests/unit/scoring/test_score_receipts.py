@@ -169,10 +169,10 @@ def test_a_recorded_event_leaves_its_receipt(desk: Desk) -> None:
     for seq, version in ((1, "1"), (2, "2")):
         found = desk.chain.receipt(seq)
         assert found is not None
-        leaf, proof = found
-        proof.verify(leaf, desk.log.store.key)
-        desk.log.policy.open(proof.checkpoint)
-        assert read_event(leaf).event.started.version == version
+        assert found.proof is not None
+        found.proof.verify(found.leaf, desk.log.store.key)
+        desk.log.policy.open(found.proof.checkpoint)
+        assert read_event(found.leaf).event.started.version == version
     assert desk.receipts.unwitnessed == 0
 
 

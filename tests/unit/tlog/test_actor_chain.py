@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
 from veilscore.keys.errors import LogStoreError, ProofError
-from veilscore.keys.tlog.chain import ActorChain
+from veilscore.keys.tlog.chain import ActorChain, OwnEvent
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import open_event
 from veilscore.keys.tlog.tlog_proof import TlogProof
@@ -95,7 +95,7 @@ def test_what_was_proven_is_kept_with_its_proof(
     chain.confirm([(first, PROOF)])
     again = open_chain(database, parties)
     assert again.pending() == [second]
-    assert again.receipt(1) == (first, PROOF)
+    assert again.receipt(1) == OwnEvent(first, PROOF)
     assert again.receipt(2) is None
 
 

@@ -21,11 +21,13 @@ from rich.progress import Progress
 from veilscore.keys import files
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.archive import open_export
+from veilscore.keys.tlog.chain import read_chain
 from veilscore.keys.tlog.evidence.bundle import EvidenceBundle
 from veilscore.keys.tlog.evidence.contradiction import Evidence
 from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.log_policy import read_policy
 from veilscore.keys.tlog.reader import Entry
+from veilscore.keys.tlog.recon import reconcile
 from veilscore.keys.tlog.search import Progress as Watch
 from veilscore.keys.tlog.search import Wanted, entries_of
 from veilscore.runtime.audit import fetching, verifying
@@ -155,6 +157,34 @@ def bundle(
     except typer.Exit:
         out.unlink()
         raise
+
+
+@app.command()
+def recon(
+    events: Annotated[Path, typer.Argument(help="The node's state/events.db.")],
+    export: _Export,
+    policy: Annotated[Path, typer.Option(help="The node's log policy.")],
+    *,
+    as_json: _Json = False,
+) -> None:
+    """Compare a node's own events and receipts with the log; reads only.
+
+    The export is verified first. Ends with exit code 0 if both sides say the same, and
+    7 if not; what only waits for its receipt or an answer is listed, too.
+    """
+    own = read_chain(events)
+    verifying.require(export, Trust.read("", policy))
+    with open_export(export) as opened, _reading(quiet=as_json) as watch:
+        report = reconcile(own, opened, read_policy(policy), watch)
+    if as_json:
+        typer.echo(json.dumps(asdict(report)))
+    else:
+        typer.echo(f"{report.party}: {report.own} events, {report.entries} in the log")
+        for each in report.findings:
+            about = f" of request {each.correlation}" if each.correlation else ""
+            whose = f"event {each.event}" if each.event else "an event of another"
+            typer.echo(f"✗ {each.kind}: {whose}{about}: {each.what}")
+    raise typer.Exit(0 if report.is_clean else ProofError.exit_code)
 
 
 @app.command()

@@ -66,6 +66,11 @@ def verify(path: Path, trust: Trust, *, as_json: bool) -> None:
     (_as_json if as_json else _aloud)(path, trust)
 
 
+def require(path: Path, trust: Trust) -> None:
+    """Raise AuditError unless an export or a bundle passes its audit."""
+    trust.audit(path, lambda _step, _done, _total: None)
+
+
 def _aloud(path: Path, trust: Trust) -> None:
     console = Console(highlight=False)
     try:

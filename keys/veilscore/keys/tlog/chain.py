@@ -10,7 +10,9 @@ Its tables hold nothing that the log will not hold. Losing them ends the chain: 
 refuses a second event of a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.identity import Signer
@@ -31,6 +33,14 @@ _SCHEMA = (
         path BLOB NOT NULL, checkpoint TEXT NOT NULL
     ) STRICT""",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEvent:
+    """An event that a party has signed, and the log's proof if there is one."""
+
+    leaf: bytes
+    proof: TlogProof | None = None
 
 
 class ActorChain:
@@ -127,17 +137,34 @@ class ActorChain:
             proof.checkpoint,
         )
 
-    def receipt(self, seq: int) -> tuple[bytes, TlogProof] | None:
-        """Return our event of this number and its proof, if it has one."""
-        row = self._db.row(
-            (bytes, int, bytes, str),
-            "SELECT leaf, idx, path, checkpoint FROM receipt WHERE seq = ?",
-            seq,
-        )
-        if row is None:
-            return None
-        leaf, index, joined, checkpoint = row
+    def receipt(self, seq: int) -> OwnEvent | None:
+        """Return our event of this number, if the log has proved to hold it."""
+        return next(_proven(self._db, "WHERE seq = ?", seq), None)
+
+
+def read_chain(path: Path) -> list[OwnEvent]:
+    """Return all events of the party whose file this is, in their order.
+
+    Reads only, also beside the running party. Raises LogStoreError.
+    """
+    if not path.is_file():
+        raise LogStoreError("there are no events of a party", place=str(path))
+    database = Database(path)
+    try:
+        with database.snapshot():
+            proven = [*_proven(database, "ORDER BY seq")]
+            rows = database.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
+            return [*proven, *(OwnEvent(leaf) for (leaf,) in rows)]
+    finally:
+        database.close()
+
+
+def _proven(database: Database, which: str, *bound: int) -> Iterator[OwnEvent]:
+    columns = "leaf, idx, path, checkpoint"
+    types = (bytes, int, bytes, str)
+    query = f"SELECT {columns} FROM receipt {which}"  # noqa: S608 - clauses of this module
+    for leaf, index, joined, checkpoint in database.rows(types, query, *bound):
         path = tuple(
             joined[at : at + HASH_SIZE] for at in range(0, len(joined), HASH_SIZE)
         )
-        return leaf, TlogProof(index, path, checkpoint)
+        yield OwnEvent(leaf, TlogProof(index, path, checkpoint))
