@@ -130,6 +130,7 @@ def test_the_walk_through_trains_scores_and_verifies(
     (auditor.folder / "FILE.json").write_bytes(evidence_of_a_fork())
     said = auditor.run(*walk.typed("audit evidence"))
     assert "this log has lied" in said
+    take_evidence(federation, auditor)
     assert not walk.unplayed
 
 
@@ -165,6 +166,23 @@ def test_a_bank_has_applicants_scored_by_a_card_on_another_host(
     (budget,) = json.loads(status)["hosted"]
     assert budget["requester"] == BANK
     assert budget["spent"] == 3 * 11 + 1
+
+
+def take_evidence(federation: FirstContact, auditor: Host) -> None:
+    """Play what the end says about evidence, on the hosts where it belongs."""
+    walk = federation.walk
+    listed = auditor.run(*walk.typed("audit search")).splitlines()
+    request = listed[-1].split()[-1]
+    said = auditor.run(*walk.typed("audit bundle", REQUEST=request))
+    assert f"score request {request}" in said
+    (auditor.folder / "log.tar").unlink()
+    said = auditor.run(*walk.typed("audit verify evidence.json"))
+    assert "cosigned by auditor" in said
+    assert "bits, of bank" in said
+    coordinator, bank = federation.host(COORDINATOR), federation.host(BANK)
+    carry(coordinator.folder / "log.tar", bank.folder / "log.tar")
+    assert "✗" not in bank.run(*walk.typed("audit recon"))
+    assert "all signed" in coordinator.run(*walk.typed("audit fsck"))
 
 
 def evidence_of_a_fork() -> bytes:
