@@ -103,8 +103,15 @@ def sign_document(body: Mapping[str, object], domain: bytes, signer: Signer) -> 
         "public_key": signer.verify_key.raw.hex(),
     }
     signature = signer.sign(domain, _canonical(signed))
-    document = {**signed, "signature": signature.hex()}
-    return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
+    return _written({**signed, "signature": signature.hex()})
+
+
+def is_as_written(data: bytes, place: str) -> bool:
+    """Say whether a document is in the one spelling that ``sign_document`` writes.
+
+    Others say the same and verify as well; raises RegistryError if it is not JSON.
+    """
+    return _written(_parse(data, place)) == data
 
 
 def read_object(data: bytes, place: str) -> Fields:
@@ -138,6 +145,10 @@ def open_document(
     del values["signature"]
     key.verify(signature, domain, _canonical(values))
     return envelope, key
+
+
+def _written(values: Mapping[str, object]) -> bytes:
+    return json.dumps(values, indent=2, sort_keys=True).encode() + b"\n"
 
 
 def _canonical(values: Mapping[str, object]) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
-from veilscore.keys.documents import read_object
+from veilscore.keys.documents import is_as_written, read_object
 from veilscore.keys.errors import ProofError
 from veilscore.keys.receiving import SCORE
 from veilscore.keys.tlog.archive import ExportFiles
@@ -144,7 +144,7 @@ class EvidenceBundle:
             tuple(events),
         )
         fields.end()
-        if bundle.data != data:
+        if bundle.data != data or not is_as_written(bundle.registry, _PLACE):
             raise ProofError("the file has a second spelling", place=_PLACE)
         return bundle
 
