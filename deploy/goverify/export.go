@@ -131,11 +131,11 @@ func (dir export) leaves(bundle tlog.Tile) ([][]byte, error) {
 	}
 	var leaves [][]byte
 	for len(data) >= 2 {
-		size := int(binary.BigEndian.Uint16(data))
-		if data = data[2:]; size > len(data) {
+		end := 2 + int(binary.BigEndian.Uint16(data))
+		if end > len(data) {
 			break
 		}
-		leaves, data = append(leaves, data[:size]), data[size:]
+		leaves, data = append(leaves, data[2:end]), data[end:]
 	}
 	if len(data) > 0 || len(leaves) != bundle.W {
 		return nil, fmt.Errorf("%s: this is not a bundle of %d entries", nameOf(bundle), bundle.W)

@@ -1,5 +1,6 @@
 """Go's sumdb code reads our proofs and exports, and finds what was changed in them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tests.interop.witnessed_log import publish
 from tests.unit.tlog.published_log import checkpoint_of, export_of
 from tests.unit.tlog.sample_log import NOW_MS, ORIGIN
 from veilscore.keys.identity import Signer
+from veilscore.keys.tlog.checkpoint import Checkpoint, sign_checkpoint
 from veilscore.keys.tlog.cosignature import WitnessKey, cosign
-from veilscore.keys.tlog.note import NoteKey, text_of
+from veilscore.keys.tlog.note import NoteKey, sign_note, text_of
 from veilscore.keys.tlog.store import LogStore
 
 MANY = 70_000  # over 256 * 256: tiles at three levels
@@ -230,6 +232,46 @@ def test_a_missing_or_an_extra_file_is_named(
     assert "tile/entries/003: no file of a log of 690 entries" in told
 
 
+@pytest.mark.parametrize("added", [b"\0", b"\0\0", b"\0\1a", b"\xff\xff"])
+def test_a_bundle_ends_with_its_last_entry(
+    goverify: Goverify, honest: HonestLog, keys: Path, tmp_path: Path, added: bytes
+) -> None:
+    for number, bundle in enumerate(("tile/entries/000", "tile/entries/002.p/178")):
+        for changed in (honest.files[bundle] + added, honest.files[bundle][:-1]):
+            files = honest.files | {bundle: changed}
+            export = publish(files, tmp_path / f"{number} {len(changed)}")
+            told = goverify.rejects("audit", keys, export)
+            assert told.startswith(f"{bundle}: this is not a bundle of ")
+
+
+def test_a_pipe_in_an_export_is_not_waited_for(
+    goverify: Goverify, honest: HonestLog, keys: Path, older: Path, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("tile/0/000", "tile/entries/000", "checkpoint")):
+        export = publish(honest.files, tmp_path / str(number))
+        (export / name).unlink()
+        os.mkfifo(export / name)
+        told = goverify.rejects("audit", keys, export, older)
+        assert told == f"{name}: no file of a log is like this"
+
+
+def test_a_checkpoint_of_another_origin_is_rejected(
+    goverify: Goverify, honest: HonestLog, tmp_path: Path
+) -> None:
+    keys = goverify.keys(honest.keys.key_lines[:1])
+    text = text_of(honest.checkpoints[690])
+    elsewhere = text.replace(ORIGIN, "other.example/log")
+    export = publish(honest.files, tmp_path / "export")
+    for signed in (text, elsewhere):
+        note = sign_note(signed, ORIGIN, honest.keys.hub)
+        written(export / "checkpoint", note)
+        if signed == text:
+            assert goverify.accepts("audit", keys, export)
+        else:
+            told = goverify.rejects("audit", keys, export)
+            assert "it is of the log other.example/log" in told
+
+
 def test_an_empty_log_is_accepted(
     goverify: Goverify, honest: HonestLog, tmp_path: Path
 ) -> None:
@@ -245,6 +287,10 @@ def test_an_empty_log_is_accepted(
     full = honest.export / "checkpoint"
     told = goverify.rejects("audit", keys, empty, full)
     assert "the log shrank from 690 to 0 entries" in told
+    absurd = sign_checkpoint(Checkpoint(ORIGIN, 0, bytes(32)), signer)
+    wrong = written(tmp_path / "wrong", absurd)
+    told = goverify.rejects("audit", keys, honest.export, wrong)
+    assert "this is not the root of an empty log" in told
 
 
 def test_tiles_at_three_levels_are_accepted(
