@@ -30,6 +30,7 @@ EXAMPLES = DEPLOY / "examples"
 TYPED = (
     "README.md",
     "README.zh-CN.md",
+    "VERIFY.md",
     "compose/compose.yaml",
     "systemd/veilscore-coordinator.service",
     "systemd/veilscore-node.service",
