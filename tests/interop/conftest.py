@@ -32,7 +32,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HonestLog]:
     keys = Keys.generate()
     log = WitnessedLog(folder / "log", keys)
     events = keys.events(keys.acts(SIZES[-1]))
-    checkpoints, backup = {}, dict[str, bytes]()
+    checkpoints, backup = dict[int, str](), dict[str, bytes]()
     for size in SIZES:
         checkpoints[size] = log.grow(events[log.store.size : size])
         backup = backup or log.files()
