@@ -10,7 +10,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import ActorHead, Detail, OpenedEvent
-from veilscore.keys.tlog.evidence import Contradiction
+from veilscore.keys.tlog.evidence.contradiction import Contradiction
 from veilscore.keys.tlog.export import local_files, plan_export
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
