@@ -171,6 +171,11 @@ def _log(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "ScoreAnswered.ciphertexts": between(1, 1000),
         v1 + "ScoreAnswered.paillier_bits": bits,
         v1 + "Started.version": one_of(known.version),
+        v1 + "Started.certificate": _DIGEST,
+        v1 + "Started.rules": _DIGEST,
+        v1 + "Started.log_policy": _DIGEST,
+        v1 + "RegistryPublished.version": _COUNT,
+        v1 + "RegistryPublished.digest": _DIGEST,
     }
     details = Event.DESCRIPTOR.oneofs_by_name["detail"].fields
     return fields | {field.full_name: message() for field in details}

@@ -97,7 +97,8 @@ def test_many_threads_may_ask_at_once(hub: World) -> None:
             assert scores == expected
 
 
-def test_every_step_is_in_the_log_before_its_result_leaves(hub: World) -> None:
+def test_an_answer_leaves_once_the_log_holds_what_became_of_it(hub: World) -> None:
+    """The request may leave while the log is still at proving it."""
     seen: list[tuple[str, str]] = []
 
     def look(sender: str, recipient: str, data: bytes) -> list[bytes]:
@@ -108,10 +109,8 @@ def test_every_step_is_in_the_log_before_its_result_leaves(hub: World) -> None:
 
     hub.wiretap = look
     ask(hub, SCORECARD.form)
-    assert seen == [
-        ("bank", "score_requested"),
-        (HOLDER, "score_decided score_answered"),
-    ]
+    assert [sender for sender, _ in seen] == ["bank", HOLDER]
+    assert seen[1] == (HOLDER, "score_decided score_answered")
 
 
 def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None:

@@ -4,6 +4,7 @@ It sees no data: envelopes are sealed, and the log holds none. Everything the pa
 know of each other is said here; nothing else constructs them.
 """
 
+import hashlib
 import importlib.metadata
 import logging
 import threading
@@ -40,7 +41,7 @@ from veilscore.runtime.flower.pin import require_pinned
 from veilscore.runtime.supervise import port_is_free
 from veilscore.runtime.web.server import WebServer
 from veilscore.runtime.web.tokens import AccessToken
-from veilscore.v1.audit_pb2 import PartyJoined, Started
+from veilscore.v1.audit_pb2 import PartyJoined, RegistryPublished, Started
 from veilscore.v1.hub_pb2 import Notice, NoticeKind, SignedKey
 
 _log = logging.getLogger(__name__)
@@ -67,11 +68,13 @@ class CoordinatorService:
         keystore = folder.open_keystore(settings)
         self._signer = Signer.from_private_bytes(keystore.get(folder.SIGNING))
         tls = folder.open_identity(settings, keystore, time.time())
+        self._certificate = tls.certificate
         self._members = Members(settings.registry, self._signer.verify_key)
         folder.check_name(settings, self._members.registry)
         token = AccessToken.read(settings.web.token_file)
         self._store = folder.open_log(settings, self._signer)
-        self._cosigning = Cosigning(self._store, folder.open_policy(settings))
+        self._policy = folder.open_policy(settings)
+        self._cosigning = Cosigning(self._store, self._policy)
         self._log = LogService(
             self._store, self._members.registry, self._signer, self._cosigning
         )
@@ -119,7 +122,7 @@ class CoordinatorService:
             self._cosigning.start()
             self._parts.callback(self._cosigning.close)
             self._take_registry()
-            self._append_own(Started(version=VERSION))
+            self._append_own(self._started_with())
             self._book.restore()
             self._hub.start()
             self._servers.append(self._hub.stop)
@@ -301,7 +304,29 @@ class CoordinatorService:
                 )
                 self._append_own(joined)
                 _log.info("%s has joined with key %s", party, fingerprint.hex())
+        self._publish_registry(registry.version, self._members.file)
         self._announced = registry.version
+
+    def _publish_registry(self, version: int, file: bytes) -> None:
+        """Log a registry in force, unless the last start has logged it already."""
+        published = RegistryPublished(
+            version=version, digest=hashlib.sha256(file).digest()
+        )
+        last = self._log.events(
+            actor=self._members.registry.coordinator.name,
+            kind="registry_published",
+            limit=1,
+        )
+        if [each.opened.event.registry_published for each in last] != [published]:
+            self._append_own(published)
+
+    def _started_with(self) -> Started:
+        """Say in public what this process runs with."""
+        return Started(
+            version=VERSION,
+            certificate=hashlib.sha256(self._certificate).digest(),
+            log_policy=self._policy.digest,
+        )
 
     def _register_nodes(self) -> None:
         """Let the Flower keys of new parties in, once the SuperLink answers."""

@@ -3,6 +3,8 @@
 Secrets are paths to files, never values.
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +67,16 @@ class NodeSettings(Settings):
     pins: dict[str, Fingerprint] = Field(
         default_factory=dict
     )  # party: fingerprint in hex, compared out of band
+
+
+def rules_digest(settings: NodeSettings) -> bytes:
+    """Return the SHA-256 of what this node allows, wherever its files lie."""
+    rules = settings.model_dump(
+        mode="json", include={"training", "scoring", "hosting", "pins"}
+    )
+    for card in rules["hosting"]["card"]:
+        card["file"] = Path(card["file"]).name
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).digest()
 
 
 def read(path: Path) -> NodeSettings:

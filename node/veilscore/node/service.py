@@ -5,6 +5,7 @@ workers, serves the operator's pages. Everything the parts know of each other is
 here; nothing else constructs them.
 """
 
+import hashlib
 import importlib.metadata
 import logging
 import threading
@@ -27,7 +28,7 @@ from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
 from veilscore.node import setup
 from veilscore.node.clock import ahead_s, check_clock
-from veilscore.node.config import NodeSettings
+from veilscore.node.config import NodeSettings, rules_digest
 from veilscore.node.errors import ClockError
 from veilscore.node.executor import Executor
 from veilscore.node.hosting.cards import HostedCards
@@ -167,7 +168,7 @@ class NodeService:
         stopping(self.scoring.close)
         self._link.wait_ready(timeout_s)
         self.refresh_registry()
-        self.receipts.record(Started(version=VERSION), correlation="")
+        self.receipts.record(self._started_with(), correlation="")
         self.scoring.publish_keys()
         self.supernode.go()
         self._executor.start()
@@ -295,6 +296,15 @@ class NodeService:
         self._compare_clocks(ahead_s(sent, health.time, time.time()))
         if self.registry.take(health.registry):
             self.scoring.renew_registry(self._registry)
+
+    def _started_with(self) -> Started:
+        """Say in public what this process runs with."""
+        return Started(
+            version=VERSION,
+            certificate=hashlib.sha256(self.kit.certificate).digest(),
+            rules=rules_digest(self.settings),
+            log_policy=self._log_policy.digest,
+        )
 
     def _compare_clocks(self, ahead: float) -> None:
         agreed, self.clock_fault = self.clock_fault is None, None

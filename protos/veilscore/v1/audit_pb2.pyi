@@ -76,6 +76,7 @@ class Event(_message.Message):
     SCORE_DECIDED_FIELD_NUMBER: _builtins.int
     SCORE_ANSWERED_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
+    REGISTRY_PUBLISHED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Format version, 1."""
     actor: _builtins.str
@@ -132,6 +133,10 @@ class Event(_message.Message):
     def started(self) -> Global___Started:
         """A process of a party started."""
 
+    @_builtins.property
+    def registry_published(self) -> Global___RegistryPublished:
+        """The coordinator put a registry in force."""
+
     def __init__(
         self,
         *,
@@ -152,12 +157,13 @@ class Event(_message.Message):
         score_decided: Global___ScoreDecided | None = ...,
         score_answered: Global___ScoreAnswered | None = ...,
         started: Global___Started | None = ...,
+        registry_published: Global___RegistryPublished | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correlation", b"correlation", "detail", b"detail", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correlation", b"correlation", "detail", b"detail", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
@@ -484,22 +490,66 @@ Global___ScoreAnswered: _TypeAlias = ScoreAnswered  # noqa: Y015
 
 @_typing.final
 class Started(_message.Message):
-    """A process of a party started. Signed by the party. Seen by everybody."""
+    """A process of a party started, with what its operator has set by then: what changes
+    between two starts is seen here. Signed by the party. Seen by everybody.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    LOG_POLICY_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of its software."""
+    certificate: _builtins.bytes
+    """SHA-256 of the TLS certificate that it shows, as PEM."""
+    rules: _builtins.bytes
+    """SHA-256 of a node's rules: what it allows in training, scoring and hosting, and whom
+    it has pinned. Empty: the coordinator.
+    """
+    log_policy: _builtins.bytes
+    """SHA-256 of the file that says whose checkpoints of the log it believes."""
     def __init__(
         self,
         *,
         version: _builtins.str = ...,
+        certificate: _builtins.bytes = ...,
+        rules: _builtins.bytes = ...,
+        log_policy: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "log_policy", b"log_policy", "rules", b"rules", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Started: _TypeAlias = Started  # noqa: Y015
+
+@_typing.final
+class RegistryPublished(_message.Message):
+    """The coordinator put a registry in force: a party was admitted or expelled, or has other
+    roles or another Flower key. Signed by the coordinator. Seen by everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version of the registry; it only grows."""
+    digest: _builtins.bytes
+    """SHA-256 of the registry's file, as the coordinator signed it."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegistryPublished: _TypeAlias = RegistryPublished  # noqa: Y015

@@ -1,5 +1,6 @@
 """Log policies: the file, and which checkpoints count."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,14 +9,21 @@ import pytest
 from tests.unit.tlog.sample_log import Parties
 from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
 from veilscore.keys.errors import LogPolicyError, ProofError, QuorumError
-from veilscore.keys.identity import Signer
+from veilscore.keys.identity import Signer, VerifyKey
 from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.log_policy import LogPolicy, read_policy
 from veilscore.keys.tlog.note import NoteKey
 
-LOG = NoteKey("hub.example/log", Signer.generate().verify_key)
+
+def key_of(name: str) -> VerifyKey:
+    """Return the same key for a name every time: it stands in the names of tests."""
+    secret = hashlib.sha256(name.encode()).digest()
+    return Signer.from_private_bytes(secret).verify_key
+
+
+LOG = NoteKey("hub.example/log", key_of("log"))
 KEYS = {
-    name: WitnessKey(f"{name}.example/w", Signer.generate().verify_key)
+    name: WitnessKey(f"{name}.example/w", key_of(name))
     for name in ("X1", "X2", "X3", "Y1", "Y2", "Y3")
 }
 LINES = "\n".join(f"witness {name} {key.vkey}" for name, key in KEYS.items())

@@ -37,6 +37,7 @@ DETAILS: list[Detail] = [
     audit_pb2.ScoreDecided(),
     audit_pb2.ScoreAnswered(commitment=bytes(32), ciphertexts=1, paillier_bits=3072),
     audit_pb2.Started(),
+    audit_pb2.RegistryPublished(version=3, digest=bytes(32)),
 ]
 
 

@@ -18,6 +18,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "score_decided": gettext_noop("Score request decided"),
     "score_answered": gettext_noop("Score request answered"),
     "started": gettext_noop("Process started"),
+    "registry_published": gettext_noop("Registry published"),
     # Fields of every event
     "version": gettext_noop("Version"),
     "actor": gettext_noop("Actor"),
@@ -28,6 +29,9 @@ _WORDS: Final[Mapping[str, str]] = {
     # Fields of the details
     "party": gettext_noop("Party"),
     "fingerprint": gettext_noop("Key fingerprint"),
+    "certificate": gettext_noop("Hash of the TLS certificate"),
+    "rules": gettext_noop("Hash of the node's rules"),
+    "log_policy": gettext_noop("Hash of the log policy"),
     "purpose": gettext_noop("Purpose"),
     "digest": gettext_noop("Hash"),
     "paillier_key": gettext_noop("Name of the Paillier key"),

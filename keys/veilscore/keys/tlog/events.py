@@ -26,6 +26,7 @@ from veilscore.v1.audit_pb2 import (
     KeyPublished,
     ModelRegistered,
     PartyJoined,
+    RegistryPublished,
     RunClosed,
     RunDecided,
     RunOpened,
@@ -49,6 +50,7 @@ Detail = (
     | ScoreDecided
     | ScoreAnswered
     | Started
+    | RegistryPublished
 )
 
 MOST_TOGETHER = 16

@@ -8,6 +8,7 @@ one of them.
 The file is public. Nobody but its reader may change it, or it protects from nothing.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class LogPolicy:
     witnesses: dict[str, KnownWitness] = field(default_factory=dict[str, KnownWitness])
     quorum: str = ""
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
+    digest: bytes = b""  # SHA-256 of the file
 
     @classmethod
     def parse(cls, data: bytes) -> "LogPolicy":
@@ -79,6 +81,7 @@ class LogPolicy:
                 "there is no quorum line",
                 remedy="Add `quorum NAME` of a witness or a group, or `quorum none`.",
             )
+        reader.policy.digest = hashlib.sha256(data).digest()
         return reader.policy
 
     @property
