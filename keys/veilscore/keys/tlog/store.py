@@ -3,9 +3,9 @@
 Entries, tiles and the signed checkpoint over them are committed in one transaction
 that is on disk before ``append`` returns (WAL, synchronous=FULL). Within it the
 stored size is compared with ours, so a second writer, or a write whose outcome we
-do not know, ends in an error and never in two checkpoints of one size. After it,
-and before ``append`` returns, the guard takes note: an older copy of the file does
-not open.
+do not know, ends in an error and never in two checkpoints of one size. After it, and
+before anybody is told of a checkpoint, the guard takes note: an older copy of the file
+does not open.
 
 A checkpoint is final when it may be shown to everybody: at once, or in a witnessed
 log when enough witnesses have cosigned it.
@@ -187,7 +187,8 @@ class LogStore(LogReader):
         Raises:
             ProofError: an event that does not continue its actor's chain.
             LogStoreError: not written, or another process wrote. Or written, but not
-                noted by the guard: the events are in the log and nobody was told.
+                noted by the guard: nobody is told that the events are in the log
+                until it is.
 
         """
         hashes = [leaf_hash(opened.leaf) for opened in events]
@@ -209,13 +210,12 @@ class LogStore(LogReader):
             self._settle()
         return indices
 
-    def receipts(self, indices: Sequence[int]) -> list[TlogProof]:
-        """Return proofs of entries, once the guard has noted that they are there."""
-        self._settle()
-        return super().receipts(indices)
+    def _checkpoint(self, which: str, *bound: int) -> tuple[int, str]:
+        self._settle()  # after a crash or an error it may be behind
+        return super()._checkpoint(which, *bound)
 
     def _settle(self) -> None:
-        """Let the guard note how far the log has come."""
+        """Let the guard note how far the log has come; nobody is told before."""
         with self._db.lock:
             if self._guarded < self.size:
                 self._guard.advance(self._guarded, self.size, self._edge.root())
