@@ -180,7 +180,10 @@ class Cosigning:
         else:
             self._final = self._size
         self._target = ""
-        self._begin_round()
+        try:
+            self._begin_round()
+        except Fault as fault:  # the disk, too; whoever waits begins it
+            _log.error("the log cannot show its newest checkpoint: %s", fault)
 
     def _fail(self, name: str, fault: Fault) -> None:
         with self._changed:

@@ -1,7 +1,9 @@
 """Four parties and a log, made anew for every test."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 from veilscore.coordinator.cosigning import Cosigning
@@ -37,15 +39,35 @@ def own_word(log: NoteKey) -> LogPolicy:
     return LogPolicy(logs={log.name: log}, quorum="none")
 
 
+def serve(store: LogStore, parties: "Parties") -> LogService:
+    """Return the service of a log that is final without a witness."""
+    cosigning = Cosigning(store, own_word(store.key))
+    return LogService(store, parties.registry, parties.signers["hub"], cosigning)
+
+
 @dataclass(frozen=True)
 class Parties:
-    signers: dict[str, Signer]
+    signers: Mapping[str, Signer]
     registry: Registry
     registry_file: bytes
 
     @classmethod
     def generate(cls) -> "Parties":
-        signers = {name: Signer.generate() for name in ROLES}
+        return cls.of({name: Signer.generate() for name in ROLES})
+
+    @classmethod
+    def read(cls, keys: bytes) -> "Parties":
+        """Return the parties of these ``private_bytes``."""
+        each = [keys[at : at + 32] for at in range(0, len(keys), 32)]
+        signers = map(Signer.from_private_bytes, each)
+        return cls.of(dict(zip(ROLES, signers, strict=True)))
+
+    def private_bytes(self) -> bytes:
+        """Return all private keys, for a child process."""
+        return b"".join(self.signers[name].private_bytes() for name in ROLES)
+
+    @classmethod
+    def of(cls, signers: Mapping[str, Signer]) -> "Parties":
         records = [
             PartyRecord(
                 name=name,
@@ -82,13 +104,16 @@ class Parties:
         )
         return sign_event(event, self.signers[actor])
 
+    def story(self, actor: str, head: ActorHead | None = None) -> Iterator[OpenedEvent]:
+        """Yield an actor's events, the same ones whenever they are asked for."""
+        head = head or ActorHead()
+        while True:
+            event = self.event(actor, head)
+            yield event
+            head = event.head
+
     def events(self, actor: str, count: int) -> list[OpenedEvent]:
-        events: list[OpenedEvent] = []
-        head = ActorHead()
-        for _ in range(count):
-            events.append(self.event(actor, head))
-            head = events[-1].head
-        return events
+        return list(islice(self.story(actor), count))
 
 
 class SampleLog:
@@ -110,9 +135,7 @@ class SampleLog:
         self.service = self._serve()
 
     def _serve(self) -> LogService:
-        cosigning = Cosigning(self.store, own_word(self.store.key))
-        hub = self.parties.signers["hub"]
-        return LogService(self.store, self.parties.registry, hub, cosigning)
+        return serve(self.store, self.parties)
 
     def open(self, path: Path | None = None, signer: Signer | None = None) -> LogStore:
         """Open a file as this log."""
