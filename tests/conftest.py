@@ -72,7 +72,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for kind in ("passed", "failed")
         for report in terminalreporter.getreports(kind)
     ]
-    for property_name, title in (("attack", "attacks"), ("chaos", "crashes and cuts")):
+    for property_name, title in (
+        ("attack", "attacks"),
+        ("chaos", "crashes and cuts"),
+        ("fault", "faults and kills of the log"),
+    ):
         figures = [
             str(told)
             for report in reports

@@ -16,12 +16,12 @@ _MIB = 96  # taken only while it is full
 class SmallDisk:
     """What lies in ``folder`` moves to a disk of its own until ``close``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mib: int = _MIB) -> None:
         self._folder = folder
         self._ballast = folder / "ballast"
         with tempfile.TemporaryDirectory() as aside:
             shutil.copytree(folder, aside, dirs_exist_ok=True)
-            options = f"size={_MIB}m,mode=700"
+            options = f"size={mib}m,mode=700"
             subprocess.run(
                 ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
                 check=True,

@@ -1,7 +1,7 @@
 """sigstore-python's verifier of Rekor entries reads our proofs of inclusion.
 
-It is no dependency: ``pip install sigstore`` beside us runs this file. The function is
-private there, and all that sigstore has of trees; 4.5.1 was read.
+Only the tests install it. The function is private there, and all that sigstore has of
+trees; 4.5.1 was read.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from veilscore.keys.tlog.tlog_proof import TlogProof
 
 _FOUND: Any = pytest.importorskip(
     "sigstore._internal.merkle",
-    reason="sigstore is not installed: .venv/bin/pip install sigstore",
+    reason="sigstore is not installed, which `make setup-dev` does",
 )
 verify_inclusion: Callable[[object], None] = _FOUND.verify_merkle_inclusion
 

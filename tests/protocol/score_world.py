@@ -31,7 +31,7 @@ from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.sealing import Opener, Sealer
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.events import OpenedEvent
+from veilscore.keys.tlog.events import Detail, OpenedEvent
 from veilscore.keys.tlog.store import LogStore
 from veilscore.models.card_file import encode
 from veilscore.models.scorecard import Card
@@ -130,16 +130,28 @@ class World:
         self.recipients: dict[str, Callable[[str, bytes], object]] = {}
         self.nodes: dict[str, Node] = {}
         self.sent: dict[str, dict[str, int]] = {}  # marks of raw requesters
-        hub = people.signers["hub"]
-        self._store = LogStore.create(
-            folder / "log.sqlite",
-            "hub.example/log",
-            hub,
-            guard=folder / "log-guard.sqlite",
-        )
+        self.log = folder / "hub" / "log.sqlite"
+        self._guard = self.log.with_name("log-guard.sqlite")
+        self.log.parent.mkdir(exist_ok=True)
+        self._serve(LogStore.create)
         self.log_key = self._store.key
-        cosigning = Cosigning(self._store, own_word(self.log_key))
-        self._service = LogService(self._store, people.registry, hub, cosigning)
+
+    def _serve(self, begin: Callable[..., LogStore]) -> None:
+        hub = self.people.signers["hub"]
+        self._store = begin(self.log, "hub.example/log", hub, guard=self._guard)
+        cosigning = Cosigning(self._store, own_word(self._store.key))
+        self._service = LogService(self._store, self.people.registry, hub, cosigning)
+
+    def reopen_log(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Stop the coordinator, as far as there is one here, and start it again."""
+        self._store.close()
+        meanwhile()
+        self._serve(LogStore.open)
+
+    def append_own(self, detail: Detail) -> None:
+        """Append an event of the coordinator itself."""
+        now_ms = int(self.now * 1000)
+        self._service.append_own(detail, correlation="", now_ms=now_ms)
 
     def node(
         self,
@@ -172,9 +184,16 @@ class World:
 
     def events(self, actor: str = "", correlation: str = "") -> list[OpenedEvent]:
         """Return matching events but published keys, the oldest first."""
+        found = self.log_events(actor, correlation)
+        return [each for each in found if each.kind != "key_published"]
+
+    def log_events(self, actor: str = "", correlation: str = "") -> list[OpenedEvent]:
+        """Return matching events, the oldest first."""
         found = self._service.events(actor=actor, correlation=correlation, limit=1000)
-        opened = [entry.opened for entry in reversed(found)]
-        return [each for each in opened if each.kind != "key_published"]
+        return [entry.opened for entry in reversed(found)]
+
+    def checkpoint(self) -> str:
+        return self._service.checkpoint()
 
     def close(self) -> None:
         for node in self.nodes.values():

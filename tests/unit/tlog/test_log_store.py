@@ -2,11 +2,7 @@
 
 import contextlib
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -289,45 +285,6 @@ def test_no_receipt_leaves_before_the_guard_has_noted_it(
     monkeypatch.undo()
     log.service.append([event.leaf])
     assert LogGuard.open(log.guard, ORIGIN).head()[0] == log.store.size == 1
-
-
-def acknowledged_until_killed(log: SampleLog, after_s: float) -> list[list[str]]:
-    """Run ``append_forever`` on the log, kill it, and return what it had printed."""
-    signers = log.parties.signers
-    keys = signers["hub"].private_bytes() + signers["bank"].private_bytes()
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.unit.tlog.append_forever"),
-            *(str(log.path), str(log.guard)),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(keys)
-        process.stdin.flush()
-        first = process.stdout.readline()
-        time.sleep(after_s)
-        process.send_signal(signal.SIGKILL)
-        output = first + process.stdout.read()
-    return [line.split() for line in output.decode().splitlines(keepends=False)]
-
-
-def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
-    log: SampleLog,
-) -> None:
-    log.store.close()
-    acknowledged: list[list[str]] = []
-    for after_s in (0.01, 0.05, 0.12, 0.2):
-        acknowledged += acknowledged_until_killed(log, after_s)
-    log.store = log.open()
-    check(log.store)
-    leaves = leaves_of(log.store)
-    assert len(acknowledged) >= 4
-    for size, root in acknowledged:
-        assert make_tree.mth(leaves[: int(size)]).hex() == root
 
 
 def test_an_older_copy_of_the_log_does_not_open(log: SampleLog) -> None:

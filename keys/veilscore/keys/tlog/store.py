@@ -28,7 +28,6 @@ from veilscore.keys.tlog.guard import LogGuard
 from veilscore.keys.tlog.note import NoteKey, text_of
 from veilscore.keys.tlog.reader import LogReader
 from veilscore.keys.tlog.tiles import TileEdge, tile_reader
-from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.keys.tlog.tree import EMPTY_ROOT, Edge, leaf_hash
 
 _FORMAT = 2
