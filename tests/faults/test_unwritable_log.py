@@ -91,7 +91,7 @@ def kept(node: Node) -> list[bytes]:
     """Return all events of a node, with and without a proof, by its own record."""
     proven: list[bytes] = []
     while receipt := node.chain.receipt(len(proven) + 1):
-        proven.append(receipt[0])
+        proven.append(receipt.leaf)
     return proven + node.chain.pending()
 
 

@@ -142,8 +142,9 @@ class LogStore(LogReader):
             store.close()
             raise LogStoreError(
                 error.what,
-                place=str(path),
-                remedy="Keep the file as evidence and restore the newest backup.",
+                place=error.place or str(path),
+                remedy=error.remedy
+                or "Keep the file as evidence and restore the newest backup.",
             ) from error
         return store
 
