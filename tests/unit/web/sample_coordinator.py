@@ -23,6 +23,7 @@ from veilscore.runtime.web.tokens import AccessToken
 from veilscore.v1.audit_pb2 import (
     KeyPublished,
     ModelRegistered,
+    RegistryPublished,
     RunClosed,
     RunDecided,
     RunOpened,
@@ -71,8 +72,15 @@ def fill_log(log: SampleLog) -> None:
         )
         log.service.append([event.leaf])
 
+    done("hub", RegistryPublished(version=1, digest=digest("registry")), "")
     for name in nodes:
-        done(name, Started(version="0.1.0"), "")
+        started = Started(
+            version="0.1.0",
+            certificate=digest(name + "certificate"),
+            rules=digest(name + "rules"),
+            log_policy=digest("log policy"),
+        )
+        done(name, started, "")
         done(
             name,
             KeyPublished(purpose="score", digest=digest(name), paillier_bits=3072),
