@@ -215,7 +215,7 @@ class LogService:
         )
 
     def inclusion(self, index: int) -> TlogProof:
-        """Return the proof of an entry in the newest checkpoint.
+        """Return the proof of an entry in the newest checkpoint that covers it.
 
         Raises:
             ProofError: there is no such entry.

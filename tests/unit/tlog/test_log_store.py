@@ -351,8 +351,9 @@ def test_only_a_checkpoint_of_this_log_becomes_final(
         made.fill(3, "bank")
         assert "\n0\n" in made.store.checkpoint()
         assert made.store.receipt(2).checkpoint == made.store.signed()
+        assert made.store.inclusion(2).checkpoint == made.store.signed()
         with pytest.raises(ProofError):
-            made.store.inclusion(2)
+            made.store.inclusion(3)
         hub = made.parties.signers["hub"]
         other = sign_checkpoint(Checkpoint(ORIGIN, 3, bytes(32)), hub)
         with pytest.raises(LogStoreError, match="signed no such checkpoint"):

@@ -132,11 +132,15 @@ class LogReader:
     def inclusion(self, index: int) -> TlogProof:
         """Return the proof of an entry in the newest final checkpoint.
 
+        While that does not cover it, in the first that the log signed.
+
         Raises:
-            ProofError: there is no such entry in it.
+            ProofError: there is no such entry.
 
         """
         size, note = self._checkpoint(_NEWEST_FINAL)
+        if index >= size:
+            return self.receipt(index)
         return TlogProof(index, inclusion_proof(index, size, self._hashes()), note)
 
     def receipt(self, index: int) -> TlogProof:
