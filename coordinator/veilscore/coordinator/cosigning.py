@@ -2,8 +2,9 @@
 
 Rounds follow each other: the newest checkpoint goes to all witnesses at once, and the
 next one when enough have cosigned it; what was appended meanwhile is covered by that.
-One witness is asked by one thread. A witness that has cosigned what this log does not
-continue ends everything: then the log was rolled back, or there are two of it.
+One witness is asked by one thread. A witness that shows a checkpoint which this log has
+signed and does not continue ends everything: then the log was rolled back, or there are
+two of it. Its word alone ends nothing.
 
 Witnesses learn how large the log is and when it grows.
 """
@@ -18,7 +19,8 @@ from veilscore.keys.errors import ContradictedLogError, LogPolicyError
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.store import LogStore
-from veilscore.runtime.witness.client import WitnessClient
+from veilscore.runtime.errors import WireError
+from veilscore.runtime.witness.client import AheadError, WitnessClient
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Cosigning:
                 remedy=f"Add the line: log {store.key.vkey}",
             )
         for name, witness in policy.witnesses.items():
-            if not witness.url:
+            if policy.needs_witnesses and not witness.url:
                 raise LogPolicyError(
                     f"the witness {name} has no address",
                     remedy="Add to its line the address that `veilscore witness init` "
@@ -56,10 +58,14 @@ class Cosigning:
         self._lines: dict[str, str] = {}  # of who has cosigned it
         self._final = open_checkpoint(store.checkpoint(), store.key).size
         self._faults: dict[str, Fault] = {}  # of those who could not
+        self._kept = True  # whether the last cosigned checkpoint could be kept
         self._contradicted: ContradictedLogError | None = None
+        asked = policy.witnesses if policy.needs_witnesses else ()
         self._threads = [
-            threading.Thread(target=self._ask, args=(name,), name=f"witness {name}")
-            for name in policy.witnesses
+            threading.Thread(
+                target=self._ask, args=(name,), name=f"witness {name}", daemon=True
+            )
+            for name in asked
         ]
 
     def start(self) -> None:
@@ -89,9 +95,14 @@ class Cosigning:
                 raise self._contradicted
 
     def faults(self) -> list[str]:
-        """Say which witnesses could not cosign when they were asked last."""
+        """Say what is wrong: a contradiction first, then who could not cosign."""
         with self._changed:
-            return [f"{name}: {fault.what}" for name, fault in self._faults.items()]
+            found = [f"{name}: {fault.what}" for name, fault in self._faults.items()]
+            if not self._kept:
+                found.insert(0, "cosigned checkpoints cannot be kept")
+            if self._contradicted is not None:
+                found.insert(0, self._contradicted.what)
+            return found
 
     def cover(self) -> None:
         """Have what was appended just now cosigned in the next round."""
@@ -134,14 +145,18 @@ class Cosigning:
     def _ask(self, name: str) -> None:
         """Ask one witness, round after round."""
         witness = self._policy.witnesses[name]
-        client = WitnessClient(name, witness, self._store.consistency)
+        client = WitnessClient(name, witness, self._store)
         while target := self._next(name):
             try:
                 line = client.cosign(*target)
             except ContradictedLogError as error:
                 self._contradict(error)
+            except AheadError:
+                self._overtake(target[0])
             except Fault as fault:
                 self._fail(name, fault)
+            except Exception as error:  # noqa: BLE001 - whatever it answers, it is asked again
+                self._fail(name, WireError(f"answers oddly ({type(error).__name__})"))
             else:
                 self._take(name, target[0], line)
         client.close()
@@ -173,16 +188,30 @@ class Cosigning:
             self._changed.notify_all()
 
     def _finish_round(self) -> None:
+        """Keep the cosigned checkpoint, and begin with what came meanwhile."""
         try:
             self._store.finalise(self._target + "".join(self._lines.values()))
+            self._final, kept = self._size, True
         except Fault as fault:  # the disk; the next round tries again
-            _log.error("a cosigned checkpoint cannot be kept: %s", fault)
-        else:
-            self._final = self._size
-        self._target = ""
+            kept = False
+            if self._kept:
+                _log.error("a cosigned checkpoint cannot be kept: %s", fault)
+        self._target, self._kept = "", kept
+        if not kept:
+            self._changed.wait_for(lambda: self._closing, _AGAIN_S)
+        self._try_round()
+
+    def _overtake(self, note: str) -> None:
+        """Give a round up for the newest checkpoint, if it is still under way."""
+        with self._changed:
+            if note == self._target:
+                self._target = ""
+                self._try_round()
+
+    def _try_round(self) -> None:
         try:
             self._begin_round()
-        except Fault as fault:  # the disk, too; whoever waits begins it
+        except Fault as fault:  # the disk, too; whoever appends begins it
             _log.error("the log cannot show its newest checkpoint: %s", fault)
 
     def _fail(self, name: str, fault: Fault) -> None:

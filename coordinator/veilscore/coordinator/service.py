@@ -49,6 +49,12 @@ _log = logging.getLogger(__name__)
 VERSION: Final = importlib.metadata.version("veilscore")
 _WATCH_S: Final = 1.0  # between looks at the registry file
 _STARTING_S: Final = 0.2  # between looks at a SuperLink that is not up
+_OWN_KINDS: Final = {
+    "party_joined",
+    "run_opened",
+    "run_closed",
+    "registry_published",
+}
 _AHEAD_MS: Final = 10 * 60 * 1000  # of an actor's clock; late events were spooled
 
 
@@ -196,9 +202,14 @@ class CoordinatorService:
             )
         for leaf in leaves:
             try:
-                event = read_event(leaf).event
+                opened = read_event(leaf)
             except ProofError as error:
                 raise AppendError(error.what, party=party) from error
+            event = opened.event
+            if opened.kind in _OWN_KINDS:
+                raise AppendError(
+                    f"{opened.kind} is for the coordinator to say", party=party
+                )
             if event.actor != party:
                 raise AppendError("an event of another party", party=party)
             if event.time_ms > now_ms() + _AHEAD_MS:

@@ -58,7 +58,7 @@ class Receipts:
         self._clock = clock
         self._grace_s = grace_s
         self._turn = Lock()  # the log takes a party's events in their order only
-        # Pending events that the log has signed for, and when; guarded by the turn.
+        # Pending events that the log has signed for, and when we made them.
         self._unwitnessed: dict[bytes, float] = {}
 
     def record(self, *details: Detail, correlation: str) -> None:

@@ -1,26 +1,28 @@
 """Rounds of cosigning, with witnesses over HTTP that come, go and disagree."""
 
+import gzip
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI, Response
 
 from tests.unit.tlog.sample_log import NOW_MS, ORIGIN, Parties, SampleLog
 from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
 from veilscore.coordinator.cosigning import Cosigning
 from veilscore.coordinator.log import LogService
-from veilscore.keys.errors import ContradictedLogError, LogPolicyError
-from veilscore.keys.tlog.log_policy import LogPolicy
+from veilscore.keys.errors import ContradictedLogError, LogPolicyError, LogStoreError
+from veilscore.keys.tlog.log_policy import KnownWitness, LogPolicy
 from veilscore.keys.tlog.witness import Submission
 from veilscore.runtime.errors import UnreachableError, WireError
 from veilscore.runtime.web.server import WebServer
 from veilscore.runtime.witness.app import MAX_BODY, witness_app
-from veilscore.runtime.witness.client import WitnessClient
+from veilscore.runtime.witness.client import AheadError, WitnessClient
 from veilscore.v1.audit_pb2 import Started
 
 
@@ -111,8 +113,8 @@ def test_many_callers_share_rounds(rounds: Rounds) -> None:
         for event in rounds.log.parties.events(actor, 1)
     ]
     with ThreadPoolExecutor(3) as threads:
-        calls = threads.map(lambda leaf: rounds.service.append([leaf]), leaves)
-        proofs = [proof for (proof,) in calls]
+        calls = [threads.submit(rounds.service.append, [leaf]) for leaf in leaves]
+        proofs = [proof for call in calls for proof in call.result()]
     for leaf, proof in zip(leaves, proofs, strict=True):
         proof.verify(leaf, rounds.log.store.key)
         rounds.policy.open(proof.checkpoint)
@@ -149,7 +151,7 @@ def test_the_coordinators_own_events_are_cosigned_too(rounds: Rounds) -> None:
 
 
 @contextmanager
-def _another(folder: Path, parties: Parties, count: int) -> Iterator[SampleLog]:
+def _another(folder: Path, parties: Parties, count: int) -> Generator[SampleLog]:
     folder.mkdir()
     other = SampleLog(folder, parties)
     other.fill(count, "market")
@@ -176,6 +178,7 @@ def test_a_witness_that_saw_another_log_ends_everything(
     with pytest.raises(ContradictedLogError):
         rounds.service.append_own(Started(), correlation="", now_ms=NOW_MS)
     assert rounds.log.store.size == 3
+    assert "does not continue" in rounds.cosigning.faults()[0]
     found = rounds.log.observers[0].found
     assert bool(found) is (count != 9)  # then it was not even shown this log
     assert any(each.is_proof for each in found) is (count == 3)
@@ -224,22 +227,146 @@ def test_a_witness_answers_over_http_as_the_specification_says(
 
 def test_what_a_witness_may_not_answer_is_named(rounds: Rounds) -> None:
     rounds.log.fill(2, "bank")
-    note, prove = rounds.log.store.signed(), rounds.log.store.consistency
+    note = rounds.log.store.signed()
     auditor, bureau = rounds.policy.witnesses.values()
     with ExitStack() as open_clients:
 
-        def client(name: str, known: object) -> WitnessClient:
-            made = WitnessClient(name, known, prove)  # type: ignore[arg-type]
+        def client(name: str, known: KnownWitness) -> WitnessClient:
+            made = WitnessClient(name, known, rounds.log.store)
             open_clients.callback(made.close)
             return made
 
         # The bureau's address, the auditor's key.
-        mixed = type(auditor)(auditor.key, bureau.url)
+        mixed = KnownWitness(auditor.key, bureau.url)
         with pytest.raises(WireError, match="another key"):
             client("auditor", mixed).cosign(note, 2)
-        nowhere = type(auditor)(auditor.key, "http://127.0.0.1:1")
+        nowhere = KnownWitness(auditor.key, "http://127.0.0.1:1")
         with pytest.raises(UnreachableError, match="does not answer"):
             client("auditor", nowhere).cosign(note, 2)
         stranger = note.replace(ORIGIN, "stranger.example/log")
         with pytest.raises(WireError, match="answers 404"):
             client("auditor", auditor).cosign(stranger, 2)
+
+
+class Liar:
+    """A witness that answers whatever a test wants, at an address of its own."""
+
+    def __init__(self) -> None:
+        self.answers: list[Response] = []
+        self.asked = 0
+        app = FastAPI()
+
+        @app.post("/add-checkpoint")
+        def add() -> Response:
+            self.asked += 1
+            return self.answers[min(self.asked, len(self.answers)) - 1]
+
+        self._server = WebServer(app, "127.0.0.1", 0)
+        self.url = self._server.start()
+
+    def close(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    made = Liar()
+    yield made
+    made.close()
+
+
+def one_of_two(rounds: Rounds, liar: Liar) -> Cosigning:
+    """Let any of the auditor and a liar in the bureau's place be enough."""
+    text = rounds.log.policy_text(rounds.sites[0].url, liar.url)
+    policy = LogPolicy.parse(text.replace(" all auditor", " any auditor").encode())
+    return Cosigning(rounds.log.store, policy)
+
+
+def compressed(size: int) -> Response:
+    packed = gzip.compress(bytes(size))
+    return Response(packed, headers={"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response("999999999\n", 409),
+        Response("0\n", 409),
+        Response("many\n", 409),
+        Response("", 422),
+        Response("no line\n"),
+        Response("x", media_type="text/plain; charset=hex"),
+        compressed(100_000_000),
+        Response(bytes(100_000)),
+    ],
+    ids=lambda answer: f"{answer.status_code} {bytes(answer.body)[:12]!r}",
+)
+def test_no_answer_of_one_witness_halts_the_log(
+    rounds: Rounds, liar: Liar, answer: Response
+) -> None:
+    liar.answers = [answer]
+    cosigning = one_of_two(rounds, liar)
+    rounds.log.fill(1, "bank")
+    cosigning.start()
+    assert cosigning.wait(1, 20)
+    rounds.log.fill(1, "bureau")
+    cosigning.cover()
+    assert cosigning.wait(2, 20)
+    until(cosigning.faults)
+    cosigning.check()
+    assert cosigning.faults()[0].startswith("bureau: ")
+    cosigning.close()
+
+
+def test_many_lines_of_one_witness_are_one(rounds: Rounds, liar: Liar) -> None:
+    """A note may not have more than 64."""
+    rounds.log.fill(1, "bank")
+    auditor = rounds.log.observers[0].witness
+    auditor.add_checkpoint(rounds.log.submission(0).body)
+    again = Submission(1, (), rounds.log.store.signed()).body
+    lines = "".join(auditor.add_checkpoint(again) for _ in range(70))
+    liar.answers = [Response(lines)]
+    witness = KnownWitness(auditor.key, liar.url)
+    client = WitnessClient("auditor", witness, rounds.log.store)
+    assert client.cosign(rounds.log.store.signed(), 1) in lines.splitlines(
+        keepends=True
+    )
+    client.close()
+
+
+def test_a_witness_that_is_ahead_of_the_round_ends_nothing(rounds: Rounds) -> None:
+    """Somebody has handed it a newer checkpoint of this log, as anybody may."""
+    rounds.log.fill(2, "bank")
+    old = rounds.log.store.signed()
+    rounds.log.fill(1, "bank")
+    rounds.log.observers[0].witness.add_checkpoint(rounds.log.submission(0).body)
+    client = WitnessClient(
+        "auditor", rounds.policy.witnesses["auditor"], rounds.log.store
+    )
+    with pytest.raises(AheadError):
+        client.cosign(old, 2)
+    client.close()
+    rounds.cosigning.start()
+    assert rounds.cosigning.wait(3, 20)
+    assert rounds.cosigning.faults() == []
+
+
+def test_rounds_whose_end_cannot_be_kept_are_not_repeated_without_pause(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fail(note: str) -> None:
+        tried.append(note)
+        raise LogStoreError("the disk is full")
+
+    finalise = rounds.log.store.finalise
+    monkeypatch.setattr(rounds.log.store, "finalise", fail)
+    rounds.log.fill(1, "bank")
+    rounds.cosigning.start()
+    assert not rounds.cosigning.wait(1, 2.5)
+    assert 1 <= len(tried) <= 4
+    assert rounds.cosigning.faults() == ["cosigned checkpoints cannot be kept"]
+    monkeypatch.setattr(rounds.log.store, "finalise", finalise)
+    assert rounds.cosigning.wait(1, 20)
+    until(lambda: not rounds.cosigning.faults())

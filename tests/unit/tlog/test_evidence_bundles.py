@@ -2,8 +2,9 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,22 @@ from tests.unit.tlog.evidence_story import (
     Evidence,
     Said,
 )
-from tests.unit.tlog.sample_log import Parties
+from tests.unit.tlog.published_log import MemoryExport
+from tests.unit.tlog.sample_log import ORIGIN, Parties
 from veilscore.keys.errors import AuditError, ProofError
+from veilscore.keys.registry import Registry, Role
+from veilscore.keys.tlog.audit import audit_export
+from veilscore.keys.tlog.events import OpenedEvent
 from veilscore.keys.tlog.evidence import audit, run, score, steps
 from veilscore.keys.tlog.evidence.audit import EvidenceReport, audit_evidence
 from veilscore.keys.tlog.evidence.bundle import EvidenceBundle
+from veilscore.keys.tlog.export import log_document
 from veilscore.keys.tlog.log_policy import LogPolicy
+from veilscore.keys.tlog.note import NoteKey, sign_note, text_of
 from veilscore.v1.audit_pb2 import (
     KeyPublished,
     ModelRegistered,
+    PartyJoined,
     RunClosed,
     RunDecided,
     RunOpened,
@@ -45,7 +53,7 @@ def evidence(
 
 
 @contextmanager
-def changed(folder: Path, parties: Parties, change: Change) -> Iterator[Evidence]:
+def changed(folder: Path, parties: Parties, change: Change) -> Generator[Evidence]:
     made = Evidence(folder, parties, change)
     yield made
     made.log.close()
@@ -108,7 +116,7 @@ def test_without_a_pin_the_key_is_the_bundles_word(evidence: Evidence) -> None:
 
 
 def test_what_the_log_does_not_have_has_no_evidence(evidence: Evidence) -> None:
-    with pytest.raises(ProofError, match="has no event of"):
+    with pytest.raises(ProofError, match="has no request or run"):
         evidence.of("00" * 16)
 
 
@@ -162,6 +170,7 @@ def answer(bits: int) -> Callable[[Said], Said]:
     return lambda said: Said(said.actor, detail, said.correlation)
 
 
+Kept = Callable[[OpenedEvent], bool]
 ALLOWED = ScoreDecided(allowed=True, model=MODEL)
 REFUSED = ScoreDecided(allowed=False, code="quota")
 
@@ -169,7 +178,6 @@ REFUSED = ScoreDecided(allowed=False, code="quota")
 @pytest.mark.parametrize(
     ("change", "step", "what"),
     [
-        (also(Said("hub", ALLOWED, QUERY)), score.DECISIONS, "it was not asked"),
         (also(Said("bureau", ALLOWED, QUERY)), score.DECISIONS, "decided oddly"),
         (without(ScoreDecided, "market"), score.DECISIONS, "decided oddly"),
         (
@@ -181,55 +189,18 @@ REFUSED = ScoreDecided(allowed=False, code="quota")
             score.DECISIONS,
             "another model",
         ),
-        (
-            also(Said("bank", ScoreRequested(model=MODEL), QUERY)),
-            score.REQUEST,
-            "2 events of the request",
-        ),
         (instead(ScoreAnswered, "bureau", answer(1024)), steps.ENCRYPTION, "1024"),
         (instead(ScoreAnswered, "bureau", answer(2048)), steps.ENCRYPTION, "2048"),
-        (
-            lambda told: [
-                each for each in told if not isinstance(each.detail, KeyPublished)
-            ],
-            steps.ENCRYPTION,
-            "published no key",
-        ),
+        (without(KeyPublished, "bank"), steps.ENCRYPTION, "published no key"),
         (without(ModelRegistered, "market"), steps.MODEL, "not registered the model"),
-        (
-            instead(
-                ModelRegistered,
-                "market",
-                lambda _: Said(
-                    "market", ModelRegistered(model=MODEL, manifest=b"x"), RUN
-                ),
-            ),
-            steps.MODEL,
-            "registered another model|not decodable",
-        ),
-        (without(RunOpened, "hub"), steps.MODEL, "0 events of the run of the model"),
-        (
-            instead(
-                RunOpened,
-                "hub",
-                lambda _: Said("hub", RunOpened(contract=bytes(32)), RUN),
-            ),
-            steps.MODEL,
-            "not the one whose hash was logged",
-        ),
     ],
 )
 def test_what_is_wrong_with_a_request_is_named(
     tmp_path: Path, parties: Parties, change: Change, step: str, what: str
 ) -> None:
     with changed(tmp_path, parties, change) as evidence:
-        try:
-            data = evidence.of(QUERY)
-        except ProofError as error:  # a manifest that cannot even be looked into
-            assert "not decodable" in error.what  # noqa: PT017 - either is right
-            return
         with pytest.raises(AuditError, match=what) as caught:
-            audit_evidence(data, policy=evidence.log.policy)
+            verified(evidence, QUERY)
         assert caught.value.step == step
 
 
@@ -241,7 +212,7 @@ def test_refusals_and_silence_are_told(tmp_path: Path, parties: Parties) -> None
     with changed(tmp_path, parties, change) as evidence:
         facts = dict(verified(evidence, QUERY).facts)
         assert facts["bureau"] == "refused: quota"
-        assert facts["market"] == "did not decide"
+        assert facts["market"] == "no decision in this bundle"
 
 
 def test_a_hosted_score_is_told_from_a_joint_one(
@@ -264,7 +235,7 @@ def test_a_hosted_score_is_told_from_a_joint_one(
 
     with changed(tmp_path, parties, change) as evidence:
         facts = dict(verified(evidence, "ab" * 32).facts)
-        assert facts["kind"].startswith("a hosted card of bureau")
+        assert "bureau may host it as a card" in facts["kind"]
 
 
 @pytest.mark.parametrize(
@@ -282,18 +253,7 @@ def test_a_hosted_score_is_told_from_a_joint_one(
         ),
         (without(ModelRegistered, "bank"), steps.MODEL, "not registered the model"),
         (without(RunClosed, "hub"), run.END, "0 events of the end"),
-        (also(Said("bank", RunClosed(completed=True), RUN)), run.END, "2 events"),
-        (
-            lambda told: [
-                each
-                for each in told
-                if not (
-                    each.actor == "market" and isinstance(each.detail, KeyPublished)
-                )
-            ],
-            steps.ENCRYPTION,
-            "a key of 0 bits",
-        ),
+        (without(KeyPublished, "market"), steps.ENCRYPTION, "a key of 0 bits"),
     ],
 )
 def test_what_is_wrong_with_a_run_is_named(
@@ -303,6 +263,93 @@ def test_what_is_wrong_with_a_run_is_named(
         with pytest.raises(AuditError, match=what) as caught:
             verified(evidence, RUN)
         assert caught.value.step == step
+
+
+OTHER_MODEL = ModelRegistered(model=MODEL, manifest=b"\xff")
+STRANGERS: dict[str, Change] = {
+    "a joined party": also(Said("market", PartyJoined(party="hub"))),
+    "a model": also(
+        Said("market", ModelRegistered(model=MODEL, manifest=b"\xff"), RUN)
+    ),
+    "a model without manifest": also(Said("market", ModelRegistered(model=MODEL), RUN)),
+    "a request": also(Said("market", ScoreRequested(model=MODEL), QUERY)),
+    "a run of the request": also(Said("market", RunOpened(), QUERY)),
+    "a run": lambda told: [Said("market", RunOpened(), RUN), *told],
+    "an end": also(Said("market", RunClosed(completed=True), RUN)),
+    "a decision": also(Said("hub", ALLOWED, QUERY)),
+}
+
+
+@pytest.mark.parametrize("change", STRANGERS.values(), ids=STRANGERS)
+def test_no_stranger_spoils_the_evidence_of_others(
+    tmp_path: Path,
+    parties: Parties,
+    change: Change,
+    evidence: Evidence,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Any party may write events of any kind, and about any request."""
+    with changed(tmp_path, parties, change) as spoilt:
+        assert verified(spoilt, QUERY).facts == verified(evidence, QUERY).facts
+        if "model" not in request.node.callspec.id:  # in its own run that is news
+            assert verified(spoilt, RUN).facts == verified(evidence, RUN).facts
+
+
+def with_events(evidence: Evidence, correlation: str, kept: Kept) -> bytes:
+    """Return a bundle of which somebody has left out events."""
+    bundle = EvidenceBundle.parse(evidence.of(correlation))
+    events = tuple(event for event in bundle.events if kept(event.opened))
+    return replace(bundle, events=events).data
+
+
+def test_what_was_left_out_of_a_bundle_is_not_said(evidence: Evidence) -> None:
+    policy = evidence.log.policy
+    alone = with_events(evidence, QUERY, lambda each: each.event.actor != "market")
+    with pytest.raises(AuditError, match="not registered the model"):
+        audit_evidence(alone, policy=policy)
+    silent = with_events(
+        evidence,
+        QUERY,
+        lambda each: not each.kind.startswith("score_") or each.event.actor != "market",
+    )
+    facts = dict(audit_evidence(silent, policy=policy).facts)
+    assert facts["market"] == "no decision in this bundle"
+    for kind in ("score_requested", "key_published", "party_joined", "run_opened"):
+        data = with_events(evidence, QUERY, lambda each, kind=kind: each.kind != kind)  # type: ignore[misc]
+        with pytest.raises(AuditError):
+            audit_evidence(data, policy=policy)
+
+
+def test_a_second_signature_on_the_checkpoint_gives_nobody_a_log(
+    evidence: Evidence,
+) -> None:
+    """A party signs the true checkpoint too, and a registry of its own."""
+    log = evidence.log
+    bank = log.parties.signers["bank"]
+    true = EvidenceBundle.parse(evidence.of(QUERY))
+    text = text_of(true.checkpoint)
+    line = sign_note(text, ORIGIN, bank).removeprefix(f"{text}\n")
+    records = [
+        replace(each, roles=frozenset({Role.COORDINATOR}))
+        if each.name == "bank"
+        else replace(each, roles=each.roles - {Role.COORDINATOR})
+        for each in log.parties.registry.records
+    ]
+    forged = replace(
+        true,
+        log=NoteKey(ORIGIN, bank.verify_key),
+        checkpoint=true.checkpoint + line,
+        registry=Registry.sign(records, bank, 1),
+    )
+    with pytest.raises(AuditError, match="not under this key") as caught:
+        audit_evidence(forged.data, policy=log.policy)
+    assert caught.value.step == audit.WITNESSES
+    files = MemoryExport(evidence.files)
+    files["log.v1.json"] = log_document(forged.log)
+    files["checkpoint"] = forged.checkpoint.encode()
+    files["registry.json"] = forged.registry
+    with pytest.raises(AuditError, match="not under this key"):
+        audit_export(files, policy=log.policy)
 
 
 def test_a_stopped_run_has_evidence_too(tmp_path: Path, parties: Parties) -> None:

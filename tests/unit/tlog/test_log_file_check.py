@@ -61,6 +61,8 @@ DAMAGE = {
     "UPDATE entry SET correlation = 'ff' WHERE idx = 600": "entry 600",
     "DELETE FROM entry WHERE idx = 700": "",
     "DELETE FROM entry WHERE idx = 100": "entry 100",
+    "UPDATE entry SET idx = -1 WHERE idx = 700": "",
+    "DELETE FROM checkpoint WHERE size = 701": "",
     "UPDATE tile SET data = zeroblob(8192) WHERE level = 0 AND number = 1": "tile 0/1",
     "UPDATE tile SET data = zeroblob(32) WHERE level = 1": "tile 1/0",
     "DELETE FROM tile WHERE level = 0 AND number = 2": "tile 0/2",

@@ -124,6 +124,14 @@ def test_an_event_without_a_receipt_waits(desk: Desk) -> None:
     assert kinds(desk.recon()) == [(Kind.WAITING, 2)]
 
 
+def test_events_that_are_proven_before_older_ones_are_in_order(desk: Desk) -> None:
+    """As while the receipts of a time of grace are caught up with."""
+    (waiting,) = desk.chain.extend([Started(version="2")], "", NOW_MS)
+    desk.log.service.append([waiting])
+    desk.say(Started(version="3"))
+    assert kinds(desk.recon()) == [(Kind.WAITING, 2)]
+
+
 def test_an_event_that_the_log_has_lost_is_found(desk: Desk) -> None:
     own = read_chain(desk.path)
     desk.say(Started(version="2"))

@@ -12,10 +12,10 @@ from tests.unit.tlog.witnessed_log import NOW_S, Observer, WitnessedLog, witness
 from veilscore.keys.errors import ProofError, SignatureError
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.checkpoint import Checkpoint, sign_checkpoint
-from veilscore.keys.tlog.cosignature import cosigned_at
+from veilscore.keys.tlog.cosignature import cosign, cosigned_at
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
-from veilscore.keys.tlog.note import sign_note
+from veilscore.keys.tlog.note import sign_note, text_of
 from veilscore.keys.tlog.tree import EMPTY_ROOT
 from veilscore.keys.tlog.witness import Answer, NotCosignedError, Submission
 
@@ -151,6 +151,30 @@ def test_a_wrong_proof_is_refused_and_kept(
     assert observer.found == [Contradiction(log.store.key, first, good.note)]
     assert not observer.found[0].is_proof  # an honest log may send a wrong proof
     assert observer.witness.add_checkpoint(good.body)
+
+
+def test_nobody_makes_evidence_of_an_honest_log(
+    log: WitnessedLog, observer: Observer
+) -> None:
+    """By a wrong proof from a checkpoint to itself, and by lines of a stranger."""
+    observer.witness.add_checkpoint(log.submission(0).body)
+    note = log.store.signed()
+    line = cosign(text_of(note), "stranger.example", Signer.generate(), NOW_S)
+    wrong = Submission(5, (bytes(32),), note + line)
+    assert refused(observer, wrong).answer is Answer.NOT_CONSISTENT
+    assert observer.found == []
+
+
+def test_lines_of_strangers_are_not_passed_on(
+    log: WitnessedLog, observer: Observer
+) -> None:
+    """A wrong line of another witness would make the note useless to all."""
+    note = log.store.signed()
+    other = log.observers[1].witness.key
+    forged = other.line(bytes(72))
+    observer.witness.add_checkpoint(Submission(0, (), note + forged).body)
+    latest = observer.witness.latest(hashlib.sha256(ORIGIN.encode()).hexdigest())
+    assert log.policy.cosigners(latest) == ("auditor",)
 
 
 def test_two_trees_of_one_size_are_proof_for_everybody(

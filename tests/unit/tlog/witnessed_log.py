@@ -1,6 +1,6 @@
 """A log, two witnesses of it, and the policy that asks for both."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +88,7 @@ class WitnessedLog(SampleLog):
 
 
 @contextmanager
-def witnessed_log(folder: Path, parties: Parties) -> Iterator[WitnessedLog]:
+def witnessed_log(folder: Path, parties: Parties) -> Generator[WitnessedLog]:
     log = WitnessedLog(folder, parties)
     yield log
     log.close()

@@ -151,12 +151,13 @@ def bundle(
     _must_be_new(out)
     with open_export(export) as opened, _reading(quiet=as_json) as watch:
         taken = EvidenceBundle.gather(opened, correlation, watch)
-    files.create(out, taken.data)
+    unverified = out.with_name(out.name + ".unverified")
+    files.replace(unverified, taken.data)
     try:
-        verifying.verify(out, trust, as_json=as_json)
-    except typer.Exit:
-        out.unlink()
-        raise
+        verifying.verify(unverified, trust, as_json=as_json)
+        unverified.replace(out)
+    finally:
+        unverified.unlink(missing_ok=True)
 
 
 @app.command()
@@ -250,6 +251,7 @@ def _told(found: Evidence) -> Iterator[str]:
         yield f"it signed {checkpoint.size} entries, root {checkpoint.root.hex()}"
     when = datetime.fromtimestamp(found.found_s, UTC).isoformat(timespec="seconds")
     yield f"found by {found.finder} at {when}, key {found.key.fingerprint.hex()}"
+    yield "Compare the log's key: anybody can make such a file about a log of theirs."
     if found.contradiction.is_proof:
         yield "✗ An honest log never signs both: this log has lied."
     else:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from veilscore.keys import files
-from veilscore.keys.errors import AuditError
+from veilscore.keys.errors import AuditError, FileError
 from veilscore.keys.tlog.archive import open_export
 from veilscore.keys.tlog.audit import AuditReport, Watch, audit_export
 from veilscore.keys.tlog.evidence.audit import EvidenceReport, audit_evidence
@@ -45,6 +45,10 @@ class Trust:
     def audit(self, path: Path, watch: Watch) -> AuditReport | EvidenceReport:
         """Audit an export or an evidence bundle; raises a Fault."""
         if path.is_file() and is_bundle(_beginning(path)):
+            if self.older is not None:
+                raise typer.BadParameter(
+                    "a bundle has one checkpoint only", param_hint="--checkpoint"
+                )
             return audit_evidence(
                 files.read(path),
                 fingerprint=self.fingerprint,
@@ -129,8 +133,15 @@ def _steps(console: Console) -> Generator[Watch, None, None]:
 
 
 def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(1)
+    try:
+        with path.open("rb") as file:
+            return file.read(1)
+    except OSError as error:
+        raise FileError(
+            f"the file cannot be read: {error.strerror}",
+            place=str(path),
+            remedy="Check the path and the permissions.",
+        ) from error
 
 
 def _parse_fingerprint(text: str) -> bytes | None:

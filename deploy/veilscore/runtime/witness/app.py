@@ -3,6 +3,7 @@
 Nobody has to prove who they are: what counts is the log's signature in what they send.
 """
 
+import logging
 from http import HTTPStatus
 from typing import Final
 
@@ -11,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from veilscore.keys.errors import KeysError
 from veilscore.keys.tlog.witness import Answer, NotCosignedError, Witness
+
+_log = logging.getLogger(__name__)
 
 MAX_BODY: Final = 1 << 16  # bytes: 63 hashes and 64 signatures are a tenth of it
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -43,7 +46,7 @@ def witness_app(witness: Witness) -> FastAPI:
 
     @app.exception_handler(KeysError)
     async def fail(_: Request, error: KeysError) -> Response:
-        del error  # its place is a file of this machine; ``run`` logs it
+        _log.error("%s", error)  # its place is a file of this machine
         return _text(HTTPStatus.SERVICE_UNAVAILABLE, "nothing can be cosigned now")
 
     return app

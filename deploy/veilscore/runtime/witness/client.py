@@ -1,36 +1,47 @@
 """A log asks one witness to cosign its checkpoints.
 
-The witness learns the log's size and some hashes of its tree.
+The witness learns the log's size and some hashes of its tree. What it answers is not
+signed but for cosignatures, so nothing else is believed: that the log has been rolled
+back or split is shown only by a checkpoint that bears the log's own signature.
 """
 
-from collections.abc import Callable
+import hashlib
+import time
 from http import HTTPStatus
 from typing import Final
 
 import httpx
 
 from veilscore.keys.errors import ContradictedLogError, ProofError
-from veilscore.keys.tlog.checkpoint import decode_decimal
+from veilscore.keys.tlog.checkpoint import decode_decimal, open_checkpoint
 from veilscore.keys.tlog.cosignature import cosigned_at
 from veilscore.keys.tlog.log_policy import KnownWitness
+from veilscore.keys.tlog.store import LogStore
 from veilscore.keys.tlog.witness import Answer, Submission
-from veilscore.runtime.errors import UnreachableError, WireError
+from veilscore.runtime.errors import HostError, UnreachableError, WireError
 
-_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S: Final = 5.0  # for the whole of an answer
 _MAX_BYTES: Final = 1 << 16
+_UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
 
-Prove = Callable[[int, int], tuple[bytes, ...]]
+
+class AheadError(HostError):
+    """A witness that has cosigned a later checkpoint of this log already."""
+
+    code = "witness-ahead"
 
 
 class WitnessClient:
-    """One witness, asked by one thread; ``prove`` makes consistency proofs."""
+    """One witness of one log, asked by one thread."""
 
-    def __init__(self, name: str, witness: KnownWitness, prove: Prove) -> None:
+    def __init__(self, name: str, witness: KnownWitness, store: LogStore) -> None:
         self._name = name
         self._key = witness.key
-        self._prove = prove
-        self._address = f"{witness.url.rstrip('/')}/add-checkpoint"
-        self._http = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
+        self._store = store
+        self._url = witness.url.rstrip("/")
+        self._http = httpx.Client(
+            timeout=_TIMEOUT_S, trust_env=False, headers=_UNCOMPRESSED
+        )
         self._cosigned = 0  # entries, as far as we know
 
     def close(self) -> None:
@@ -38,97 +49,119 @@ class WitnessClient:
         self._http.close()
 
     def cosign(self, note: str, size: int) -> str:
-        """Return the witness's verified signature lines under a checkpoint.
+        """Return the witness's verified signature line under a checkpoint.
 
         Raises:
             UnreachableError: no answer, or it cannot cosign now.
             WireError: it does not know the log, or does not do as it should.
-            ContradictedLogError: it has cosigned what this does not continue.
+            AheadError: it has cosigned a later checkpoint of this log.
+            ContradictedLogError: it shows a checkpoint that this log has signed and is
+                not a part of.
 
         """
-        answer = self._submit(note, size)
-        if answer.status_code == Answer.CONFLICT:
-            self._cosigned = self._read_size(answer)
-            if self._cosigned > size:
-                raise self._contradicted(
-                    f"has cosigned {self._cosigned} entries, the log has {size}"
-                )
-            answer = self._submit(note, size)
-        if answer.status_code in {Answer.CONFLICT, Answer.NOT_CONSISTENT}:
-            raise self._contradicted(
-                f"has cosigned {self._cosigned} entries that this log does not continue"
-            )
-        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        status, body = self._submit(note, size)
+        if status == Answer.CONFLICT:
+            self._cosigned = self._read_size(body, size)
+            status, body = self._submit(note, size)
+        if status in {Answer.CONFLICT, Answer.NOT_CONSISTENT}:
+            raise self._why_not(size)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnreachableError(
-                f"answers {answer.status_code}", party=self._name, place=self._address
+                f"answers {status}", party=self._name, place=self._url
             )
-        if not answer.is_success:
-            raise WireError(
-                f"answers {answer.status_code}: {answer.text[:100].strip()}",
-                party=self._name,
-                place=self._address,
-                remedy="Ask its operator whether it knows this log's key, and check "
-                "its address in the log policy.",
+        if status != HTTPStatus.OK:
+            raise self._wire_error(
+                f"answers {status}: {body[:100].decode(errors='replace').strip()}",
+                "Ask its operator whether it knows this log's key, and check its "
+                "address in the log policy.",
             )
-        lines = self._verified(note, answer.text)
+        line = self._verified(note, body)
         self._cosigned = size
-        return lines
+        return line
 
-    def _submit(self, note: str, size: int) -> httpx.Response:
-        old = self._cosigned
-        path = self._prove(old, size) if old else ()
+    def _submit(self, note: str, size: int) -> tuple[int, bytes]:
+        old = min(self._cosigned, size)
+        path = self._store.consistency(old, size) if old else ()
         body = Submission(old, path, note).body
+        return self._ask("POST", "add-checkpoint", body)
+
+    def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Return status and body of an answer of bounded length, in bounded time."""
+        deadline, data = time.monotonic() + _TIMEOUT_S, bytearray()
+        address = f"{self._url}/{path}"
         try:
-            answer = self._http.post(self._address, content=body)
+            with self._http.stream(method, address, content=body) as answer:
+                for part in answer.iter_raw():
+                    data += part
+                    if len(data) > _MAX_BYTES:
+                        raise self._wire_error("answers too much")
+                    if time.monotonic() > deadline:
+                        raise UnreachableError(
+                            "answers too slowly", party=self._name, place=address
+                        )
+                return answer.status_code, bytes(data)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(
                 f"does not answer ({type(error).__name__})",
                 party=self._name,
-                place=self._address,
+                place=address,
                 remedy="Check that the witness is running and can be reached.",
             ) from error
-        if len(answer.content) > _MAX_BYTES:
-            raise WireError("answers too much", party=self._name, place=self._address)
-        return answer
 
-    def _read_size(self, answer: httpx.Response) -> int:
+    def _read_size(self, body: bytes, largest: int) -> int:
+        """Return the size that it says it has cosigned; a larger one proves nothing."""
         try:
-            return decode_decimal(answer.text.removesuffix("\n"))
+            told = decode_decimal(body.decode(errors="replace").removesuffix("\n"))
         except ProofError as error:
-            raise WireError(
-                "answers a conflict without a size",
-                party=self._name,
-                place=self._address,
-            ) from error
+            raise self._wire_error("answers a conflict without a size") from error
+        return min(told, largest)
 
-    def _verified(self, note: str, lines: str) -> str:
-        """Keep the lines of the key that the policy names, and see that they verify."""
+    def _why_not(self, size: int) -> HostError | ContradictedLogError:
+        """Look at what it has cosigned instead; return the error that this is."""
+        log = self._store.key
+        origin = hashlib.sha256(log.name.encode()).hexdigest()
+        status, body = self._ask("GET", f"{origin}/checkpoint")
+        if status != HTTPStatus.OK:
+            return self._wire_error("does not cosign, nor show what it has cosigned")
         try:
-            found = [
-                line
-                for line in lines.splitlines(keepends=True)
-                if cosigned_at(note + line, self._key) is not None
-            ]
+            seen = open_checkpoint(body.decode(errors="replace"), log)
         except ProofError as error:
-            raise WireError(
-                f"sends a wrong cosignature: {error.what}",
-                party=self._name,
-                place=self._address,
-            ) from error
-        if not found:
-            raise WireError(
-                "cosigns with another key than the policy names",
-                party=self._name,
-                place=self._address,
-                remedy="Take its line from its operator again.",
-            )
-        return "".join(found)
-
-    def _contradicted(self, what: str) -> ContradictedLogError:
+            return self._wire_error(f"shows no checkpoint of this log: {error.what}")
+        if self._is_ours(seen.size, seen.root):
+            self._cosigned = seen.size
+            if seen.size > size:
+                return AheadError("has cosigned a later one", party=self._name)
+            return self._wire_error("does not cosign what continues what it cosigned")
         return ContradictedLogError(
-            f"the witness {what}",
+            f"the witness has cosigned {seen.size} entries, signed by this log's key, "
+            f"that this log of {self._store.size} does not continue",
             party=self._name,
-            place=self._address,
+            place=self._url,
             remedy="Do not go on with this log: it is older than it was, or there are "
             "two of it. Keep all files and restore the newest.",
         )
+
+    def _is_ours(self, size: int, root: bytes) -> bool:
+        try:
+            return self._store.root(size) == root
+        except ProofError:
+            return False
+
+    def _verified(self, note: str, body: bytes) -> str:
+        """Return one line by the key that the policy names, which verifies."""
+        lines = body.decode(errors="replace").splitlines(keepends=True)
+        try:
+            found = [
+                it for it in lines if cosigned_at(note + it, self._key) is not None
+            ]
+        except ProofError as error:
+            raise self._wire_error(f"sends a wrong line: {error.what}") from error
+        if not found:
+            raise self._wire_error(
+                "cosigns with another key than the policy names",
+                "Take its line from its operator again.",
+            )
+        return found[0]
+
+    def _wire_error(self, what: str, remedy: str = "") -> WireError:
+        return WireError(what, party=self._name, place=self._url, remedy=remedy)

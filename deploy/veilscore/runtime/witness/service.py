@@ -22,7 +22,7 @@ from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
-from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.note import NoteKey, text_of
 from veilscore.keys.tlog.witness import Witness
 from veilscore.runtime import party_folder
 from veilscore.runtime.supervise import port_is_free
@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _SIGNING: Final = "witness"
 _STATE: Final = "witness.db"
 EVIDENCE: Final = "evidence"  # a folder in ``state``
+_MOST_UNPROVEN: Final = 100  # files
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +108,23 @@ class WitnessService:
         self._parts.close()
 
     def _keep(self, found: Contradiction) -> None:
-        """Keep evidence in a file named by what it says, so that it is kept once."""
-        both = hashlib.sha256(f"{found.first}\0{found.second}".encode()).hexdigest()
-        path = self._settings.state / EVIDENCE / f"{both[:16]}.json"
-        if path.exists():
+        """Keep evidence in a file named by what it says, so that it is kept once.
+
+        What convicts nobody by itself is kept of a few only: anybody can submit a
+        checkpoint and keep its proof back.
+        """
+        said = "\0".join(text_of(note) for note in (found.first, found.second))
+        name = hashlib.sha256(said.encode()).hexdigest()[:16]
+        folder = self._settings.state / EVIDENCE
+        path = folder / f"{name}.json"
+        full = not found.is_proof and len(list(folder.iterdir())) >= _MOST_UNPROVEN
+        if path.exists() or full:
             return
         now_s = int(time.time())
         data = Evidence.sign(found, self._settings.name, self._signer, now_s)
         files.replace(path, data)
-        _log.error(
-            "the log %s contradicts itself; the evidence is %s", found.log.name, path
-        )
+        what = "contradicts itself" if found.is_proof else "was submitted unproven"
+        _log.error("the log %s %s; the evidence is %s", found.log.name, what, path)
 
 
 def _existing(path: Path) -> Path:

@@ -98,7 +98,7 @@ def audit_export(
     audit = _Audit(files, watch)
     key = audit.log_key(fingerprint)
     head = audit.checkpoint(key)
-    witnesses = audit.witnesses(policy)
+    witnesses = audit.witnesses(policy, key)
     old = audit.older_checkpoint(older, key, head)
     names = audit.file_names(head)
     audit.tree(head, old)
@@ -195,12 +195,13 @@ class _Audit:
         self._watch(HEAD, 1, 1)
         return head
 
-    def witnesses(self, policy: LogPolicy | None) -> tuple[str, ...]:
+    def witnesses(self, policy: LogPolicy | None, key: NoteKey) -> tuple[str, ...]:
         """Verify that the log is one that the policy believes; name who cosigned it."""
         if policy is None:
             return ()
         with self._step(WITNESSES, CHECKPOINT):
             note = decode_text(self._files.read(CHECKPOINT))
+            policy.check_log(key)
             policy.open(note)
             cosigned = policy.cosigners(note)
         self._watch(WITNESSES, 1, 1)

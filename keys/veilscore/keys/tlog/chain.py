@@ -17,7 +17,13 @@ from pathlib import Path
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.events import ActorHead, Detail, build_event, sign_event
+from veilscore.keys.tlog.events import (
+    ActorHead,
+    Detail,
+    build_event,
+    read_event,
+    sign_event,
+)
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.keys.tlog.tree import HASH_SIZE
 
@@ -149,12 +155,12 @@ def read_chain(path: Path) -> list[OwnEvent]:
     """
     if not path.is_file():
         raise LogStoreError("there are no events of a party", place=str(path))
-    database = Database(path)
+    database = Database(path, read_only=True)
     try:
         with database.snapshot():
-            proven = [*_proven(database, "ORDER BY seq")]
-            rows = database.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
-            return [*proven, *(OwnEvent(leaf) for (leaf,) in rows)]
+            rows = database.rows((bytes,), "SELECT leaf FROM pending")
+            own = [*_proven(database, ""), *(OwnEvent(leaf) for (leaf,) in rows)]
+            return sorted(own, key=lambda each: read_event(each.leaf).event.seq)
     finally:
         database.close()
 

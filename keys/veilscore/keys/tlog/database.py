@@ -19,7 +19,7 @@ from veilscore.keys.errors import LogStoreError
 class Database:
     """An open file; raises LogStoreError whenever SQLite cannot do its work."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         # Held by whoever needs several calls to see one state; reentrant.
         self.lock = RLock()
@@ -27,8 +27,13 @@ class Database:
         self._afterwards: list[Callable[[], object]] = []
         with self._named():
             self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False
+                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
             )
+        if read_only:
+            return
         try:
             self.run("PRAGMA journal_mode = WAL")
             self.run("PRAGMA synchronous = FULL")
@@ -89,8 +94,9 @@ class Database:
                 self.run("COMMIT")
             finally:
                 self._writing = False
-                if self._connection.in_transaction:
-                    self.run("ROLLBACK")
+                with self._named():
+                    if self._connection.in_transaction:
+                        self.run("ROLLBACK")
             for work in self._afterwards:
                 work()
 

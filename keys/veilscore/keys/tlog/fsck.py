@@ -45,7 +45,7 @@ def check_file(
     """
     if not path.is_file():
         raise LogStoreError("there is no log", place=str(path))
-    database = Database(path)
+    database = Database(path, read_only=True)
     try:
         with database.snapshot():
             return _Check(database, key).run(progress)
@@ -68,6 +68,7 @@ class _Check:
         self._edge = Edge()
         self._tiles = TileEdge()
         self._tile_count = 0
+        self._newest = -1  # size of the last checkpoint
         self._heads: dict[str, ActorHead] = {}
 
     def run(self, progress: Progress) -> FileReport:
@@ -91,6 +92,8 @@ class _Check:
         while target is not None and target[0] == 0:
             self._compare(*target)
             count, target = count + 1, next(checkpoints, None)
+        if self._edge.size != total or self._newest != total:
+            raise ProofError(f"{self._newest} entries were signed, there are {total}")
         if target is not None:
             raise ProofError(
                 f"a checkpoint says {target[0]} entries, there are {total}"
@@ -116,6 +119,7 @@ class _Check:
             yield size, checkpoint.root
 
     def _compare(self, size: int, root: bytes) -> None:
+        self._newest = size
         if self._edge.root() != root:
             raise ProofError(
                 "the entries do not lead to the root that was signed",

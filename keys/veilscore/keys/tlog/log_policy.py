@@ -28,6 +28,7 @@ from veilscore.keys.tlog.note import NoteKey, text_of
 _NONE = "none"
 _BLANK = re.compile(r"[ \t]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_MOST_GROUPS = 64  # the specification asks for 32
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
@@ -104,6 +105,14 @@ class LogPolicy:
                 f"quorum {self.quorum!r}"
             )
         return checkpoint
+
+    def check_log(self, log: NoteKey) -> None:
+        """Raise ProofError unless this key is the one of a log of this policy.
+
+        A note may bear the signatures of several keys.
+        """
+        if self.logs.get(log.name) != log:
+            raise ProofError(f"the policy knows {log.name!r} not under this key")
 
     def open_signed(self, note: str) -> Checkpoint:
         """Return the checkpoint in a note that one of the logs signed.
@@ -219,6 +228,8 @@ class _Reader:
 
     def _group(self, name: str, threshold: str, members: list[str]) -> None:
         self._new(name)
+        if len(self.policy.groups) >= _MOST_GROUPS:
+            raise _LineError(f"over {_MOST_GROUPS} groups")
         for member in members:
             if not self._is_defined(member):
                 raise _LineError(f"{member[:40]!r} is not defined above")

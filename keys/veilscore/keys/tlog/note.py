@@ -140,6 +140,19 @@ def signatures_of(note: str, key: NamedKey) -> list[bytes]:
     return found
 
 
+def only_by(note: str, key: NamedKey) -> str:
+    """Return a note with one signature of ``key`` and no other line.
+
+    Raises:
+        ProofError: malformed, not signed by ``key``, or not validly.
+
+    """
+    signatures = signatures_of(note, key)
+    if not signatures:
+        raise ProofError(f"the note is not signed by {key.name}")
+    return f"{text_of(note)}\n{key.line(signatures[0])}"
+
+
 def text_of(note: str) -> str:
     """Return the text of a note, of which no signature is verified.
 

@@ -17,7 +17,7 @@ from veilscore.keys.tlog.events import ActorHead, OpenedEvent, read_event
 from veilscore.keys.tlog.proof import consistency_proof, inclusion_proof
 from veilscore.keys.tlog.tiles import WIDTH, Tile, encode_bundle, tile_reader
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.keys.tlog.tree import HASH_SIZE, HashReader
+from veilscore.keys.tlog.tree import HASH_SIZE, Edge, HashReader
 
 _NEWEST_FINAL = "WHERE final = 1 ORDER BY size DESC"
 
@@ -168,6 +168,16 @@ class LogReader:
             for index in indices
         ]
 
+    def root(self, size: int) -> bytes:
+        """Return the root that the tree had with ``size`` entries.
+
+        Raises:
+            ProofError: the log was never so large.
+
+        """
+        self._check_size(size)
+        return Edge.load(size, self._hashes()).root()
+
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that a tree of ``new`` entries continues one of ``old``.
 
@@ -175,12 +185,13 @@ class LogReader:
             ProofError: the log was never so large, or the older tree is empty.
 
         """
-        if (
-            self._db.row((int,), "SELECT 1 FROM checkpoint WHERE size >= ?", new)
-            is None
-        ):
-            raise ProofError(f"the log has no {new} entries")
+        self._check_size(new)
         return consistency_proof(old, new, self._hashes())
+
+    def _check_size(self, size: int) -> None:
+        found = self._db.row((int,), "SELECT max(size) FROM checkpoint")
+        if found is None or size > found[0]:
+            raise ProofError(f"the log has no {size} entries")
 
     def _hashes(self) -> HashReader:
         """Return a reader of hashes that reads and computes none of them twice."""

@@ -6,8 +6,9 @@ has cosigned is on disk before the cosignature leaves, and compared and replaced
 transaction, so neither a crash nor two requests at once take it back.
 
 It sees sizes and hashes, no entry of a log. A request needs no secret: all that counts
-is the log's own signature. A checkpoint that the log signed and that contradicts the
-one cosigned is kept as evidence.
+is the log's own signature. Two trees of one size that the log signed are kept as
+evidence, and so are checkpoints of which nobody has shown that they continue the one
+cosigned: whoever submitted them may have kept the proof back.
 """
 
 import base64
@@ -29,6 +30,7 @@ from veilscore.keys.tlog.evidence.contradiction import Contradiction
 from veilscore.keys.tlog.note import (
     NoteKey,
     decode_base64,
+    only_by,
     signatures_of,
     text_of,
 )
@@ -136,12 +138,14 @@ class Witness:
             )
         with self._db.transaction():
             self._compare(log, submission, checkpoint)
+            # Lines of others are their sender's word: only the log's is kept.
             self._db.run(
                 "INSERT OR REPLACE INTO cosigned VALUES (?, ?)",
                 log.name,
-                submission.note,
+                only_by(submission.note, log),
             )
-        return self._cosign(submission.note)
+            # Here, so that a later time is always of a tree at least as large.
+            return self._cosign(submission.note)
 
     def latest(self, origin_hash: str) -> str:
         """Return the newest cosigned checkpoint of a log, by SHA-256 of its origin.
@@ -152,8 +156,9 @@ class Witness:
         """
         for origin in self._logs:
             if hashlib.sha256(origin.encode()).hexdigest() == origin_hash:
-                if note := self._cosigned(origin):
-                    return note + self._cosign(note)
+                with self._db.lock:
+                    if note := self._cosigned(origin):
+                        return note + self._cosign(note)
                 break
         raise NotCosignedError(Answer.UNKNOWN_LOG, "no checkpoint of such a log")
 
@@ -199,12 +204,13 @@ class Witness:
                     old.size, new.size, submitted.path, old.root, new.root
                 )
         except ProofError as error:
-            self._contradicts(log, note, submitted.note)
+            if new.size > old.size:  # else the proof is the sender's fault
+                self._contradicts(log, note, submitted.note)
             raise NotCosignedError(Answer.NOT_CONSISTENT, error.what) from error
 
     def _contradicts(self, log: NoteKey, old: str, new: str) -> None:
         if old:
-            self._report(Contradiction(log, old, new))
+            self._report(Contradiction(log, old, only_by(new, log)))
 
     def _cosign(self, note: str) -> str:
         now_s = int(self._clock())

@@ -3,7 +3,7 @@
 It trusts a fingerprint of the log's key, or a policy. It shows that the log held these
 events when witnesses saw it, that their actors signed them with registered keys, and
 that they make one request with its decisions and answers, or one run with its
-approvals. What it cannot show: that the log has no other events of the kind since; that
+approvals. What it cannot show: events that are not in the bundle, before or after; that
 what was asked or answered is true; or the scores, which are in no log.
 """
 
@@ -65,8 +65,9 @@ def audit_evidence(
     head = _checkpoint(evidence, fingerprint)
     witnesses = _witnesses(evidence, policy)
     _inclusion(evidence, head)
-    _signatures(evidence, _registry(evidence))
-    _joined(evidence)
+    registry = _registry(evidence)
+    _signatures(evidence, registry)
+    _joined(evidence, registry)
     is_run = bool(evidence.own("run_opened"))
     (audit_run if is_run else audit_score)(evidence)
     unpinned = fingerprint is None and policy is None
@@ -96,6 +97,7 @@ def _witnesses(evidence: VerifiedEvents, policy: LogPolicy | None) -> tuple[str,
     if policy is None:
         return ()
     with evidence.step(WITNESSES):
+        policy.check_log(evidence.bundle.log)
         policy.open(evidence.bundle.checkpoint)
         return policy.cosigners(evidence.bundle.checkpoint)
 
@@ -124,7 +126,7 @@ def _signatures(evidence: VerifiedEvents, registry: Registry) -> None:
             evidence.opened.append(open_event(event.opened.leaf, registry))
 
 
-def _joined(evidence: VerifiedEvents) -> None:
+def _joined(evidence: VerifiedEvents, registry: Registry) -> None:
     """Check that the log has said of every actor under which key it joined."""
     with evidence.step(JOINED):
         keys = {
@@ -132,9 +134,8 @@ def _joined(evidence: VerifiedEvents) -> None:
             for event in evidence.of("party_joined")
             if event.actor == evidence.coordinator
         }
-        for opened in evidence.opened:
-            actor = opened.event.actor
-            if keys.get(actor, b"")[:8] != opened.signed.key_id:
+        for actor in {event.actor for event in evidence.events}:
+            if keys.get(actor) != registry.party(actor).key.fingerprint:
                 raise ProofError(
                     "the log does not say that it joined with this key", party=actor
                 )

@@ -9,6 +9,7 @@ Everything in it is public: it says who asked whom, when, why, and by which mode
 not about whom. What was asked is a salted commitment whose opening its author keeps.
 """
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from google.protobuf.message import DecodeError
 from veilscore.keys.documents import is_as_written, read_object
 from veilscore.keys.errors import ProofError
 from veilscore.keys.receiving import SCORE
+from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.archive import ExportFiles
 from veilscore.keys.tlog.events import OpenedEvent, read_event
 from veilscore.keys.tlog.export import (
@@ -35,9 +37,11 @@ from veilscore.keys.tlog.search import Progress, entries_of, hashes_of, size_of
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.keys.tlog.tree import HASH_SIZE
 from veilscore.v1.score_pb2 import ModelManifest
+from veilscore.v1.training_pb2 import RunContract
 
 _PLACE = "evidence bundle"
 _FORMAT = 1
+_OF_COORDINATOR = {"run_opened", "run_closed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,12 @@ class EvidenceBundle:
         """Collect from an export what belongs to a request or run.
 
         Raises:
-            ProofError: the export cannot be read, or has no such request or run.
+            KeysError: the export cannot be read, or has no such request or run.
 
         """
-        found = _Found()
+        log = read_log_document(files.read(LOG))
+        registry = Registry.load(files.read(REGISTRY), log.key.fingerprint)
+        found = _Found(registry.coordinator.name)
         for entry in entries_of(files, progress):
             found.add(entry)
         size = size_of(files)
@@ -79,7 +85,7 @@ class EvidenceBundle:
         note = decode_text(files.read(CHECKPOINT))
         return cls(
             correlation,
-            read_log_document(files.read(LOG)),
+            log,
             note,
             files.read(REGISTRY),
             tuple(
@@ -151,8 +157,13 @@ class EvidenceBundle:
 
 @dataclass(slots=True)
 class _Found:
-    """The events of a log that bundles are made of."""
+    """The events of a log that bundles are made of.
 
+    Any party may write about any request: what is not for it to say is left out, or one
+    event of a stranger would spoil the evidence of others.
+    """
+
+    coordinator: str
     by_correlation: dict[str, list[Entry]] = field(
         default_factory=lambda: defaultdict[str, list[Entry]](list)
     )
@@ -169,7 +180,7 @@ class _Found:
         event, kind = entry.opened.event, entry.opened.kind
         if event.correlation:
             self.by_correlation[event.correlation].append(entry)
-        if kind == "party_joined":
+        if kind == "party_joined" and event.actor == self.coordinator:
             self.joined[event.party_joined.party] = entry
         elif kind == "key_published" and event.key_published.purpose == SCORE:
             self.score_keys[event.actor].append(entry)
@@ -178,50 +189,87 @@ class _Found:
 
     def about(self, correlation: str) -> Sequence[Entry]:
         """Return what belongs to a request or run, in the order of the log."""
-        own = self.by_correlation.get(correlation, [])
+        if opened := self._opened(correlation):
+            own = self._of_run(opened)
+        else:
+            own = [*self._of_request(correlation)]
         if not own:
             raise ProofError(
-                f"the log has no event of {correlation[:64]!r}",
+                f"the log has no request or run {correlation[:64]!r}",
                 remedy="Name a run, or a request as `veilscore audit search --kind "
                 "score_requested` lists it.",
             )
-        wanted = {entry.index: entry for entry in [*own, *self._behind(own)]}
-        for entry in list(wanted.values()):
-            if joined := self.joined.get(entry.opened.event.actor):
-                wanted[joined.index] = joined
-        for entry in list(wanted.values()):  # who signed that they joined
-            if joined := self.joined.get(entry.opened.event.actor):
-                wanted[joined.index] = joined
+        wanted = {entry.index: entry for entry in own}
+        actors = {entry.opened.event.actor for entry in own} | {self.coordinator}
+        for actor in actors & self.joined.keys():
+            wanted[self.joined[actor].index] = self.joined[actor]
         return [wanted[index] for index in sorted(wanted)]
 
-    def _behind(self, own: Sequence[Entry]) -> Iterator[Entry]:
-        """Yield the key and the model of a score request, and the model's contract."""
-        for entry in own:
-            if entry.opened.kind != "score_requested":
+    def _opened(self, run: str) -> Entry | None:
+        """Return the coordinator's event that opened a run."""
+        return next(
+            (
+                each
+                for each in self.by_correlation.get(run, [])
+                if each.opened.kind == "run_opened"
+                and each.opened.event.actor == self.coordinator
+            ),
+            None,
+        )
+
+    def _of_run(self, opened: Entry) -> list[Entry]:
+        roster = _roster(opened)
+        return [
+            each
+            for each in self.by_correlation[opened.opened.event.correlation]
+            if each.opened.event.actor
+            in ({self.coordinator} if each.opened.kind in _OF_COORDINATOR else roster)
+        ]
+
+    def _of_request(self, correlation: str) -> Iterator[Entry]:
+        """Yield a request, what its holders said, and what stands behind it."""
+        about = self.by_correlation.get(correlation, [])
+        request = next((e for e in about if e.opened.kind == "score_requested"), None)
+        if request is None:
+            return
+        event = request.opened.event
+        yield request
+        for each in about:
+            asked = each.opened.event.actor in event.score_requested.holders
+            if asked and each.opened.kind in {"score_decided", "score_answered"}:
+                yield each
+        keys = self.score_keys[event.actor]
+        yield from [key for key in keys if key.index < request.index][-1:]
+        yield from self._of_model(event.score_requested.model)
+
+    def _of_model(self, model: bytes) -> Iterator[Entry]:
+        """Yield who registered a model, and the run that made it."""
+        for registered in self.models[model]:
+            manifest = registered.opened.event.model_registered.manifest
+            if hashlib.sha256(manifest).digest() != model:
                 continue
-            event = entry.opened.event
-            yield from [
-                key for key in self.score_keys[event.actor] if key.index < entry.index
-            ][-1:]
-            for registered in self.models[event.score_requested.model]:
+            opened = self._opened(_run_of(manifest))
+            if opened and registered.opened.event.actor in _roster(opened):
                 yield registered
-                run = _run_of(registered)
-                yield from (
-                    each
-                    for each in self.by_correlation[run]
-                    if each.opened.kind == "run_opened"
-                )
+                yield opened
 
 
-def _run_of(registered: Entry) -> str:
-    manifest = ModelManifest()
+def _run_of(manifest: bytes) -> str:
+    decoded = ModelManifest()
     try:
-        manifest.ParseFromString(registered.opened.event.model_registered.manifest)
-    except DecodeError as error:
-        raise ProofError(
-            "a model's manifest is not decodable", place=f"entry {registered.index}"
-        ) from error
-    return manifest.run
+        decoded.ParseFromString(manifest)
+    except DecodeError:
+        return ""  # its hash is a model's all the same, which the audit will say
+    return decoded.run
+
+
+def _roster(opened: Entry) -> set[str]:
+    contract = RunContract()
+    try:
+        contract.ParseFromString(opened.opened.event.run_opened.contract_body)
+    except DecodeError:
+        return set()
+    return {entry.party for entry in contract.roster}
 
 
 def is_bundle(beginning: bytes) -> bool:

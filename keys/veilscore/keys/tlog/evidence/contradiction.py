@@ -12,11 +12,13 @@ The file holds sizes and hashes. It is meant to be shown to everybody.
 from dataclasses import dataclass
 
 from veilscore.keys.documents import open_document, sign_document
+from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import EVIDENCE_DOMAIN, Signer, VerifyKey
 from veilscore.keys.tlog.checkpoint import Checkpoint, open_checkpoint
 from veilscore.keys.tlog.note import NoteKey
 
 _PLACE = "evidence"
+_LATEST_S = 4_102_444_800  # 2100
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +93,6 @@ class Evidence:
             fields.number("found"),
         )
         fields.end()
+        if not 0 <= evidence.found_s < _LATEST_S:
+            raise ProofError("the evidence is of an impossible time", place=_PLACE)
         return evidence

@@ -62,7 +62,7 @@ def _decisions(
             case ["refused"] | ["allowed", "answered", "refused"]:
                 found = f"refused: {events[-1].score_decided.code}"
             case []:
-                found = "did not decide"
+                found = "no decision in this bundle"
             case words:
                 raise ProofError(f"it decided oddly: {', '.join(words)}", party=holder)
         for event in events:
@@ -83,13 +83,16 @@ def _encryption(
     evidence: VerifiedEvents, requester: str, answered: Sequence[Event]
 ) -> None:
     """Check that every answer was encrypted under a key as long as the requester's."""
-    keys = [
-        event.key_published.paillier_bits
-        for event in evidence.of("key_published")
-        if event.actor == requester and event.key_published.purpose == SCORE
-    ]
+    keys: list[int] = []
+    for event in evidence.events:  # in the order of the log
+        if event.actor != requester:
+            continue
+        if event.WhichOneof("detail") == "score_requested":
+            break
+        if event.key_published.purpose == SCORE:
+            keys.append(event.key_published.paillier_bits)
     if not keys:
-        raise ProofError("it published no key to answer under", party=requester)
+        raise ProofError("it published no key to answer under before", party=requester)
     for event in answered:
         bits = event.score_answered.paillier_bits
         if bits < MINIMUM_BITS or bits != keys[-1]:
@@ -109,7 +112,8 @@ def _model_of_score(
     if not registered:
         if len(holders) != 1:
             raise ProofError("no party has registered the model")
-        evidence.fact("kind", f"a hosted card of {holders[0]}: the hash is its form's")
+        told = f"no run in this bundle made it; {holders[0]} may host it as a card"
+        evidence.fact("kind", told)
         return
     manifest = manifest_of(registered, model)
     opened = one(
