@@ -26,6 +26,7 @@ from tests.fuzz import (
     training_targets,
     web_targets,
     wire_targets,
+    witness_targets,
 )
 from tests.fuzz.mutations import mutate
 from tests.fuzz.stock import Stock
@@ -35,6 +36,7 @@ from veilscore.fault import Fault
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     **key_targets.TARGETS,
     **log_targets.TARGETS,
+    **witness_targets.TARGETS,
     **role_targets.TARGETS,
     **training_targets.TARGETS,
     **score_targets.TARGETS,
