@@ -24,12 +24,13 @@ from veilscore.coordinator import folder
 from veilscore.coordinator.relay import BEAT_S, HUNG, HUNG_S
 from veilscore.coordinator.runs import RESTARTED
 from veilscore.keys.tlog.checkpoint import open_checkpoint
-from veilscore.keys.tlog.events import ActorHead, build_event, sign_event
+from veilscore.keys.tlog.events import ActorHead, Detail, build_event, sign_event
+from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.node.errors import CoordinatorRefusedError
 from veilscore.runtime.supervise import port_is_free
-from veilscore.v1.audit_pb2 import Started
+from veilscore.v1.audit_pb2 import PartyJoined, RunOpened, Started
 
 CONTRACT = """
 label_holder = "bank"
@@ -80,10 +81,13 @@ def test_the_log_verifies_and_begins_with_the_coordinator(
 ) -> None:
     note = httpx.get(f"{running.pages}/checkpoint").text
     assert open_checkpoint(note, log_key(running)).size >= 2
-    joined, started = running.events()[:2]
+    joined, registry, started = running.events()[:3]
     assert joined.party_joined.party == joined.actor == "coordinator"
     assert joined.party_joined.fingerprint == running.fingerprint
+    assert registry.registry_published.version == 1
     assert started.started.version
+    assert started.started.certificate
+    assert started.started.log_policy
     tar = tmp_path / "log.tar"
     fingerprint = running.fingerprint.hex()
     done = veilscore(
@@ -147,9 +151,9 @@ def test_nodes_that_all_come_at_once_do_not_end_the_hub(
 def test_only_the_actor_itself_appends_its_events(
     running: Coordinator, bank: Member, bureau: Member
 ) -> None:
-    def leaf(actor: Member, time_ms: int) -> bytes:
+    def leaf(actor: Member, time_ms: int, said: Detail | None = None) -> bytes:
         event = build_event(
-            Started(version="1"),
+            said or Started(version="1"),
             actor=actor.name,
             head=ActorHead(),
             correlation="",
@@ -160,7 +164,11 @@ def test_only_the_actor_itself_appends_its_events(
     now_ms = time.time_ns() // 1_000_000
     eventually(lambda: len(running.events("party_joined")) == 3)
     with bank.attached() as link:
-        for bad in (leaf(bureau, now_ms), leaf(bank, now_ms + 3_600_000), b"\xff"):
+        for bad in (
+            *(leaf(bureau, now_ms), leaf(bank, now_ms + 3_600_000), b"\xff"),
+            leaf(bank, now_ms, PartyJoined(party="coordinator")),  # not for it to say
+            leaf(bank, now_ms, RunOpened()),
+        ):
             with pytest.raises(CoordinatorRefusedError) as caught:
                 link.append([bad])
             assert caught.value.reason == "append"
@@ -168,7 +176,8 @@ def test_only_the_actor_itself_appends_its_events(
         (answer,) = link.append([good]).proofs
     proof = TlogProof(answer.index, tuple(answer.path), answer.checkpoint)
     assert proof.verify(good, log_key(running)).size == answer.index + 1
-    assert bank.kit.addresses["log"] == log_key(running).name
+    policy = LogPolicy.parse(bank.kit.log_policy)
+    assert policy.open(answer.checkpoint).size == answer.index + 1
 
 
 def test_a_second_start_names_the_port_and_touches_nothing(
