@@ -210,7 +210,7 @@ class ChaosLab:
 
 @contextmanager
 def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
-    """Enrol and start a federation in an empty folder; stop it at the end."""
+    """Enrol and start a federation and witnesses of its log; stop all at the end."""
     file = state / "lab.toml"
     file.write_text(LAB, encoding="utf-8")
     lab = load(file, LabFile)
@@ -242,7 +242,7 @@ def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
             running.clocks = {
                 party: ShiftedClock(state, party) for party in running.parties
             }
-        running.start(COORDINATOR)
+        running.start(*federation.witnesses, COORDINATOR)
         running.start(*federation.members)
         yield running
     finally:

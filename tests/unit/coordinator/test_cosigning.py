@@ -223,6 +223,7 @@ def test_a_witness_answers_over_http_as_the_specification_says(
     assert httpx.post(url, content=bytes(MAX_BODY + 1)).status_code == 413
     assert httpx.get(f"{rounds.sites[0].url}/{'0' * 64}/checkpoint").status_code == 404
     assert httpx.get(url).status_code == 405
+    assert httpx.get(f"{rounds.sites[0].url}/readyz").is_success
 
 
 def test_what_a_witness_may_not_answer_is_named(rounds: Rounds) -> None:

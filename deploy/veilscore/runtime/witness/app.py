@@ -1,4 +1,4 @@
-"""The two addresses of a witness: where logs submit, and where monitors read.
+"""The addresses of a witness: where logs submit, and where monitors read.
 
 Nobody has to prove who they are: what counts is the log's signature in what they send.
 """
@@ -33,6 +33,10 @@ def witness_app(witness: Witness) -> FastAPI:
                 return _text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too long")
         lines = await run_in_threadpool(witness.add_checkpoint, bytes(body))
         return Response(lines, media_type=_TEXT)
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        return _text(HTTPStatus.OK, "ready")
 
     @app.get("/{origin_hash}/checkpoint")
     def latest(origin_hash: str) -> Response:
