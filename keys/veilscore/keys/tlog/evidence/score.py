@@ -28,9 +28,9 @@ def audit_score(evidence: VerifiedEvents) -> None:
         asked = request.score_requested
         evidence.fact("requester", request.actor)
         evidence.fact("purpose", asked.purpose)
-        evidence.fact("asked about, at most", f"{asked.entities_bucket} entities")
-        evidence.fact("commitment to the query", asked.commitment.hex())
-        evidence.fact("commitment to the consent", asked.consent.hex())
+        evidence.fact("asked about", f"at most {asked.entities_bucket} entities")
+        evidence.fact("query", f"commitment {asked.commitment.hex()}")
+        evidence.fact("consent", f"commitment {asked.consent.hex()}")
     with evidence.step(DECISIONS):
         answered = _decisions(evidence, list(asked.holders), asked.model)
     with evidence.step(ENCRYPTION):
