@@ -27,8 +27,8 @@ class Database:
         self._afterwards: list[Callable[[], object]] = []
         with self._named():
             self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
-                uri=True,
+                f"{path.absolute().as_uri()}?mode=ro" if read_only else path,
+                uri=read_only,
                 isolation_level=None,
                 check_same_thread=False,
             )
