@@ -10,8 +10,6 @@ import is imported by the command that needs it.
 import dataclasses
 import json
 import logging
-import signal
-import threading
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -144,24 +142,15 @@ def run(*, config_file: _Config) -> None:
     settings = config.read(config_file)
     from veilscore.coordinator.service import CoordinatorService  # noqa: PLC0415 - long
     from veilscore.runtime.allocation import return_large_blocks  # noqa: PLC0415
+    from veilscore.runtime.foreground import Foreground  # noqa: PLC0415
 
     return_large_blocks()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    foreground = Foreground()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every poll
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: object) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
     service = CoordinatorService(settings)
     pages = service.start()
     _say(f"hub {settings.hub.address}, Flower {settings.flower.address}, pages {pages}")
-    while not stop.wait(0.5):  # without a timeout a signal may go unnoticed
-        pass
+    foreground.wait()
     service.close()
 
 

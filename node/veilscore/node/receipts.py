@@ -85,15 +85,16 @@ class Receipts:
         Raises what ``record`` does.
         """
         with self._turn:
+            pending = self._chain.pending()
             # Whoever had the turn before may have sent it along.
-            if leaf in self._chain.pending():
-                self._send_new()
+            if leaf in pending:
+                self._send_new(pending)
                 self._check_grace()
 
     def catch_up(self) -> None:
         """Send all events that have no receipt; raises what ``record`` does."""
         with self._turn:
-            self._send_new()
+            self._send_new(self._chain.pending())
             self._ask_again()
             self._check_grace()
 
@@ -107,9 +108,8 @@ class Receipts:
         """Whether nothing is recorded because the time of grace is over."""
         return self.unwitnessed > 0 and self._waited_s() >= self._grace_s
 
-    def _send_new(self) -> None:
-        """Send what the log has not signed for."""
-        pending = self._chain.pending()
+    def _send_new(self, pending: Sequence[bytes]) -> None:
+        """Send what of these the log has not signed for."""
         for together in _batches([it for it in pending if it not in self._unwitnessed]):
             self._send_together(together)
 

@@ -7,9 +7,6 @@ coordinator can reach.
 # typer.Option is not fully typed; what it returns is never used here.
 # pyright: reportUnknownMemberType=false
 
-import logging
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -57,22 +54,13 @@ def run(
 ) -> None:
     """Run a witness until SIGTERM or Ctrl-C."""
     settings = config.read(config_file)
+    from veilscore.runtime.foreground import Foreground  # noqa: PLC0415 - with it
     from veilscore.runtime.witness.service import WitnessService  # noqa: PLC0415 - long
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: object) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    foreground = Foreground()
     service = WitnessService(settings)
     typer.echo(f"witness {service.witness.key.name} at {service.start()}", err=True)
-    while not stop.wait(0.5):  # without a timeout a signal may go unnoticed
-        pass
+    foreground.wait()
     service.close()
 
 

@@ -201,9 +201,7 @@ class _Audit:
             return ()
         with self._step(WITNESSES, CHECKPOINT):
             note = decode_text(self._files.read(CHECKPOINT))
-            policy.check_log(key)
-            policy.open(note)
-            cosigned = policy.cosigners(note)
+            cosigned = policy.open_by(key, note)
         self._watch(WITNESSES, 1, 1)
         return cosigned
 

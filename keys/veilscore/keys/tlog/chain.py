@@ -25,7 +25,7 @@ from veilscore.keys.tlog.events import (
     sign_event,
 )
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.keys.tlog.tree import HASH_SIZE
+from veilscore.keys.tlog.tree import split_hashes
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS head (
@@ -170,7 +170,5 @@ def _proven(database: Database, which: str, *bound: int) -> Iterator[OwnEvent]:
     types = (bytes, int, bytes, str)
     query = f"SELECT {columns} FROM receipt {which}"  # noqa: S608 - clauses of this module
     for leaf, index, joined, checkpoint in database.rows(types, query, *bound):
-        path = tuple(
-            joined[at : at + HASH_SIZE] for at in range(0, len(joined), HASH_SIZE)
-        )
+        path = tuple(split_hashes(joined))
         yield OwnEvent(leaf, TlogProof(index, path, checkpoint))

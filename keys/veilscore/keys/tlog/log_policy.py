@@ -106,13 +106,19 @@ class LogPolicy:
             )
         return checkpoint
 
-    def check_log(self, log: NoteKey) -> None:
-        """Raise ProofError unless this key is the one of a log of this policy.
+    def open_by(self, log: NoteKey, note: str) -> tuple[str, ...]:
+        """Name who cosigned a note of this log, if it counts.
 
-        A note may bear the signatures of several keys.
+        A note may bear the signatures of several keys: this one must be the policy's.
+
+        Raises:
+            ProofError, QuorumError: as ``open``, or the policy knows another key.
+
         """
         if self.logs.get(log.name) != log:
             raise ProofError(f"the policy knows {log.name!r} not under this key")
+        self.open(note)
+        return self.cosigners(note)
 
     def open_signed(self, note: str) -> Checkpoint:
         """Return the checkpoint in a note that one of the logs signed.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from veilscore.keys.errors import ProofError
-from veilscore.keys.tlog.tree import HASH_SIZE, HashReader, root_of
+from veilscore.keys.tlog.tree import HASH_SIZE, HashReader, root_of, split_hashes
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
@@ -123,13 +123,9 @@ def tile_reader(read_tile: Callable[[int, int], bytes]) -> HashReader:
         row, height = divmod(level, HEIGHT)
         number, at = divmod(index << height, WIDTH)
         tile = read_tile(row, number)
-        return root_of(_hashes(tile)[at : at + (1 << height)])
+        return root_of(split_hashes(tile)[at : at + (1 << height)])
 
     return read
-
-
-def _hashes(tile: bytes) -> list[bytes]:
-    return [tile[at : at + HASH_SIZE] for at in range(0, len(tile), HASH_SIZE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +170,7 @@ class TileEdge:
             for number, at in enumerate(range(0, len(row), _FULL), count >> HEIGHT):
                 tile = changed[level, number] = row[at : at + _FULL]
                 if len(tile) == _FULL:
-                    added.append(root_of(_hashes(tile)))
+                    added.append(root_of(split_hashes(tile)))
             rows[level] = row[len(row) - len(row) % _FULL :]
             count, level = count >> HEIGHT, level + 1
         return TileEdge(self.size + len(leaf_hashes), tuple(rows)), changed

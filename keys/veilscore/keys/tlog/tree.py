@@ -30,6 +30,11 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def split_hashes(joined: bytes) -> list[bytes]:
+    """Return the hashes that stand one after the other; a last one may be cut off."""
+    return [joined[at : at + HASH_SIZE] for at in range(0, len(joined), HASH_SIZE)]
+
+
 def split(size: int) -> int:
     """Return the largest power of two smaller than ``size``, which is over 1."""
     return 1 << ((size - 1).bit_length() - 1)

@@ -97,9 +97,7 @@ def _witnesses(evidence: VerifiedEvents, policy: LogPolicy | None) -> tuple[str,
     if policy is None:
         return ()
     with evidence.step(WITNESSES):
-        policy.check_log(evidence.bundle.log)
-        policy.open(evidence.bundle.checkpoint)
-        return policy.cosigners(evidence.bundle.checkpoint)
+        return policy.open_by(evidence.bundle.log, evidence.bundle.checkpoint)
 
 
 def _inclusion(evidence: VerifiedEvents, head: Checkpoint) -> None:

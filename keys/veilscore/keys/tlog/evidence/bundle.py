@@ -22,6 +22,7 @@ from veilscore.keys.errors import ProofError
 from veilscore.keys.receiving import SCORE
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.archive import ExportFiles
+from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.events import OpenedEvent, read_event
 from veilscore.keys.tlog.export import (
     CHECKPOINT,
@@ -33,9 +34,9 @@ from veilscore.keys.tlog.export import (
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.proof import inclusion_proof
 from veilscore.keys.tlog.reader import Entry
-from veilscore.keys.tlog.search import Progress, entries_of, hashes_of, size_of
+from veilscore.keys.tlog.search import Progress, entries_of, hashes_of
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.keys.tlog.tree import HASH_SIZE
+from veilscore.keys.tlog.tree import HASH_SIZE, split_hashes
 from veilscore.v1.score_pb2 import ModelManifest
 from veilscore.v1.training_pb2 import RunContract
 
@@ -80,9 +81,9 @@ class EvidenceBundle:
         found = _Found(registry.coordinator.name)
         for entry in entries_of(files, progress):
             found.add(entry)
-        size = size_of(files)
-        read = hashes_of(files, size)
         note = decode_text(files.read(CHECKPOINT))
+        size = open_checkpoint(note, log).size
+        read = hashes_of(files, size)
         return cls(
             correlation,
             log,
@@ -136,9 +137,7 @@ class EvidenceBundle:
             joined = each.octets("path")
             if len(joined) % HASH_SIZE:
                 raise ProofError("a path is cut off", place=_PLACE)
-            path = tuple(
-                joined[at : at + HASH_SIZE] for at in range(0, len(joined), HASH_SIZE)
-            )
+            path = tuple(split_hashes(joined))
             proof = TlogProof(each.number("index"), path, checkpoint)
             events.append(ProvenEvent(read_event(each.octets("leaf")), proof))
             each.end()
