@@ -126,6 +126,7 @@ def begin(
     holder: type[FeatureHolder] = FeatureHolder,
     bank: type[LabelHolder] = LabelHolder,
     granularity: int = 1,
+    pdo: float = 40,
 ) -> RingRun:
     """Make a run in which nothing has happened yet."""
     contract = sample_contract(
@@ -136,6 +137,7 @@ def begin(
         polish_noise=noise,
         exact=polish > 0 and noise == 0,
         granularity=granularity,
+        points_to_double_odds=pdo,
     )
     terms, ring = Terms(contract), PlainRing()
     labels = Labels(
@@ -166,6 +168,8 @@ def finish(run: RingRun) -> RingRun:
     return run
 
 
-def train(data: DataSet, *, polish: int = 0, noise: float = 0.0) -> RingRun:
+def train(
+    data: DataSet, *, polish: int = 0, noise: float = 0.0, pdo: float = 40
+) -> RingRun:
     """Train; ``exact`` if there are polish steps without noise."""
-    return finish(begin(data, polish=polish, noise=noise))
+    return finish(begin(data, polish=polish, noise=noise, pdo=pdo))

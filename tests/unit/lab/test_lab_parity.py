@@ -63,7 +63,8 @@ def test_points_that_lost_their_digits_are_noticed(
     assert parity.worst_pd < 1e-6  # only the points are wrong
     assert parity.judged_card_auc_apart < -ROUNDING_BAR
     assert parity.card_auc_apart < -ROUNDING_BAR
-    assert not parity.holds
+    assert parity.holds
+    assert not parity.card_holds
 
 
 def test_without_scikit_learn_nothing_is_compared(
