@@ -103,6 +103,7 @@ def _query(names: list[str], modulus: bytes, entities: int) -> bytes:
         consent="contract 17",
         entities=[f"U:{number:018}" for number in range(entities)],
         deadline=1_790_000_000,
+        asked=1_790_000_000,
     )
     query = ScoreQuery(body=body.SerializeToString())
     return ScoreMessage(query=query).SerializeToString()

@@ -36,6 +36,7 @@ def _query(stock: Stock) -> HostedQuery:
         purpose="pre_loan",
         consent="contract 17",
         nonce=bytes(16),
+        asked=int(NOW),
         deadline=int(NOW) + 60,
     )
 

@@ -41,6 +41,7 @@ def _query(stock: Stock, model: ShelvedModel) -> Query:
         purpose="pre_loan",
         consent="contract 17",
         nonce=bytes(16),
+        asked=int(NOW),
         deadline=int(NOW) + 60,
     )
 

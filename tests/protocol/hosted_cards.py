@@ -147,6 +147,7 @@ class RawHostedRequester(RawRequester):
             purpose="pre_loan",
             consent="contract 17",
             nonce=secrets.token_bytes(16),
+            asked=int(self._now.now),
             deadline=int(self._now.now) + 60,
         ).body
 

@@ -124,6 +124,7 @@ class World:
         self.folder = folder
         self.people = people
         self.now = START
+        self.ahead: dict[str, float] = {}  # by how much a party's clock is
         self.wiretap: Wiretap = pass_on
         self.log_down = False
         self.directory: dict[str, SignedKey] = {}
@@ -278,7 +279,7 @@ class Node:
         world.recipients[self._party] = self.desk.on_envelope
 
     def _clock(self) -> float:
-        return self._world.now
+        return self._world.now + self._world.ahead.get(self._party, 0)
 
     def _append(self, leaves: Sequence[bytes]) -> AppendResponse:
         return self._world.append(leaves)
@@ -342,6 +343,7 @@ class RawRequester:
             purpose="pre_loan",
             consent="contract 17",
             nonce=secrets.token_bytes(16),
+            asked=int(self._world.now),
             deadline=int(self._world.now) + 60,
         ).body
 

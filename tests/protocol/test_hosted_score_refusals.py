@@ -48,6 +48,16 @@ def later(seconds: int) -> Change:
     return move
 
 
+def moved(seconds: int) -> Change:
+    """Ask on a clock that is so far ahead."""
+
+    def move(body: HostedQueryBody) -> None:
+        body.asked += seconds
+        body.deadline += seconds
+
+    return move
+
+
 def key(at: int) -> Change:
     def spoil(body: HostedQueryBody) -> None:
         body.receiving_keys[at] = bytes(32)
@@ -94,6 +104,11 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "deadline now": (later(-60), "expired"),
     "deadline long ago": (put("deadline", -(2**62)), "expired"),
     "deadline in a quarter": (later(900), "deadline-too-far"),
+    "deadline a second too far": (later(241), "deadline-too-far"),
+    "asked too long ago": (moved(-301), "clock-skew"),
+    "asked on a fast clock": (moved(301), "clock-skew"),
+    "asked in another age": (put("asked", -(2**63)), "clock-skew"),
+    "asked at no time": (put("asked", 0), "clock-skew"),
     "too many": (put("applicants", 201), "too-many-entities"),
     "a billion": (put("applicants", 2**32 - 1), "too-many-entities"),
     "another modulus": (modulus(lambda n: n + 2), "bad-modulus"),
@@ -150,7 +165,7 @@ def test_a_second_spelling_of_a_query_is_malformed(hub: World) -> None:
     bank = RawHostedRequester(hub)
     raw = CanonicalHostedQuery.of(bank.query(FORM, ROWS)).raw
     assert bank.hosted_code(raw + b"\xaa\x06\x00") == "malformed"  # unknown field
-    assert bank.hosted_code(raw + raw[-6:]) == "malformed"  # the deadline twice
+    assert bank.hosted_code(raw + raw[-6:]) == "malformed"  # when, twice
 
 
 def test_who_is_no_requester_gets_nothing(hub: World) -> None:
@@ -283,9 +298,10 @@ def test_the_first_reason_in_the_fixed_order_is_told(hub: World) -> None:
         put("requester", "broker"),
         put("form", bytes(32)),
         put("purpose", "audit"),
-        key(1),
         put("nonce", used.nonce),
+        moved(-301),
         later(900),
+        key(1),
         put("applicants", 201),
         modulus(lambda n: n + 2),
         put("ciphertexts", b"x"),
@@ -301,9 +317,10 @@ def test_the_first_reason_in_the_fixed_order_is_told(hub: World) -> None:
         "not-a-requester",
         "unknown-card",
         "purpose-not-allowed",
-        "stale-keys",
         "replayed",
+        "clock-skew",
         "deadline-too-far",
+        "stale-keys",
         "too-many-entities",
         "bad-modulus",
         "bad-ciphertexts",

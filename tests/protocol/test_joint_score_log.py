@@ -13,10 +13,13 @@ from tests.protocol.score_cards import (
 from tests.protocol.score_world import (
     People,
     World,
+    pass_on,
 )
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.tlog.events import read_event
+from veilscore.node.errors import HolderRefusedError
+from veilscore.node.scoring.incidents import BURST, EVERY_S, Incidents
 from veilscore.node.scoring.ledger import commitment
 from veilscore.node.scoring.requester import JointRequest
 from veilscore.runtime.errors import UnreachableError
@@ -144,3 +147,69 @@ def test_without_the_log_nobody_asks(hub: World) -> None:
     assert len(ask(hub, NAMES[:3])) == 3
     kinds = [each.kind for each in hub.events(actor="bank")]
     assert kinds == ["score_requested"] * 2  # the first one reached the log later
+
+
+def test_an_envelope_that_comes_again_is_an_incident_in_the_log(hub: World) -> None:
+    """Queries and answers; with the next events, for nobody waits for the log."""
+    seen: list[tuple[str, str, bytes]] = []
+
+    def twice(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        seen.append((sender, recipient, data))
+        return [data, data]
+
+    hub.wiretap = twice
+    ask(hub, NAMES[:3])
+    hub.wiretap = pass_on
+    ask(hub, NAMES[:3])  # envelopes are opened in order: the copies were before
+    for node in hub.nodes.values():
+        node.receipts.catch_up()
+    kinds = [each.kind for each in hub.events(actor="bureau")]
+    assert sorted(kinds[:3]) == ["incident", "score_answered", "score_decided"]
+    logged = {
+        (each.event.actor, each.event.incident.evidence)
+        for each in hub.events()
+        if each.kind == "incident"
+    }
+    assert logged == {
+        (recipient, hashlib.sha256(data).digest()) for _, recipient, data in seen
+    }
+    assert len(logged) == 4
+
+
+def test_a_flood_of_old_envelopes_does_not_fill_the_log(hub: World) -> None:
+    copies = 50
+
+    def flood(sender: str, recipient: str, data: bytes) -> list[bytes]:
+        return [data] * (copies if (sender, recipient) == ("bank", "market") else 1)
+
+    hub.wiretap = flood
+    ask(hub, NAMES[:3])
+    hub.wiretap = pass_on
+    ask(hub, NAMES[:3])
+    receipts = hub.nodes["market"].receipts
+    receipts.catch_up()
+    found = [each.kind for each in hub.events(actor="market")]
+    assert found.count("incident") == BURST
+    bucket = Incidents(receipts, lambda: hub.now)
+    assert [bucket.replayed(b"old") for _ in range(BURST + 2)].count(True) == BURST
+    hub.now += EVERY_S
+    assert [bucket.replayed(b"old") for _ in range(3)] == [True, False, False]
+    hub.now -= 3600  # the clock is set back: no rate grows by it
+    assert not bucket.replayed(b"old")
+    hub.now += EVERY_S
+    assert bucket.replayed(b"old")
+
+
+@pytest.mark.parametrize("ahead", [-301, 302])
+def test_a_clock_that_is_off_is_refused_and_logged(hub: World, ahead: int) -> None:
+    ask(hub, NAMES[:1])  # all keys are valid on all clocks
+    hub.now += 1000
+    hub.ahead["market"] = ahead
+    with pytest.raises(HolderRefusedError) as caught:
+        ask(hub, NAMES[:3])
+    assert caught.value.party == "market"
+    assert caught.value.code == "holder-clock-skew"
+    decided = hub.events(actor="market")[-1].event.score_decided
+    assert (decided.allowed, decided.code) == (False, "clock-skew")
+    hub.ahead["market"] = 20 if ahead > 0 else -290
+    assert len(ask(hub, NAMES[:3])) == 3

@@ -82,6 +82,16 @@ def later(seconds: int) -> Change:
     return move
 
 
+def moved(seconds: int) -> Change:
+    """Ask on a clock that is so far ahead."""
+
+    def move(body: ScoreQueryBody) -> None:
+        body.asked += seconds
+        body.deadline += seconds
+
+    return move
+
+
 CHANGES: dict[str, tuple[Change, str]] = {
     "short nonce": (put("nonce", bytes(15)), "malformed"),
     "no nonce": (put("nonce", b""), "malformed"),
@@ -100,6 +110,11 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "deadline now": (later(-60), "expired"),
     "deadline long ago": (put("deadline", -(2**62)), "expired"),
     "deadline in a quarter": (later(900), "deadline-too-far"),
+    "deadline a second too far": (later(241), "deadline-too-far"),
+    "asked too long ago": (moved(-301), "clock-skew"),
+    "asked on a fast clock": (moved(301), "clock-skew"),
+    "asked in another age": (put("asked", -(2**63)), "clock-skew"),
+    "asked at no time": (put("asked", 0), "clock-skew"),
     "no entity": (entities(), "bad-entities"),
     "one twice": (entities("X:a", "X:b", "X:a"), "bad-entities"),
     "not canonical": (entities("X: a"), "bad-entities"),
@@ -139,7 +154,7 @@ def test_a_second_spelling_of_a_query_is_malformed(hub: World) -> None:
     bank = RawRequester(hub)
     raw = Query.of(bank.body(NAMES)).raw
     assert bank.code("bureau", raw + b"\xaa\x06\x00") == "malformed"  # unknown field
-    assert bank.code("bureau", raw + raw[-6:]) == "malformed"  # the deadline twice
+    assert bank.code("bureau", raw + raw[-6:]) == "malformed"  # when, twice
 
 
 def test_who_is_no_requester_gets_nothing(hub: World) -> None:
@@ -284,9 +299,10 @@ def test_the_first_reason_in_the_fixed_order_is_told(hub: World) -> None:
         ("model", put("model", bytes(32))),
         ("holders", swap_holders),
         ("purpose", put("purpose", "audit")),
-        ("receiving_keys", key(1)),
         ("nonce", put("nonce", used.nonce)),
+        ("asked", moved(-301)),
         ("deadline", later(900)),
+        ("receiving_keys", key(1)),
         ("entities", entities(*(f"X:{n}" for n in range(1001)))),
         ("modulus", modulus(lambda n: n + 2)),
     ]
@@ -302,9 +318,10 @@ def test_the_first_reason_in_the_fixed_order_is_told(hub: World) -> None:
         "unknown-model",
         "wrong-holders",
         "purpose-not-allowed",
-        "stale-keys",
         "replayed",
+        "clock-skew",
         "deadline-too-far",
+        "stale-keys",
         "too-many-entities",
         "bad-modulus",
     ]

@@ -16,11 +16,11 @@ from typing import Final
 
 from veilscore.coordinator import folder
 from veilscore.coordinator.access import Access
+from veilscore.coordinator.append_rules import check_append
 from veilscore.coordinator.config import CoordinatorSettings
 from veilscore.coordinator.cosigning import Cosigning
 from veilscore.coordinator.desk import Flower, TrainingDesk
 from veilscore.coordinator.directory import KeyDirectory
-from veilscore.coordinator.errors import AppendError
 from veilscore.coordinator.front import Front, now_ms
 from veilscore.coordinator.hub import Hub
 from veilscore.coordinator.log import LogService
@@ -30,10 +30,9 @@ from veilscore.coordinator.runs import RunBook
 from veilscore.coordinator.superlink import SuperLink, SuperLinkConfig
 from veilscore.coordinator.web.app import coordinator_app
 from veilscore.fault import Fault, concerning
-from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
-from veilscore.keys.tlog.events import MOST_TOGETHER, Detail, read_event
+from veilscore.keys.tlog.events import Detail
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import FlowerError, PeerLostError, UnreachableError
@@ -49,13 +48,6 @@ _log = logging.getLogger(__name__)
 VERSION: Final = importlib.metadata.version("veilscore")
 _WATCH_S: Final = 1.0  # between looks at the registry file
 _STARTING_S: Final = 0.2  # between looks at a SuperLink that is not up
-_OWN_KINDS: Final = {
-    "party_joined",
-    "run_opened",
-    "run_closed",
-    "registry_published",
-}
-_AHEAD_MS: Final = 10 * 60 * 1000  # of an actor's clock; late events were spooled
 
 
 class CoordinatorService:
@@ -193,31 +185,7 @@ class CoordinatorService:
     # -- the log and the directory, asked by parties -------------------------------
 
     def _append(self, party: str, leaves: Sequence[bytes]) -> list[TlogProof]:
-        """Append events of the caller's own, signed not too far in the future."""
-        if not 1 <= len(leaves) <= MOST_TOGETHER:
-            raise AppendError(
-                f"{len(leaves)} events in one call, 1 to {MOST_TOGETHER} may be",
-                party=party,
-                remedy="Update that node.",
-            )
-        for leaf in leaves:
-            try:
-                opened = read_event(leaf)
-            except ProofError as error:
-                raise AppendError(error.what, party=party) from error
-            event = opened.event
-            if opened.kind in _OWN_KINDS:
-                raise AppendError(
-                    f"{opened.kind} is for the coordinator to say", party=party
-                )
-            if event.actor != party:
-                raise AppendError("an event of another party", party=party)
-            if event.time_ms > now_ms() + _AHEAD_MS:
-                raise AppendError(
-                    "an event of the future",
-                    party=party,
-                    remedy="Set the clock of that node.",
-                )
+        check_append(party, leaves, now_ms())
         return self._log.append(leaves)
 
     def _append_own(self, detail: Detail) -> None:

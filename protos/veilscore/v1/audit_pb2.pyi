@@ -77,6 +77,7 @@ class Event(_message.Message):
     SCORE_ANSWERED_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
     REGISTRY_PUBLISHED_FIELD_NUMBER: _builtins.int
+    INCIDENT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Format version, 1."""
     actor: _builtins.str
@@ -137,6 +138,10 @@ class Event(_message.Message):
     def registry_published(self) -> Global___RegistryPublished:
         """The coordinator put a registry in force."""
 
+    @_builtins.property
+    def incident(self) -> Global___Incident:
+        """A party saw something that must not happen."""
+
     def __init__(
         self,
         *,
@@ -158,12 +163,13 @@ class Event(_message.Message):
         score_answered: Global___ScoreAnswered | None = ...,
         started: Global___Started | None = ...,
         registry_published: Global___RegistryPublished | None = ...,
+        incident: Global___Incident | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "incident", b"incident", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correlation", b"correlation", "detail", b"detail", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correlation", b"correlation", "detail", b"detail", "incident", b"incident", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published", "incident"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
@@ -553,3 +559,31 @@ class RegistryPublished(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegistryPublished: _TypeAlias = RegistryPublished  # noqa: Y015
+
+@_typing.final
+class Incident(_message.Message):
+    """A party saw something that must not happen, as an envelope that comes a second time.
+    Signed by whoever saw it. Seen by everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """Stable code of what it saw."""
+    evidence: _builtins.bytes
+    """SHA-256 of what convicts: the bytes themselves stay with whoever saw them."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        evidence: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Incident: _TypeAlias = Incident  # noqa: Y015

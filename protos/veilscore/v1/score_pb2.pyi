@@ -109,6 +109,7 @@ class ScoreQueryBody(_message.Message):
     CONSENT_FIELD_NUMBER: _builtins.int
     ENTITIES_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
     """Random, 16 bytes; a data holder answers it once."""
     requester: _builtins.str
@@ -123,6 +124,10 @@ class ScoreQueryBody(_message.Message):
     """Reference of the borrowers' consent."""
     deadline: _builtins.int
     """Seconds since 1970 after which a data holder must not answer."""
+    asked: _builtins.int
+    """Seconds since 1970 on the requester's clock when it asked: a data holder whose
+    clock is 300 s off does not answer.
+    """
     @_builtins.property
     def holders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Data holders that answer, sorted by name."""
@@ -150,10 +155,11 @@ class ScoreQueryBody(_message.Message):
         consent: _builtins.str = ...,
         entities: _abc.Iterable[_builtins.str] | None = ...,
         deadline: _builtins.int = ...,
+        asked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "deadline", b"deadline", "entities", b"entities", "holders", b"holders", "model", b"model", "modulus", b"modulus", "nonce", b"nonce", "purpose", b"purpose", "receiving_keys", b"receiving_keys", "requester", b"requester"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "consent", b"consent", "deadline", b"deadline", "entities", b"entities", "holders", b"holders", "model", b"model", "modulus", b"modulus", "nonce", b"nonce", "purpose", b"purpose", "receiving_keys", b"receiving_keys", "requester", b"requester"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,6 +205,7 @@ class HostedQueryBody(_message.Message):
     APPLICANTS_FIELD_NUMBER: _builtins.int
     CIPHERTEXTS_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
     """Random, 16 bytes; the data holder answers it once."""
     requester: _builtins.str
@@ -219,6 +226,10 @@ class HostedQueryBody(_message.Message):
     """
     deadline: _builtins.int
     """Seconds since 1970 after which the data holder must not answer."""
+    asked: _builtins.int
+    """Seconds since 1970 on the requester's clock when it asked: a data holder whose
+    clock is 300 s off does not answer.
+    """
     @_builtins.property
     def receiving_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 of the receiving key body of the data holder, then the requester's."""
@@ -236,10 +247,11 @@ class HostedQueryBody(_message.Message):
         applicants: _builtins.int = ...,
         ciphertexts: _builtins.bytes = ...,
         deadline: _builtins.int = ...,
+        asked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applicants", b"applicants", "ciphertexts", b"ciphertexts", "consent", b"consent", "deadline", b"deadline", "form", b"form", "modulus", b"modulus", "nonce", b"nonce", "purpose", b"purpose", "receiving_keys", b"receiving_keys", "requester", b"requester"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applicants", b"applicants", "asked", b"asked", "ciphertexts", b"ciphertexts", "consent", b"consent", "deadline", b"deadline", "form", b"form", "modulus", b"modulus", "nonce", b"nonce", "purpose", b"purpose", "receiving_keys", b"receiving_keys", "requester", b"requester"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

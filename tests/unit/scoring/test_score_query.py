@@ -64,6 +64,7 @@ def valid_body() -> ScoreQueryBody:
         receiving_keys=[bytes(32)] * 2,
         entities=["X:a"],
         deadline=10,
+        asked=5,
     )
 
 
@@ -77,6 +78,7 @@ def test_the_digest_covers_every_field() -> None:
         ("purpose", "audit"),
         ("consent", "17"),
         ("deadline", 11),
+        ("asked", 6),
     ):
         body = valid_body()
         setattr(body, field, value)
@@ -86,7 +88,7 @@ def test_the_digest_covers_every_field() -> None:
         repeated = getattr(body, field)
         repeated.append(repeated[0])
         digests.add(Query.of(body).digest)
-    assert len(digests) == 11
+    assert len(digests) == 12
 
 
 def test_what_was_written_reads_the_same_and_shows_no_id() -> None:
@@ -122,6 +124,7 @@ bodies = st.builds(
     consent=st.text(max_size=5),
     entities=st.lists(st.text(max_size=5), max_size=5),
     deadline=st.integers(-(2**63), 2**63 - 1),
+    asked=st.integers(-(2**63), 2**63 - 1),
 )
 
 

@@ -28,7 +28,9 @@ OWN_FOLDER: Final = "changes files of its own operator, before anybody is asked"
 
 LOGGED: Final[dict[str, tuple[str, ...] | str]] = {
     # The hub's methods.
-    "hub Attach": "carries envelopes, whose digests their senders' events hold",
+    # Of envelopes their senders' events hold the digest; of one that comes again its
+    # recipient's.
+    "hub Attach": ("incident",),
     "hub Publish": ("key_published",),
     "hub Directory": READS,
     "hub Append": "is how parties' events come into the log",

@@ -19,6 +19,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "score_answered": gettext_noop("Score request answered"),
     "started": gettext_noop("Process started"),
     "registry_published": gettext_noop("Registry published"),
+    "incident": gettext_noop("Incident"),
     # Fields of every event
     "version": gettext_noop("Version"),
     "actor": gettext_noop("Actor"),
@@ -54,6 +55,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "consent": gettext_noop("Salted commitment to the consent"),
     "allowed": gettext_noop("Allowed"),
     "code": gettext_noop("Code of the refusal"),
+    "kind": gettext_noop("What was seen"),
+    "evidence": gettext_noop("Hash of the evidence"),
     "ciphertexts": gettext_noop("Ciphertexts"),
     # Clauses of a contract, and a model's manifest
     "run": gettext_noop("Run"),

@@ -23,6 +23,7 @@ from veilscore.keys.tlog.tiles import MAX_LEAF
 from veilscore.keys.tlog.tree import HASH_SIZE
 from veilscore.v1.audit_pb2 import (
     Event,
+    Incident,
     KeyPublished,
     ModelRegistered,
     PartyJoined,
@@ -51,6 +52,7 @@ Detail = (
     | ScoreAnswered
     | Started
     | RegistryPublished
+    | Incident
 )
 
 MOST_TOGETHER = 16

@@ -59,7 +59,8 @@ class HostedAsking:
         private = check_asking(self.party, self.private, timeout_s)
         public = private.public
         self._check(form, len(rows), public.bits)
-        peers = self.post.peers(self.clock(), parties=(form.holder, self.party))
+        asked = math.ceil(self.clock())
+        peers = self.post.peers(asked, parties=(form.holder, self.party))
         packed = Batch(public.n, form.bits, len(rows)).pack(rows)
         query = write_query(
             form,
@@ -71,7 +72,8 @@ class HostedAsking:
             purpose=purpose,
             consent=consent,
             nonce=secrets.token_bytes(NONCE_BYTES),
-            deadline=math.ceil(self.clock() + timeout_s),
+            asked=asked,
+            deadline=asked + math.ceil(timeout_s),
         )
         request = HostedRequest(query, form, public)
         event = self.journal.request(

@@ -77,10 +77,12 @@ def accept(query: HostedQuery, situation: HostSituation) -> AcceptedHostedQuery:
     if hosted is None:
         raise QueryRefusedError(Reason.UNKNOWN_CARD)
     check_terms(hosted.terms, body.requester, body.purpose)
+    check_freshness(
+        body.asked, body.deadline, situation.now, nonce_seen=situation.nonce_seen
+    )
     names = (situation.party, body.requester)
     listed = dict(zip(names, body.receiving_keys, strict=True))
     check_keys(listed, situation.party, situation.keys, situation.peers)
-    check_freshness(body.deadline, situation.now, nonce_seen=situation.nonce_seen)
     if body.applicants > hosted.terms.max_applicants:
         raise QueryRefusedError(Reason.TOO_MANY_ENTITIES)
     public = check_modulus(situation.peers[body.requester], body.modulus)

@@ -41,6 +41,7 @@ def write_query(
     purpose: str,
     consent: str,
     nonce: bytes,
+    asked: int,
     deadline: int,
 ) -> HostedQuery:
     """Return the query for encrypted inputs, packed as ``Batch.pack`` does.
@@ -58,6 +59,7 @@ def write_query(
             consent=consent,
             applicants=applicants,
             ciphertexts=public.encode(ciphertexts),
+            asked=asked,
             deadline=deadline,
         )
     )

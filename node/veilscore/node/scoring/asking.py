@@ -23,7 +23,7 @@ from veilscore.node.errors import (
     TooManyEntitiesError,
     UnknownModelError,
 )
-from veilscore.node.scoring.checks import MAX_AHEAD_S, NONCE_BYTES
+from veilscore.node.scoring.checks import MAX_APART_S, NONCE_BYTES
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
 from veilscore.node.scoring.requester import EntityScore, JointRequest, write_query
@@ -32,8 +32,7 @@ from veilscore.node.scoring.waiting import Waiting
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.v1.score_pb2 import ScoreMessage, ScoreQuery
 
-# A minute less than holders accept: clocks differ.
-LONGEST_WAIT_S: Final = MAX_AHEAD_S - 60
+LONGEST_WAIT_S: Final = MAX_APART_S  # no holder answers later
 
 
 def check_asking(
@@ -82,7 +81,8 @@ class Asking:
         until = time.monotonic() + timeout_s
         private = self._check(entities, timeout_s)
         shelved = self._find(model)
-        peers = self.post.peers(self.clock(), parties=(*shelved.holders, self.party))
+        asked = math.ceil(self.clock())
+        peers = self.post.peers(asked, parties=(*shelved.holders, self.party))
         query = write_query(
             entities,
             model=shelved,
@@ -92,7 +92,8 @@ class Asking:
             purpose=purpose,
             consent=consent,
             nonce=secrets.token_bytes(NONCE_BYTES),
-            deadline=math.ceil(self.clock() + timeout_s),
+            asked=asked,
+            deadline=asked + math.ceil(timeout_s),
         )
         request = JointRequest(query, shelved, private.public)
         own_points, known = self._own(shelved, query.body.entities)

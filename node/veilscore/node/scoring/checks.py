@@ -14,7 +14,9 @@ from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 
 NONCE_BYTES: Final = 16
 DIGEST_BYTES: Final = 32
-MAX_AHEAD_S: Final = 600  # how far away a deadline may be
+# How far the requester's clock may be from ours, and a deadline from when it was set.
+# The two are one number: what is asked longer ago than that has no time left either.
+MAX_APART_S: Final = 300
 
 
 class Terms(Protocol):
@@ -61,12 +63,17 @@ def check_keys(
     return keys
 
 
-def check_freshness(deadline: int, now: float, *, nonce_seen: bool) -> None:
-    """Let pass what is new and due soon."""
+def check_freshness(asked: int, deadline: int, now: float, *, nonce_seen: bool) -> None:
+    """Let pass what is new, was asked just now and is due soon.
+
+    A clock that is off and a query that somebody held back look the same.
+    """
     if nonce_seen:
         raise QueryRefusedError(Reason.REPLAYED)
+    if abs(now - asked) > MAX_APART_S:
+        raise QueryRefusedError(Reason.CLOCK_SKEW)
     check_deadline(deadline, now)
-    if deadline > now + MAX_AHEAD_S:
+    if deadline > asked + MAX_APART_S:
         raise QueryRefusedError(Reason.DEADLINE_TOO_FAR)
 
 

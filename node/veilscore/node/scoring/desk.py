@@ -14,6 +14,7 @@ from threading import Lock, Timer
 from typing import Final, TypeAlias, TypeVar
 
 from veilscore.fault import Fault
+from veilscore.keys.errors import ReplayError
 from veilscore.keys.identity import Signer
 from veilscore.keys.keystore import Keystore
 from veilscore.keys.paillier.private import PrivateKey
@@ -30,6 +31,7 @@ from veilscore.node.hosting.serving import Serving
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.answering import Answering
 from veilscore.node.scoring.asking import Asking
+from veilscore.node.scoring.incidents import Incidents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
@@ -85,6 +87,7 @@ class ScoringDesk:
         self._link = link
         self._clock = clock
         self._receipts = receipts
+        self._incidents = Incidents(receipts, clock)
         self._paillier = private.public if private else None
         self._keys = ScoreKeys(keystore, signer, party, self._paillier)
         self._post = Post(
@@ -245,7 +248,11 @@ class ScoringDesk:
         self._serving.close()
 
     def _receive(self, data: bytes) -> None:
-        sender, message = self._post.open(data)
+        try:
+            sender, message = self._post.open(data)
+        except ReplayError:
+            self._incidents.replayed(data)
+            raise
         match message.WhichOneof("body"):
             case "query":
                 work = self._answering.answer

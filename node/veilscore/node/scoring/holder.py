@@ -90,10 +90,12 @@ def accept(query: Query, situation: Situation) -> AcceptedQuery:
     check_sender(situation.sender, body.requester)
     card = _check_model(query, situation)
     check_terms(settings, body.requester, body.purpose)
+    check_freshness(
+        body.asked, body.deadline, situation.now, nonce_seen=situation.nonce_seen
+    )
     names = (*body.holders, body.requester)
     listed = dict(zip(names, body.receiving_keys, strict=True))
     own = check_keys(listed, situation.party, situation.keys, situation.peers)
-    check_freshness(body.deadline, situation.now, nonce_seen=situation.nonce_seen)
     _check_entities(query, settings.max_entities)
     public = check_modulus(situation.peers[body.requester], body.modulus)
     if len(body.holders) == 1 and not settings.allow_two_party:

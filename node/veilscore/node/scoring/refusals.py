@@ -20,10 +20,11 @@ class Reason(StrEnum):
     WRONG_HOLDERS = "wrong-holders"
     REQUESTER_NOT_ALLOWED = "requester-not-allowed"
     PURPOSE_NOT_ALLOWED = "purpose-not-allowed"
-    STALE_KEYS = "stale-keys"
     REPLAYED = "replayed"
+    CLOCK_SKEW = "clock-skew"
     EXPIRED = "expired"
     DEADLINE_TOO_FAR = "deadline-too-far"
+    STALE_KEYS = "stale-keys"
     TOO_MANY_ENTITIES = "too-many-entities"
     BAD_ENTITIES = "bad-entities"
     BAD_MODULUS = "bad-modulus"
@@ -42,10 +43,12 @@ SENTENCES: Final = {
     Reason.WRONG_HOLDERS: "the query does not name the holders of the model's cards",
     Reason.REQUESTER_NOT_ALLOWED: "this data holder does not answer this requester",
     Reason.PURPOSE_NOT_ALLOWED: "this data holder does not answer for this purpose",
-    Reason.STALE_KEYS: "a receiving key in the query is not the current one",
     Reason.REPLAYED: "the nonce of the query was used before",
+    Reason.CLOCK_SKEW: "the requester's clock and this data holder's differ by more "
+    "than 300 s",
     Reason.EXPIRED: "the deadline of the query has passed",
     Reason.DEADLINE_TOO_FAR: "the deadline of the query is too far away",
+    Reason.STALE_KEYS: "a receiving key in the query is not the current one",
     Reason.TOO_MANY_ENTITIES: "the query is about more entities than are answered",
     Reason.BAD_ENTITIES: "an id is absent, not in its canonical form, or named twice",
     Reason.BAD_MODULUS: "the Paillier modulus is not the requester's or not allowed",

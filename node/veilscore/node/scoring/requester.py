@@ -53,6 +53,7 @@ def write_query(
     purpose: str,
     consent: str,
     nonce: bytes,
+    asked: int,
     deadline: int,
 ) -> Query:
     """Return the one query that all holders of the model but ``requester`` get.
@@ -88,6 +89,7 @@ def write_query(
             purpose=purpose,
             consent=consent,
             entities=canonical_ids(entities),
+            asked=asked,
             deadline=deadline,
         )
     )
