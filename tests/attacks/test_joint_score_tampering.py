@@ -44,7 +44,7 @@ def test_m1_a_captured_query_cannot_be_sent_again(lab: World, tell: Tell) -> Non
     lab.wiretap = pass_on
     for sender, recipient, data in captured:
         lab.recipients[recipient](sender, data)
-    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="").scores
     assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
     # Each query and answer is an event: 5 are of the last question.
     again = len(lab.events()) - events - 5
@@ -88,17 +88,17 @@ def scores_without_the_market(
     lab.wiretap = tap
     desk = lab.nodes["bank"].desk
     try:
-        scores = desk.ask(NAMES, purpose="pre_loan", consent="", timeout_s=1.5)
+        answered = desk.ask(NAMES, purpose="pre_loan", consent="", timeout_s=1.5)
     except NoAnswerError as error:
         return 0, error
-    return len(scores), None
+    return len(answered.scores), None
 
 
 def test_h2_a_hub_that_doubles_an_answer_changes_nothing(
     lab: World, tell: Tell
 ) -> None:
     lab.wiretap = lambda _, __, data: [data, data]
-    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="").scores
     right = [plain_score(name) for name in NAMES]
     wrong = sum(each.score != plain for each, plain in zip(scores, right, strict=True))
     tell("H2 scores that a doubled answer changes", f"{wrong} of {len(NAMES)}", 0)
@@ -124,10 +124,10 @@ def test_h2_a_hub_that_swaps_two_answers_makes_no_wrong_score(
     def ask(name: str) -> int | str | None:
         start.wait()
         try:
-            (score,) = desk.ask([name], purpose="pre_loan", consent="", timeout_s=3)
+            answered = desk.ask([name], purpose="pre_loan", consent="", timeout_s=3)
         except ScoringError as error:
             return error.party
-        return score.score
+        return answered.scores[0].score
 
     names = [entity(1), entity(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -218,7 +218,7 @@ def test_a_bystander_can_neither_refuse_nor_answer_for_a_holder(lab: World) -> N
         return [data]
 
     lab.wiretap = meddle
-    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="")
+    scores = lab.nodes["bank"].desk.ask(NAMES, purpose="pre_loan", consent="").scores
     assert [each.score for each in scores] == [plain_score(name) for name in NAMES]
     assert len(requests) == 2
 

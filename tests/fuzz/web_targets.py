@@ -249,7 +249,8 @@ def answer_of_a_program(stock: Stock) -> Target:
         "probability_of_default": 0.03,
         "known": True,
     }
-    whole = json.dumps({"model": "ab" * 32, "scores": [score]}).encode()
+    answer_of_node = {"request": "cd" * 32, "model": "ab" * 32, "scores": [score]}
+    whole = json.dumps(answer_of_node).encode()
     problem = Problem(title="Unprocessable", status=422, code="source", detail="no")
     return Target(
         decode,

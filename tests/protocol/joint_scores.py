@@ -23,6 +23,7 @@ def all_holders(folder: Path, people: People) -> Generator[World]:
 def ask(
     hub: World, names: list[str], party: str = "bank", model: bytes | None = None
 ) -> list[EntityScore]:
-    return hub.nodes[party].desk.ask(
+    answered = hub.nodes[party].desk.ask(
         names, model=model, purpose="pre_loan", consent="contract 17"
     )
+    return answered.scores

@@ -61,9 +61,10 @@ def rows(form: Form, count: int = len(PEOPLE)) -> list[list[int]]:
 def ask(
     hub: World, form: Form, count: int = 5, party: str = "bank"
 ) -> list[int | float]:
-    return hub.nodes[party].desk.ask_hosted(
+    answered = hub.nodes[party].desk.ask_hosted(
         form, rows(form, count), purpose="pre_loan", consent="contract 17"
     )
+    return answered.scores
 
 
 @pytest.mark.parametrize("card", [SCORECARD, LINEAR], ids=["one-hot", "fixed point"])
@@ -78,8 +79,10 @@ def test_hosted_scores_equal_the_plain_card(
 
 def test_joint_and_hosted_scores_share_a_node(hub: World) -> None:
     hub.node("market")
-    (joint,) = hub.nodes["bank"].desk.ask(
-        [entity(3)], purpose="pre_loan", consent="contract 17"
+    (joint,) = (
+        hub.nodes["bank"]
+        .desk.ask([entity(3)], purpose="pre_loan", consent="contract 17")
+        .scores
     )
     assert joint.score == joint_plain_score(entity(3))
     assert ask(hub, SCORECARD.form, 1) == [plain_score(SCORECARD, PEOPLE[0])]
@@ -95,6 +98,16 @@ def test_many_threads_may_ask_at_once(hub: World) -> None:
     with ThreadPoolExecutor(5) as pool:
         for scores in pool.map(partial(ask, hub, SCORECARD.form), [7] * 10):
             assert scores == expected
+
+
+def test_an_answer_names_the_request_as_the_log_does(hub: World) -> None:
+    for form in (SCORECARD.form, LINEAR.form):
+        answered = hub.nodes["bank"].desk.ask_hosted(
+            form, rows(form, 2), purpose="pre_loan", consent="contract 17"
+        )
+        assert len(answered.scores) == 2
+        of_it = hub.events()[-3:]
+        assert {each.event.correlation for each in of_it} == {answered.request}
 
 
 def test_an_answer_leaves_once_the_log_holds_what_became_of_it(hub: World) -> None:

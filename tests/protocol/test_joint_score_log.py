@@ -108,6 +108,15 @@ def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None
             assert event.score_decided.model == requested.score_requested.model
 
 
+def test_an_answer_names_the_request_as_the_log_does(hub: World) -> None:
+    desk = hub.nodes["bank"].desk
+    for names in (NAMES[:3], NAMES[:2]):
+        answered = desk.ask(names, purpose="pre_loan", consent="contract 17")
+        assert [each.entity for each in answered.scores] == names
+        of_it = hub.events()[-5:]
+        assert {each.event.correlation for each in of_it} == {answered.request}
+
+
 def test_neither_hub_nor_log_sees_an_id_or_a_consent(hub: World) -> None:
     seen: list[bytes] = []
 

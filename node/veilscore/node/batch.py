@@ -1,8 +1,9 @@
 """Scoring a file of borrowers through the running node.
 
 The output has one row a scored borrower; rows that fail are listed in a second file
-with the reason. Both are for this institution's eyes: only their owner can read them.
-Each appears whole or not at all, after everything was asked.
+with the reason. Each row that was asked about names its request. Both are for this
+institution's eyes: only their owner can read them. Each appears whole or not at all,
+after everything was asked.
 """
 
 from collections.abc import Iterator, Sequence
@@ -74,25 +75,28 @@ def score_file(
     that cannot be read, both before anything is asked; else what the node refuses.
     """
     errors = errors_beside(out, borrowers.path)
-    failed: list[tuple[int, str]] = []
-    rows = list(_read(borrowers, failed))
-    scored: list[tuple[str, int, float]] = []
+    unread: list[tuple[int, str]] = []
+    rows = list(_read(borrowers, unread))
+    failed = [(number, reason, "") for number, reason in unread]
+    scored: list[tuple[str, int, float, str]] = []
+    requests: list[str] = []
     model = question.model
     for start in range(0, len(rows), question.at_once):
         watch(start, len(rows))
         part = rows[start : start + question.at_once]
         answer = node.scores(_request(part, question, model))
+        requests.append(answer.request)
         model = answer.model  # of all that follow, even if another is trained meanwhile
         for row, found in zip(part, answer.scores, strict=True):
             if found.score is None or found.probability_of_default is None:
-                failed.append((row.number, _UNKNOWN))
+                failed.append((row.number, _UNKNOWN, answer.request))
             else:
                 pd = found.probability_of_default
-                scored.append((row.entity, found.score, pd))
+                scored.append((row.entity, found.score, pd, answer.request))
     watch(len(rows), len(rows))
-    write_csv(errors, ("row", "reason"), sorted(failed))
-    write_csv(out, ("id", "score", "probability_of_default"), scored)
-    return JointOutcome(len(scored), len(failed), str(errors), model)
+    write_csv(errors, ("row", "reason", "request"), sorted(failed))
+    write_csv(out, ("id", "score", "probability_of_default", "request"), scored)
+    return JointOutcome(len(scored), len(failed), str(errors), tuple(requests), model)
 
 
 def _request(rows: Sequence[_Row], question: Question, model: str) -> dict[str, object]:

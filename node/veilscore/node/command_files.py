@@ -73,11 +73,15 @@ def errors_beside(out: Path, source: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many rows were scored, and where the others are listed."""
+    """How many rows were scored, where the others are listed, and what was asked.
+
+    ``requests`` are the ids of all requests, by which the log holds them.
+    """
 
     scored: int
     failed: int
     errors: str
+    requests: tuple[str, ...]
 
 
 def tell(result: Outcome, source: Path, out: Path, *, as_json: bool) -> None:

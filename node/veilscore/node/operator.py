@@ -18,6 +18,7 @@ from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NoModelError, RefusedError
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.receipts import Recorded
+from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.service import VERSION, NodeService
@@ -115,17 +116,17 @@ class OperatorView:
                     remedy="Train one first; the coordinator's operator proposes it.",
                 )
             model = newest.hash
-        scores = service.scoring.ask(
+        answered = service.scoring.ask(
             [normalise(kind, entity) for kind, entity in entities],
             model=model,
             purpose=_purpose(purpose),
             consent=consent,
         )
-        return ScoreReply(model, scores)
+        return ScoreReply(model, answered)
 
     def ask_hosted(
         self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
-    ) -> Sequence[int | float]:
+    ) -> Scores[int | float]:
         """Ask for hosted scores of filled-in rows and wait for them."""
         return self._service.scoring.ask_hosted(
             form, rows, purpose=_purpose(purpose), consent=consent

@@ -15,7 +15,7 @@ from tests.unit.web.command_desk import (
     running_node,
     write_folder,
 )
-from tests.unit.web.sample_node import SampleNode
+from tests.unit.web.sample_node import SampleNode, request_id
 from veilscore.keys import files
 from veilscore.models.binning import CategoricalBins
 from veilscore.models.hosted import Form, OneHot
@@ -59,10 +59,10 @@ def test_scores_and_failures_stand_in_two_private_files_by_row(desk: Desk) -> No
     text = "name,kind,income\na,farm,12\nb,shop,x1\nc,,\nd,boat,1e301\ne,shop,-1\n"
     assert desk.score(text) == 0
     assert rows(desk.out) == [
-        ["row", "score"],
-        ["1", "500"],
-        ["3", "499"],
-        ["5", "498"],
+        ["row", "score", "request"],
+        ["1", "500", request_id(1)],
+        ["3", "499", request_id(1)],
+        ["5", "498", request_id(1)],
     ]
     assert rows(desk.errors) == [
         ["row", "reason"],
@@ -87,7 +87,7 @@ def test_a_number_outside_its_range_is_a_failure_and_a_fraction_a_score(
 ) -> None:
     text = "age,debt,assets\n20,1.5,0\n17,0,0\n20,,0\n"
     assert desk.score(text, form=LINEAR.form) == 0
-    assert rows(desk.out)[1:] == [["1", "0.5"]]
+    assert rows(desk.out)[1:] == [["1", "0.5", request_id(1)]]
     assert rows(desk.errors)[1:] == [
         ["2", "age: the number is not from 18 to 100"],
         ["3", "debt: a value is missing"],
@@ -99,8 +99,12 @@ def test_a_file_is_asked_about_in_batches(desk: Desk) -> None:
     assert desk.score(text, "--batch", "10", "--purpose", "audit", "--json") == 0
     assert [len(asked) for _, asked, _ in desk.node.asked_hosted] == [10, 10, 5]
     assert {purpose for _, _, purpose in desk.node.asked_hosted} == {"audit"}
-    assert [row[0] for row in rows(desk.out)[1:]] == [str(n) for n in range(1, 26)]
+    ids = [request_id(number) for number in (1, 2, 3)]
+    assert [(row[0], row[2]) for row in rows(desk.out)[1:]] == [
+        (str(number), ids[(number - 1) // 10]) for number in range(1, 26)
+    ]
     outcome = json.loads(desk.told)
+    assert outcome["requests"] == ids
     assert (outcome["scored"], outcome["failed"]) == (25, 0)
 
 

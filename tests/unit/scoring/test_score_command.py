@@ -13,7 +13,7 @@ from tests.unit.web.command_desk import (
     running_node,
     write_folder,
 )
-from tests.unit.web.sample_node import FIRMS, SampleNode
+from tests.unit.web.sample_node import FIRMS, SampleNode, request_id
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.node.errors import HolderRefusedError
 
@@ -52,14 +52,14 @@ def test_scores_and_failures_stand_in_two_private_files(desk: Desk) -> None:
     text = "\n".join(["id", FIRMS[0], "4711", FIRMS[1], f" {FIRMS[0].lower()}", ""])
     assert desk.score(text, "--type", "uscc") == 0
     assert rows(desk.out) == [
-        ["id", "score", "probability_of_default"],
-        [FIRMS[0], "612", "0.031"],
-        [FIRMS[1], "611", "0.041"],
+        ["id", "score", "probability_of_default", "request"],
+        [FIRMS[0], "612", "0.031", request_id(1)],
+        [FIRMS[1], "611", "0.041", request_id(1)],
     ]
     assert rows(desk.errors) == [
-        ["row", "reason"],
-        ["2", "a credit code has 18 characters, this one 4"],
-        ["4", "the same entity stands in row 1"],
+        ["row", "reason", "request"],
+        ["2", "a credit code has 18 characters, this one 4", ""],
+        ["4", "the same entity stands in row 1", ""],
     ]
     for path in (desk.out, desk.errors):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -72,9 +72,9 @@ def test_what_the_model_does_not_score_stands_among_the_failures(desk: Desk) -> 
     assert desk.score("id\na-1\na-2\na-3\n a-3\n", "--type", "opaque") == 0
     assert [row[0] for row in rows(desk.out)] == ["id", "a-1", "a-3"]
     assert rows(desk.errors) == [
-        ["row", "reason"],
-        ["2", "a data holder of the model does not know the entity"],
-        ["4", "the same entity stands in row 3"],
+        ["row", "reason", "request"],
+        ["2", "a data holder of the model does not know the entity", request_id(1)],
+        ["4", "the same entity stands in row 3", ""],
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_column_says_the_type_row_by_row(desk: Desk) -> None:
     asked, _, purpose = desk.node.asked[0]
     assert asked == [(EntityKind.USCC, FIRMS[0]), (EntityKind.OPAQUE, "a-1")]
     assert purpose == "pre_loan"
-    reasons = dict(rows(desk.errors)[1:])
+    reasons = {row: reason for row, reason, _ in rows(desk.errors)[1:]}
     assert reasons.keys() == {"2", "3"}
     assert "'tax' is no type of id" in reasons["2"]
     assert "over 200 characters" in reasons["3"]
@@ -98,7 +98,14 @@ def test_a_file_is_asked_about_in_batches_of_one_model(desk: Desk) -> None:
     told = json.loads(desk.told)
     assert first is None
     assert {model.hex() for model in others if model} == {told.pop("model")}
-    assert told == {"scored": 5, "failed": 0, "errors": str(desk.errors)}
+    ids = [request_id(number) for number in (1, 2, 3)]
+    assert [row[3] for row in rows(desk.out)[1:]] == [ids[at // 2] for at in range(5)]
+    assert told == {
+        "scored": 5,
+        "failed": 0,
+        "errors": str(desk.errors),
+        "requests": ids,
+    }
 
 
 def test_a_terminal_shows_how_many_entities_were_asked_about(

@@ -10,6 +10,7 @@ from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
 from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.run import steps
+from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.web.app import node_app
 from veilscore.node.web.face import (
@@ -36,6 +37,11 @@ FIRMS = [complete_uscc(f"9150010{number}MA5U8K2C") for number in range(3)]
 
 def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
+
+
+def request_id(number: int) -> str:
+    """Return the id of that request, counted from 1."""
+    return digest(f"request {number}").hex()
 
 
 def contract(run: str = RUN) -> RunContract:
@@ -185,16 +191,20 @@ class SampleNode:
             )
             for at, (kind, name) in enumerate(entities)
         ]
-        return ScoreReply(model or digest("joint"), scores)
+        return ScoreReply(model or digest("joint"), Scores(self._request(), scores))
 
     def ask_hosted(
         self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
-    ) -> Sequence[int | float]:
+    ) -> Scores[int | float]:
         if self.fault:
             raise self.fault
         self.asked_hosted.append((form, [list(row) for row in rows], purpose))
         self.consents.append(consent)
-        return [form.score(500 - at) for at in range(len(rows))]
+        scores = [form.score(500 - at) for at in range(len(rows))]
+        return Scores(self._request(), scores)
+
+    def _request(self) -> str:
+        return request_id(len(self.consents))
 
     def approve(self, run: str) -> None:
         self._decide(("approve", run))

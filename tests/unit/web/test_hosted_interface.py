@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.protocol.hosted_cards import LINEAR, SCORECARD
-from tests.unit.web.sample_node import TOKEN, SampleNode
+from tests.unit.web.sample_node import TOKEN, SampleNode, request_id
 from tests.unit.web.serving import bearer
 from veilscore.node.errors import HolderRefusedError
 from veilscore.node.hosting.form_file import LONGEST, digest, encode
@@ -33,7 +33,11 @@ def test_scores_come_in_the_order_of_the_request(
 ) -> None:
     answer = ask(node_client)
     assert answer.status_code == 200
-    assert answer.json() == {"form": digest(SCORECARD.form).hex(), "scores": [500, 499]}
+    assert answer.json() == {
+        "request": request_id(1),
+        "form": digest(SCORECARD.form).hex(),
+        "scores": [500, 499],
+    }
     rows = [[0, 0, 1, 0, 0, 1, 0, 0], [1, 0, 0, 0, 1, 0, 0, 0]]
     assert node.asked_hosted == [(SCORECARD.form, rows, "pre_loan")]
     assert node.consents == ["C-2026-0917"]

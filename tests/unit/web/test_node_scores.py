@@ -5,7 +5,15 @@ from dataclasses import asdict, replace
 import httpx
 import pytest
 
-from tests.unit.web.sample_node import FIRMS, NOW_MS, RUN, TOKEN, SampleNode, digest
+from tests.unit.web.sample_node import (
+    FIRMS,
+    NOW_MS,
+    RUN,
+    TOKEN,
+    SampleNode,
+    digest,
+    request_id,
+)
 from tests.unit.web.serving import bearer
 from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind
@@ -29,6 +37,7 @@ def test_scores_come_in_the_order_of_the_request(
     answer = ask(node_client, model="ab" * 32)
     assert answer.status_code == 200
     assert answer.json() == {
+        "request": request_id(1),
         "model": "ab" * 32,
         "scores": [
             {

@@ -1,9 +1,9 @@
 """Scoring a file of applicants by a form, through the running node.
 
 Applicants need no id: rows are numbered, from 1. The output has one row a scored
-applicant, rows that the form has no input for are listed with the reason in a second
-file. Both are for this institution's eyes: only their owner can read them. Each appears
-whole or not at all, after everything was asked.
+applicant, which names its request; rows that the form has no input for are listed with
+the reason in a second file. Both are for this institution's eyes: only their owner can
+read them. Each appears whole or not at all, after everything was asked.
 """
 
 import math
@@ -62,17 +62,21 @@ def score_applicants(
     errors = errors_beside(out, applicants.path)
     failed: list[tuple[int, str]] = []
     rows = list(read_applicants(applicants, question.form, failed))
-    scored: list[tuple[int, int | float]] = []
+    scored: list[tuple[int, int | float, str]] = []
+    requests: list[str] = []
     for start in range(0, len(rows), question.at_once):
         watch(start, len(rows))
         part = rows[start : start + question.at_once]
         answer = node.hosted_scores(_request([row for _, row in part], question))
-        numbers = [number for number, _ in part]
-        scored += zip(numbers, answer.scores, strict=True)
+        requests.append(answer.request)
+        scored += [
+            (number, score, answer.request)
+            for (number, _), score in zip(part, answer.scores, strict=True)
+        ]
     watch(len(rows), len(rows))
     write_csv(errors, ("row", "reason"), failed)
-    write_csv(out, ("row", "score"), scored)
-    return Outcome(len(scored), len(failed), str(errors))
+    write_csv(out, ("row", "score", "request"), scored)
+    return Outcome(len(scored), len(failed), str(errors), tuple(requests))
 
 
 def read_applicants(

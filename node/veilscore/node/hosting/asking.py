@@ -23,6 +23,7 @@ from veilscore.node.hosting.requesting import (
     most_applicants,
     write_query,
 )
+from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.asking import check_asking
 from veilscore.node.scoring.checks import NONCE_BYTES
 from veilscore.node.scoring.journal import Journal
@@ -53,7 +54,7 @@ class HostedAsking:
         purpose: str,
         consent: str,
         timeout_s: float,
-    ) -> list[int | float]:
+    ) -> Scores[int | float]:
         """Return hosted scores; see ``ScoringDesk.ask_hosted``."""
         until = time.monotonic() + timeout_s
         private = check_asking(self.party, self.private, timeout_s)
@@ -88,7 +89,7 @@ class HostedAsking:
         scores = request.scores(self.workers.decrypt(private, request.ciphertexts))
         with suppress(WorkerError):  # the node stops, and the scores are there
             self.workers.prefill_own(private, min(len(packed), _ZEROS_KEPT))
-        return scores
+        return Scores(query.correlation, scores)
 
     def _check(self, form: Form, applicants: int, key_bits: int) -> None:
         if not applicants:

@@ -1,6 +1,7 @@
 """What a requester makes of one data holder's answer or refusal, whatever it asked."""
 
-from typing import Final, NoReturn
+from dataclasses import dataclass, field
+from typing import Final, Generic, NoReturn, TypeVar
 
 from veilscore.keys.errors import InvalidCiphertextError
 from veilscore.keys.paillier.public import PublicKey
@@ -13,7 +14,20 @@ from veilscore.node.scoring.query import AnyQuery
 from veilscore.node.scoring.refusals import SENTENCES, TRANSIENT, Reason
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreRefusal
 
+_Score = TypeVar("_Score")
+
 _ASK_AGAIN: Final = "Ask again; if it recurs, report it to the data holder."
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Generic[_Score]):
+    """What one request brought, in its order.
+
+    ``request`` is its id in hex, under which the log holds what became of it.
+    """
+
+    request: str
+    scores: list[_Score] = field(repr=False)
 
 
 def read_answer(

@@ -23,6 +23,7 @@ from veilscore.node.errors import (
     TooManyEntitiesError,
     UnknownModelError,
 )
+from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.checks import MAX_APART_S, NONCE_BYTES
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
@@ -76,7 +77,7 @@ class Asking:
         purpose: str,
         consent: str,
         timeout_s: float,
-    ) -> list[EntityScore]:
+    ) -> Scores[EntityScore]:
         """Return joint scores; see ``ScoringDesk.ask``."""
         until = time.monotonic() + timeout_s
         private = self._check(entities, timeout_s)
@@ -107,7 +108,8 @@ class Asking:
         with self.journal.proving(event):
             self.waiting.collect(request, message, peers, until)
         residues = request.decrypted(private, self.workers)
-        return request.scores(residues, own_points, known)
+        scores = request.scores(residues, own_points, known)
+        return Scores(query.correlation, scores)
 
     def _check(self, entities: Sequence[str], timeout_s: float) -> PrivateKey:
         if len(entities) > self.max_entities:

@@ -30,6 +30,7 @@ from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.hosting.serving import Serving
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.answering import Answering
+from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.asking import Asking
 from veilscore.node.scoring.incidents import Incidents
 from veilscore.node.scoring.journal import Journal
@@ -183,7 +184,7 @@ class ScoringDesk:
         purpose: Purpose,
         consent: str,
         timeout_s: float = 30.0,
-    ) -> list[EntityScore]:
+    ) -> Scores[EntityScore]:
         """Return joint scores in the order of ``entities``, typed ids like "U:...".
 
         ``model`` is the SHA-256 of a manifest, by default the newest model's.
@@ -218,7 +219,7 @@ class ScoringDesk:
         purpose: Purpose,
         consent: str,
         timeout_s: float = 30.0,
-    ) -> list[int | float]:
+    ) -> Scores[int | float]:
         """Return the hosted scores of ``rows``, inputs as ``form.fill_in`` gives them.
 
         Waits for the answer, from any thread but the link's.

@@ -5,13 +5,14 @@ of it may reach another party. Times are ms since 1970.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
+from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.v1.training_pb2 import RunContract
@@ -166,10 +167,10 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class ScoreReply:
-    """Joint scores in the order of the request, and the model they are of."""
+    """Joint scores, and the model they are of."""
 
     model: bytes
-    scores: Sequence[EntityScore] = field(repr=False)
+    answered: Scores[EntityScore]
 
 
 class NodeFace(Protocol):
@@ -198,7 +199,7 @@ class NodeFace(Protocol):
 
     def ask_hosted(
         self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
-    ) -> Sequence[int | float]:
+    ) -> Scores[int | float]:
         """Ask for hosted scores of filled-in rows and wait for them."""
         ...
 

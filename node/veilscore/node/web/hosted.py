@@ -20,6 +20,7 @@ from veilscore.node.web.face import NodeFace
 from veilscore.node.web.scores import (
     CODES_OF_SCORES,
     MAX_ENTITIES,
+    REQUEST_ID,
     Message,
     holder_codes,
 )
@@ -66,6 +67,7 @@ class HostedScoreRequest(Message):
 class HostedScoreResponse(Message):
     """Scores in the order of the request."""
 
+    request: str = Field(description=REQUEST_ID)
     form: str = Field(description="Hash that names the form in the log")
     scores: list[int | float] = Field(
         description="One an applicant, in the units of the data holder's card"
@@ -93,8 +95,12 @@ def hosted_routes(face: NodeFace, token: AccessToken) -> APIRouter:
         """
         form = decode(request.form, "/form")
         rows = _fill_in(form, request.applicants)
-        scores = face.ask_hosted(form, rows, request.purpose, request.consent)
-        return HostedScoreResponse(form=digest(form).hex(), scores=list(scores))
+        answered = face.ask_hosted(form, rows, request.purpose, request.consent)
+        return HostedScoreResponse(
+            request=answered.request,
+            form=digest(form).hex(),
+            scores=list(answered.scores),
+        )
 
     return router
 

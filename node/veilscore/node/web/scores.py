@@ -27,6 +27,10 @@ from veilscore.runtime.web.problems import (
 from veilscore.runtime.web.tokens import AccessToken, require_token
 
 MAX_ENTITIES: Final = 1000
+REQUEST_ID: Final = (
+    "Id of the request: the correlation under which the audit log holds it, each "
+    "decision and each answer, and by which its evidence is found"
+)
 
 
 def holder_codes(apart: Collection[Reason], *, transient: bool) -> str:
@@ -113,6 +117,7 @@ class Score(Message):
 class ScoreResponse(Message):
     """Scores in the order of the request."""
 
+    request: str = Field(description=REQUEST_ID)
     model: str = Field(description="Hash of the manifest of the model they are of")
     scores: list[Score] = Field(description="One an entity")
 
@@ -143,7 +148,9 @@ def score_routes(face: NodeFace, token: AccessToken) -> APIRouter:
             request.purpose,
             request.consent,
         )
+        answered = reply.answered
         return ScoreResponse(
+            request=answered.request,
             model=reply.model.hex(),
             scores=[
                 Score(
@@ -153,7 +160,7 @@ def score_routes(face: NodeFace, token: AccessToken) -> APIRouter:
                     probability_of_default=found.probability_of_default,
                     known=found.known,
                 )
-                for entity, found in zip(request.entities, reply.scores, strict=True)
+                for entity, found in zip(request.entities, answered.scores, strict=True)
             ],
         )
 
