@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -31,7 +32,9 @@ from veilscore.models.vertical.run import RunColumns
 from veilscore.node.columns import Columns
 from veilscore.node.entities import Entities
 from veilscore.node.training.alignment import Alignment
-from veilscore.node.training.session import RunSession, Surroundings
+from veilscore.node.training.run_keys import RunKeys
+from veilscore.node.training.surroundings import Surroundings
+from veilscore.node.training.vertical import VerticalPart
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
 
@@ -122,9 +125,13 @@ SIGNERS = {name: Signer.generate() for name in (*HOLDERS, "hub", PUPPET)}
 COLUMNS = RunColumns(("x",), np.array([[0], [1]], dtype=np.uint16), (2,))
 
 
+def _no_script(script: object) -> NoReturn:
+    raise AssertionError(f"{script} is no part of meeting")
+
+
 @dataclass
 class Meeting:
-    """Sessions of one run, each under the contract that its node was shown."""
+    """Parts of one run, each under the contract that its node was shown."""
 
     keys: dict[str, PrivateKey]
     registry: Registry
@@ -133,26 +140,23 @@ class Meeting:
     def masks(self, told: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
         """Return the feature holders' masks; ``told`` is each one's roster."""
         published: list[SignedKey] = []
-        sessions = {
-            name: self._session(name, roster, published)
-            for name, roster in told.items()
+        parts = {
+            name: self._part(name, roster, published) for name, roster in told.items()
         }
-        for session in sessions.values():
-            session.join()
+        for part in parts.values():
+            part.keys.publish()
         modulus = self.keys["bank"].public.n
         found: dict[str, list[int]] = {}
         for name in ("bureau", "market"):
-            session = sessions[name]
-            session._meet()  # pyright: ignore[reportPrivateUsage] - the step before
-            aligned = Alignment(np.arange(2), 2)
-            role = session._take_role(aligned, COLUMNS)  # pyright: ignore[reportPrivateUsage]
+            parts[name].keys.meet()
+            role = parts[name].take_role(Alignment(np.arange(2), 2), COLUMNS)
             assert isinstance(role, FeatureHolder)
             found[name] = role.masks.residues("evaluate", 50, modulus)
         return found
 
-    def _session(
+    def _part(
         self, name: str, roster: Sequence[str], published: list[SignedKey]
-    ) -> RunSession:
+    ) -> VerticalPart:
         label_holder = "bank" if "bank" in roster else PUPPET
         prints = self.registry.fingerprints()
         contract = sample_contract(roster, prints, label_holder=label_holder)
@@ -173,7 +177,8 @@ class Meeting:
             step_timeout_s=1.0,
             min_rows=1,
         )
-        return RunSession(around, contract, contract.SerializeToString())
+        keys = RunKeys(around, contract, contract.SerializeToString())
+        return VerticalPart(around, contract, keys, _no_script)
 
 
 @pytest.fixture(scope="module")

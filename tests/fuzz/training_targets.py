@@ -36,7 +36,8 @@ from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.mailbox import Mailbox
-from veilscore.node.training.session import RunSession, Surroundings
+from veilscore.node.training.session import RunSession
+from veilscore.node.training.surroundings import Surroundings
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import ModelManifest
 from veilscore.v1.training_pb2 import (

@@ -26,7 +26,7 @@ from veilscore.node.training.desk import StoppedRun, TrainingDesk
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
-from veilscore.node.training.session import Surroundings
+from veilscore.node.training.surroundings import Surroundings
 from veilscore.node.web.face import RunFailure
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import RunContract, StepRequest

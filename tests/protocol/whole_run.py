@@ -27,7 +27,8 @@ from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.node.columns import Columns, NumericColumn
 from veilscore.node.entities import Entities
 from veilscore.node.training.mailbox import Mailbox
-from veilscore.node.training.session import RunSession, Surroundings
+from veilscore.node.training.session import RunSession
+from veilscore.node.training.surroundings import Surroundings
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import RunContract, StepRequest, TrainingMessage

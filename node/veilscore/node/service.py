@@ -42,8 +42,8 @@ from veilscore.node.supernode import SuperNode, SuperNodeConfig
 from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
-from veilscore.node.training.session import Surroundings
 from veilscore.node.training.summons import Summons
+from veilscore.node.training.surroundings import Surroundings
 from veilscore.node.trusted_registry import TrustedRegistry
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.flower.client_task import TaskRecord

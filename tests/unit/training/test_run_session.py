@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from dataclasses import replace
 from datetime import date
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ from veilscore.node.columns import Columns
 from veilscore.node.entities import Entities
 from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.alignment import Alignment
-from veilscore.node.training.session import RunSession, Surroundings
+from veilscore.node.training.run_keys import RunKeys
+from veilscore.node.training.session import RunSession
+from veilscore.node.training.surroundings import Surroundings
+from veilscore.node.training.vertical import VerticalPart
 from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey
 from veilscore.v1.training_pb2 import (
     EncryptedRows,
@@ -39,6 +43,10 @@ REGISTRY = Registry(
 
 def nothing(*_: object) -> None:
     """Take what the session tells its surroundings."""
+
+
+def no_script(script: object) -> NoReturn:
+    raise AssertionError(f"{script} is not due")
 
 
 def no_keys(purpose: str) -> list[SignedKey]:
@@ -157,9 +165,12 @@ def test_rows_outside_the_limits_are_refused_and_the_chooser_named(
     session: RunSession, rows: int, own: int, sentence: str, place: str
 ) -> None:
     session.contract.max_rows = 300
-    session.check_rows(Alignment(np.arange(200), 300))
+    around, contract = session.around, session.contract
+    keys = RunKeys(around, contract, session.contract_bytes)
+    part = VerticalPart(around, contract, keys, no_script)
+    part.check_rows(Alignment(np.arange(200), 300))
     positions = np.where(np.arange(rows) < own, np.arange(rows), -1)
     with pytest.raises(RefusedError, match=sentence) as caught:
-        session.check_rows(Alignment(positions, rows))
+        part.check_rows(Alignment(positions, rows))
     assert (caught.value.party, caught.value.place) == ("coordinator", place)
     assert caught.value.remedy

@@ -34,7 +34,8 @@ from veilscore.node.training.estimate import Estimate, Holding
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
-from veilscore.node.training.session import RunSession, Surroundings
+from veilscore.node.training.session import RunSession
+from veilscore.node.training.surroundings import Surroundings
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.audit_pb2 import (
     KeyPublished,
