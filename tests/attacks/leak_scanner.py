@@ -11,17 +11,15 @@ may still be, and cell by cell, because a page's end can cut a value in two.
 import re
 import sqlite3
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-from tests.attacks.canary_forms import Canary, CanaryNumber, Form
+from tests.attacks.canary_forms import Canary, CanaryNumber
+from veilscore.lab.beginnings import Beginnings
 
 BARE_BYTES = 1 << 16
 _DEPTH = 3
@@ -56,53 +54,22 @@ class Leak:
         return f"{self.what} as {self.form} in {self.where}"
 
 
-class _Beginnings:
-    """The first ``width`` bytes of all forms, to be found in data all at once."""
-
-    def __init__(self, width: int, forms: Iterable[tuple[str, Form]]) -> None:
-        self._width = width
-        self._forms: defaultdict[bytes, list[tuple[str, Form]]] = defaultdict(list)
-        for what, form in forms:
-            self._forms[form[1][:width]].append((what, form))
-        octets = np.frombuffer(b"".join(self._forms), np.uint8)
-        self._marked = np.zeros(1 << 24, np.bool_)
-        self._marked[_slots(octets.reshape(-1, width))] = True
-
-    def find(self, data: bytes) -> Iterator[tuple[int, str, Form]]:
-        """Yield the places of all forms, and whose form it is."""
-        for start in range(0, len(data) - self._width + 1, _BLOCK):
-            block = data[start : start + _BLOCK + self._width - 1]
-            octets = np.frombuffer(block, np.uint8)
-            slots = _slots(sliding_window_view(octets, self._width))
-            for place in np.flatnonzero(self._marked[slots]).tolist():
-                at = start + place
-                for what, form in self._forms.get(data[at : at + self._width], ()):
-                    if data.startswith(form[1], at):
-                        yield at, what, form
-
-
-def _slots(windows: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return a 24-bit hash of each row of up to 8 bytes."""
-    words = np.zeros((len(windows), 8), np.uint8)
-    words[:, : windows.shape[1]] = windows
-    # Fibonacci hashing: the top bits of a product with an odd constant.
-    odd = np.uint64(0x9E3779B97F4A7C15)
-    return (words.view(np.uint64).ravel() * odd) >> np.uint64(40)
-
-
 class LeakScanner:
     """Searches for these secrets."""
 
     def __init__(self, secrets: Iterable[Canary | CanaryNumber]) -> None:
         secrets = tuple(secrets)
-        self._long = _Beginnings(8, ((s.what, f) for s in secrets for f in s.forms()))
+        long = (
+            ((each.what, form), text) for each in secrets for form, text in each.forms()
+        )
+        self._long = Beginnings(8, long)
         short = (
-            (each.what, form)
+            ((each.what, form), text)
             for each in secrets
             if isinstance(each, CanaryNumber)
-            for form in each.short_forms()
+            for form, text in each.short_forms()
         )
-        self._short = _Beginnings(4, short)
+        self._short = Beginnings(4, short)
 
     def scan(self, where: str, data: bytes) -> set[Leak]:
         """Return every secret in ``data``."""
@@ -128,7 +95,7 @@ class LeakScanner:
         return found
 
     def _scan(self, where: str, data: bytes, depth: int) -> Iterator[Leak]:
-        for _, what, (form, _) in self._long.find(data):
+        for _, (what, form) in self._long.find(data):
             yield Leak(where, what, form)
         yield from self._neighbours(where, data)
         if not depth:
@@ -142,7 +109,7 @@ class LeakScanner:
 
     def _neighbours(self, where: str, data: bytes) -> Iterator[Leak]:
         """Yield numbers of 32 bits that stand next to each other."""
-        places = {at: (what, form) for at, what, (form, _) in self._short.find(data)}
+        places = dict(self._short.find(data))
         for at, (what, form) in places.items():
             if at + 4 in places or at - 4 in places:
                 yield Leak(where, what, form)

@@ -158,6 +158,8 @@ class LogOutcome:
     witnesses: tuple[str, ...] = ()  # that cosigned it
     evidence: EvidenceOutcome | None = None  # None: it does not verify
     reconciled: tuple[str, ...] = ()  # parties whose own events and receipts agree
+    sought: int = 0  # ids, names and values, in every spelling
+    leaks: tuple[str, ...] = ()  # where the log holds one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,9 @@ class LabOutcome:
             ),
             "every party's own events and receipts agree with the log": all(
                 name in self.log.reconciled for name in self.holders
+            ),
+            "no leaf of the log holds an id, a column's name or a value": (
+                self.log.sought > 0 and not self.log.leaks
             ),
             "every process ended when told to": not self.killed,
         }

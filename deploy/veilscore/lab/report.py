@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +18,8 @@ from veilscore.lab.outcome import (
     RunOutcome,
     ScoreOutcome,
 )
+
+_SHOWN: Final = 5  # leaks
 
 _Rows = Iterator[tuple[str, str]]
 
@@ -129,6 +132,12 @@ def _machine(outcome: LabOutcome) -> _Rows:
         yield "  cosigned by", ", ".join(log.witnesses)
     if log.reconciled:
         yield "  reconciled with", ", ".join(log.reconciled)
+    if log.sought:
+        searched = f"for {log.sought:,} ids, names and values, also hashed and encoded"
+        told = f"[red]{len(log.leaks):,} FOUND[/]" if log.leaks else "none found"
+        yield "  searched", f"{searched}: {told}"
+        for leak in log.leaks[:_SHOWN]:
+            yield "", f"[red]{leak}[/]"
     if log.evidence:
         request, size = _short(log.evidence.request), f"{log.evidence.bytes:,} bytes"
         yield "evidence", f"of request {request} in {size}, verified offline"

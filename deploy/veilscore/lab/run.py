@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from veilscore.keys.tlog.archive import open_export
+from veilscore.keys.tlog.search import entries_of
 from veilscore.lab.comparison import export_card, score_and_compare
 from veilscore.lab.enrolment import LOG_POLICY, Federation, Member, enrol
 from veilscore.lab.errors import CommandFailedError, NotComparedError
 from veilscore.lab.holdings import Holding, make_holdings
 from veilscore.lab.lab_file import LabFile, RunSettings
+from veilscore.lab.leaf_scan import LeafScanner
 from veilscore.lab.outcome import (
     EvidenceOutcome,
     HolderOutcome,
@@ -121,7 +124,7 @@ class _Stage:
             shared_entities=len(set(known[0]).intersection(*known)),
             runs=runs,
             scores=scores,
-            log=self._audit(),
+            log=self._audit(tables),
             idle_cores=idle_cores,
         )
 
@@ -174,8 +177,8 @@ class _Stage:
         time.sleep(_IDLE_S)
         return (cpu_seconds(everybody) - before) / (time.monotonic() - began)
 
-    def _audit(self) -> LogOutcome:
-        """Export the log and verify the export, as an auditor would."""
+    def _audit(self, tables: Mapping[str, PlainTable]) -> LogOutcome:
+        """Export the log and verify the export, as an auditor would; search it."""
         self.watch("exporting and verifying the audit log")
         out = self.federation.folder / "audit.tar"
         pinned = ("--fingerprint", self.federation.fingerprint)
@@ -191,6 +194,10 @@ class _Stage:
             )
         except CommandFailedError as error:
             return LogOutcome(remarks=(error.what,))
+        self.watch("searching the audit log for what must not be there")
+        scanner = LeafScanner(tables)
+        with open_export(out) as files:
+            leaks = scanner.scan([each.opened.leaf for each in entries_of(files)])
         return LogOutcome(
             entries=report["size"],
             files=report["files"],
@@ -200,6 +207,8 @@ class _Stage:
             witnesses=tuple(report["witnesses"]),
             evidence=evidence,
             reconciled=reconciled,
+            sought=scanner.sought,
+            leaks=tuple(map(str, leaks)),
             remarks=tuple(report["remarks"]),
         )
 

@@ -85,6 +85,7 @@ OUTCOME = LabOutcome(
         remarks=(),
         witnesses=("witness-1", "witness-2"),
         reconciled=("bank", "bureau"),
+        sought=123_456,
         evidence=EvidenceOutcome("ab" * 32, 23_456, (("requester", "bank"),)),
     ),
     idle_cores=0.031,
@@ -120,6 +121,7 @@ def test_the_table_tells_everything() -> None:
         "568, PD 8.10%",
         "120 entries in 14 files, 0.1 MB, verified offline",
         "witness-1, witness-2",
+        "for 123,456 ids, names and values, also hashed and encoded: none found",
         "of request abababababababab… in 23,456 bytes, verified offline",
         "250 MiB (PSS) in 4 processes",
         "3.1% of one core",
@@ -169,6 +171,8 @@ def test_a_run_that_does_not_promise_it_may_be_worse_than_pooled_data() -> None:
         replace(OUTCOME, log=replace(OUTCOME.log, events={"bank": 60})),
         replace(OUTCOME, log=replace(OUTCOME.log, evidence=None)),
         replace(OUTCOME, log=replace(OUTCOME.log, reconciled=("bank",))),
+        replace(OUTCOME, log=replace(OUTCOME.log, leaks=("entry 3 holds an id",))),
+        replace(OUTCOME, log=replace(OUTCOME.log, sought=0)),
         replace(OUTCOME, killed=1),
         *(
             replace(OUTCOME, runs=(replace(RUN, parity=apart),))
