@@ -29,6 +29,7 @@ from veilscore.keys.dleq import PROOF
 from veilscore.keys.point_set import MAX_PARTS
 from veilscore.keys.ristretto import POINT
 from veilscore.keys.small_exponents import SUMS
+from veilscore.keys.tlog.archive import MAX_FILE
 from veilscore.keys.tlog.events import MOST_TOGETHER
 from veilscore.models.vertical.marks import RowMark
 from veilscore.runtime.chunks import CHUNK_BYTES, MAX_ENVELOPE_BYTES
@@ -114,6 +115,8 @@ def _hub(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "ReceivingKey.not_after": seconds,
         v1 + "DirectoryRequest.purpose": purpose,
         v1 + "AppendRequest.leaves": several(inside(SignedEvent), MOST_TOGETHER),
+        v1 + "ReadLogRequest.path": text("checkpoint|tile/([0-7]|entries)/[x0-9/.p]+"),
+        v1 + "ReadLogRequest.offset": between(0, MAX_FILE),
         v1 + "Envelope.header": inside(EnvelopeHeader),
         v1 + "Envelope.sealed": Allowed(sealed),
         v1 + "Envelope.signature": _SIGNATURE,
@@ -131,6 +134,7 @@ def _log(known: PublicKnowledge) -> Mapping[str, Allowed]:
     v1, purpose = "veilscore.v1.", _purpose(known)
     everybody = one_of(known.coordinator, *known.parties)
     bits = one_of(known.key_bits)
+    details = Event.DESCRIPTOR.oneofs_by_name["detail"].fields
     fields = {
         v1 + "SignedEvent.body": inside(Event),
         v1 + "SignedEvent.key_id": octets(8),
@@ -176,8 +180,16 @@ def _log(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "Started.log_policy": _DIGEST,
         v1 + "RegistryPublished.version": _COUNT,
         v1 + "RegistryPublished.digest": _DIGEST,
+        v1 + "LogReconciled.own_size": _COUNT,
+        v1 + "LogReconciled.own_root": _DIGEST,
+        v1 + "LogReconciled.first_seq": _COUNT,
+        v1 + "LogReconciled.last_seq": _COUNT,
+        v1 + "LogReconciled.events": message(len(details)),
+        v1 + "LogReconciled.log_size": _COUNT,
+        v1 + "LogReconciled.log_root": _DIGEST,
+        v1 + "TypeCount.type": one_of(*(field.name for field in details)),
+        v1 + "TypeCount.count": _COUNT,
     }
-    details = Event.DESCRIPTOR.oneofs_by_name["detail"].fields
     return fields | {field.full_name: message() for field in details}
 
 

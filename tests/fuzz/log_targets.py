@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.fuzz.stock import Stock
 from tests.fuzz.target import Target, by_grpc
-from tests.unit.tlog.sample_log import NOW_MS, ORIGIN, SampleLog, own_word
+from tests.unit.tlog.sample_log import NOW_MS, ORIGIN, Parties, SampleLog, own_word
 from veilscore.coordinator.web.decoding import spread_detail, spread_envelope
 from veilscore.coordinator.web.verifying import verify_entry
 from veilscore.keys.identity import EVENT_DOMAIN
@@ -21,15 +21,23 @@ from veilscore.keys.tlog.audit import audit_export
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.events import open_event, read_event
+from veilscore.keys.tlog.events import ActorHead, open_event, read_event
 from veilscore.keys.tlog.export import CHECKPOINT, LOG, REGISTRY, read_log_document
+from veilscore.keys.tlog.mark import Mark
 from veilscore.keys.tlog.note import NoteKey, sign_note
 from veilscore.keys.tlog.proof import verify_consistency
 from veilscore.keys.tlog.reader import Entry
+from veilscore.keys.tlog.requests import Requests
 from veilscore.keys.tlog.tiles import Tile, decode_bundle
 from veilscore.keys.tlog.tlog_proof import TlogProof
+from veilscore.node.recon_state import Difference, ReconState
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.v1.audit_pb2 import SignedEvent, Started
+from veilscore.v1.audit_pb2 import (
+    ScoreDecided,
+    ScoreRequested,
+    SignedEvent,
+    Started,
+)
 from veilscore.v1.hub_pb2 import AppendResponse, EventProof
 
 
@@ -289,6 +297,8 @@ def node_databases(stock: Stock) -> Target:
     ledger.sent["sent score market"] = 7
     ledger.spend_nonce("market", bytes(16), 2_000_000_000, 0)
     ledger.commit(bytes(32), "query", b"a query")
+    ReconState.prepare(database)
+    ReconState(1, 7, 1, (Difference("fork", 0, "what"),)).write(database, _mark())
     database.close()
 
     def decode(data: bytes) -> None:
@@ -303,10 +313,21 @@ def node_databases(stock: Stock) -> Target:
             ledger.sent.get("sent score market", 0)
             ledger.nonce_seen("market", bytes(16))
             ledger.opening(bytes(32), "query")
+            ReconState.read(database)
+            Requests("bank").read(ReconState.mark(database).requests, "mark")
         finally:
             database.close()
 
     return Target(decode, [made.read_bytes()], share=0.05)
+
+
+def _mark() -> Mark:
+    """Return what a reconciliation leaves that knows of an open request."""
+    requests = Requests("bank")
+    for detail in (ScoreRequested(holders=["market"]), ScoreDecided(allowed=True)):
+        event = Parties.generate().event("bank", ActorHead(), detail, correlation="r")
+        requests.add(event)
+    return Mark(7, "a note", 3, (2,), 3, requests.write())
 
 
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {

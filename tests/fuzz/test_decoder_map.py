@@ -83,6 +83,9 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.keys.tlog.evidence.contradiction": ("evidence that its finder made up",),
     "veilscore.keys.tlog.evidence.bundle": ("evidence bundle",),
     "veilscore.keys.tlog.evidence.steps": ("evidence bundle",),
+    "veilscore.keys.tlog.mark": ("databases of a node",),
+    "veilscore.node.recon_state": ("databases of a node",),
+    "veilscore.keys.tlog.evidence.exhibit": ("exhibit",),
     "veilscore.keys.tlog.events": ("event", "event that its actor made up"),
     "veilscore.keys.tlog.export": ("log document",),
     "veilscore.keys.tlog.note": (

@@ -15,6 +15,12 @@ from veilscore.keys.identity import EVIDENCE_DOMAIN
 from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.evidence.audit import audit_evidence
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
+from veilscore.keys.tlog.evidence.exhibit import (
+    is_about_event,
+    read_exhibit,
+    write_exhibit,
+)
+from veilscore.keys.tlog.finding import Exhibit, Finding, Kind
 from veilscore.keys.tlog.log_policy import LogPolicy
 
 
@@ -91,6 +97,28 @@ def made_up_evidence(stock: Stock) -> Target:
     return Target(decode, samples, share=0.5)
 
 
+def exhibit(stock: Stock) -> Target:
+    """Read what a node keeps of an event that it did not expect in the log."""
+    log = stock.witnessed_log
+    proof, leaf = log.store.inclusion(3), log.store.entry(3).opened.leaf
+    shown = Exhibit(Finding(Kind.UNKNOWN, 1, "not ours"), leaf=leaf, proof=proof)
+    file = write_exhibit(
+        shown,
+        log.store.key,
+        log.cosigned,
+        own=b"",
+        party="bank",
+        signer=stock.parties.signers["bank"],
+        now_s=0,
+    )
+
+    def decode(data: bytes) -> None:
+        is_about_event(data)
+        read_exhibit(data)
+
+    return Target(decode, [file], share=0.5)
+
+
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "cosigned checkpoint": cosigned_checkpoint,
     "witness key": witness_key,
@@ -99,4 +127,5 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "evidence": evidence,
     "evidence bundle": evidence_bundle,
     "evidence that its finder made up": made_up_evidence,
+    "exhibit": exhibit,
 }

@@ -23,6 +23,7 @@ from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.archive import open_export, write_tar
 from veilscore.keys.tlog.audit import audit_export
+from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.export import local_files, plan_export
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.reader import LogReader
@@ -118,7 +119,7 @@ def audited_events(lab: ChaosLab) -> list[Event]:
     """Verify the log as ``veilscore audit verify`` does and return its events."""
     settings = coordinator_config.read(lab.federation.config)
     key = folder.open_signer(settings).verify_key
-    with closing(LogReader(settings.state / folder.LOG)) as log:
+    with closing(LogReader(Database(settings.state / folder.LOG))) as log:
         get = local_files(
             log, NoteKey(folder.origin(key), key), settings.registry.read_bytes()
         )

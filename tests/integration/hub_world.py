@@ -15,6 +15,7 @@ from veilscore.coordinator.errors import AppendError
 from veilscore.coordinator.hub import Hub
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import TlsKey
+from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
 from veilscore.keys.registry import PartyRecord, Registry, Role
@@ -90,6 +91,7 @@ class World:
         self.registry = Registry.load(signed, signer.verify_key.fingerprint)
         self.access = Access(self.registry)
         self.leaves: list[tuple[str, bytes]] = []
+        self.files: dict[str, bytes] = {}
         self.envelopes: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.notices: queue.Queue[tuple[str, hub_pb2.Notice]] = queue.Queue()
         self.losses: queue.Queue[tuple[str, str]] = queue.Queue()
@@ -106,6 +108,7 @@ class World:
             self.access,
             KeyDirectory(self._verify_key),
             append=self._append,
+            read_log=self.read_log,
             log_size=lambda: len(self.leaves),
             on_envelope=_queued(self.envelopes),
             on_notice=_queued(self.notices),
@@ -173,6 +176,11 @@ class World:
         assert (
             verify_signed_key(key, self.registry, purpose, time.time()).party == party
         )
+
+    def read_log(self, path: str) -> bytes:
+        if path not in self.files:
+            raise ProofError("the log has no such file", place=path)
+        return self.files[path]
 
     def _append(self, party: str, leaves: Sequence[bytes]) -> list[TlogProof]:
         if not leaves:

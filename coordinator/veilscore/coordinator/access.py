@@ -20,6 +20,7 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "Publish": _NODES,
     "Directory": _NODES,
     "Append": _NODES | {Role.AUDITOR},
+    "ReadLog": _NODES | {Role.AUDITOR},
     "Health": _NODES | {Role.AUDITOR},
 }
 

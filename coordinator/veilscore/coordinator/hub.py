@@ -21,6 +21,7 @@ from veilscore.coordinator.hub_service import (
     HubEvent,
     HubService,
     PartyAttached,
+    ReadLogFile,
 )
 from veilscore.coordinator.relay import QUEUE_BYTES, Relay
 from veilscore.runtime.channel import (
@@ -54,6 +55,7 @@ class Hub:
         directory: KeyDirectory,
         *,
         append: AppendLeaves,
+        read_log: ReadLogFile,
         log_size: Callable[[], int],
         registry_file: Callable[[], bytes] = bytes,
         on_envelope: Callable[[str, bytes], object],
@@ -85,6 +87,7 @@ class Hub:
             access,
             directory,
             append=append,
+            read_log=read_log,
             log_size=log_size,
             registry_file=registry_file,
             report=self._report,

@@ -44,8 +44,12 @@ CUT_S: Final = 0.2
 _Context = grpc.aio.ServicerContext[Any, Any]
 _T = TypeVar("_T")
 
+READ_BYTES: Final = 1 << 20  # of a file of the log, in one answer
+
 AppendLeaves = Callable[[str, Sequence[bytes]], Sequence[TlogProof]]
 """Takes a party and its leaves, returns a proof of each; raises a Fault."""
+ReadLogFile = Callable[[str], bytes]
+"""Takes the path of a static file of the log, returns its bytes; raises a Fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         directory: KeyDirectory,
         *,
         append: AppendLeaves,
+        read_log: ReadLogFile,
         log_size: Callable[[], int],
         registry_file: Callable[[], bytes],
         report: Callable[[str, HubEvent], None],
@@ -95,6 +100,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         self._access = access
         self._directory = directory
         self._append = append
+        self._read_log = read_log
         self._log_size = log_size
         self._registry_file = registry_file
         self._report = report
@@ -172,6 +178,18 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
             )
 
         return await self._answer(context, "Append", append)
+
+    async def ReadLog(  # noqa: N802 - the name in the .proto file
+        self, request: hub_pb2.ReadLogRequest, context: _Context
+    ) -> hub_pb2.ReadLogResponse:
+        """Return a part of a static file of the log."""
+
+        def read_log(_: str) -> hub_pb2.ReadLogResponse:
+            data = self._read_log(request.path)
+            part = data[request.offset : request.offset + READ_BYTES]
+            return hub_pb2.ReadLogResponse(data=part, total=len(data))
+
+        return await self._answer(context, "ReadLog", read_log)
 
     async def Health(  # noqa: N802 - the name in the .proto file
         self, request: hub_pb2.HealthRequest, context: _Context

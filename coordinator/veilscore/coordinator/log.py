@@ -26,7 +26,7 @@ from veilscore.keys.tlog.events import (
     open_event,
     sign_event,
 )
-from veilscore.keys.tlog.export import log_document
+from veilscore.keys.tlog.export import log_document, static_file
 from veilscore.keys.tlog.reader import Entry
 from veilscore.keys.tlog.store import LogStore
 from veilscore.keys.tlog.tiles import Tile
@@ -195,6 +195,15 @@ class LogService:
         if tile.level is not None:
             raise ProofError("this is no path of an entry bundle", place=path)
         return self._store.tile(tile)
+
+    def file(self, path: str) -> bytes:
+        """Return the static file at a path: checkpoint, tile or entry bundle.
+
+        Raises:
+            ProofError: there is no such file.
+
+        """
+        return static_file(self._store, path)
 
     def event(self, index: int) -> Entry:
         """Return one entry; raises ProofError if there is none."""

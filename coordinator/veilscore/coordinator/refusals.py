@@ -32,9 +32,13 @@ _REFUSALS: Final[Mapping[str, tuple[grpc.StatusCode, str]]] = {
         grpc.StatusCode.INVALID_ARGUMENT,
         "the log does not accept this event",
     ),
+    "bad-proof": (
+        grpc.StatusCode.NOT_FOUND,
+        "the log has no such file",
+    ),
     "log-store": (
         grpc.StatusCode.UNAVAILABLE,
-        "the log cannot be written at the moment",
+        "the log cannot be used at the moment",
     ),
     "wire": (
         grpc.StatusCode.INVALID_ARGUMENT,

@@ -156,6 +156,7 @@ class CoordinatorService:
             self._access,
             self._directory,
             append=self._append,
+            read_log=self._log.file,
             log_size=lambda: self._log.size,
             registry_file=lambda: self._members.file,
             on_envelope=self._on_envelope,

@@ -54,6 +54,15 @@ class Fields:
         values = cast("list[object]", self._take(name, list))
         return [self._encodable(value, name) for value in values]
 
+    def numbers(self, name: str) -> list[int]:
+        """Take a list of integers."""
+        values = cast("list[object]", self._take(name, list))
+        return [self._expect(value, int, name) for value in values]
+
+    def values(self, name: str) -> list[object]:
+        """Take a list of anything that JSON can hold."""
+        return cast("list[object]", self._take(name, list))
+
     def objects(self, name: str) -> list[Self]:
         """Take a list of JSON objects."""
         values = cast("list[object]", self._take(name, list))

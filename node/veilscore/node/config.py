@@ -43,6 +43,8 @@ class LogSettings(Settings):
     policy: LocalPath  # C2SP tlog-policy, the node's own copy
     # Seconds for which the log's own word may stand for its witnesses'.
     grace_s: Annotated[int, Field(ge=0, le=7 * 86_400)] = 4 * 3600
+    # Hours between comparisons of this node's own log with it.
+    recon_every_h: Annotated[float, Field(ge=0.001, le=168)] = 24
 
 
 class NodeSettings(Settings):

@@ -13,8 +13,10 @@ from veilscore.node.clock import ahead_s, check_clock
 from veilscore.node.columns import Feature
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NodeError, SourceError
+from veilscore.node.exhibits import FOLDER
 from veilscore.node.greeting import greet
 from veilscore.node.hosting.cards import HostedCards
+from veilscore.node.recon_state import EVENTS, ReconState
 from veilscore.node.sources.loading import load_columns
 from veilscore.runtime import checkup
 from veilscore.runtime.channel import TlsIdentity
@@ -39,6 +41,7 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
             "coordinator's kit": lambda: _kit(settings),
             "certificate": lambda: _certificate(settings),
             "coordinator": lambda: _coordinator(settings),
+            "audit log": lambda: _reconciled(settings),
             "data source": lambda: _source(settings),
             "hosted cards": lambda: _hosted(settings),
             "ports": lambda: _ports(settings),
@@ -103,6 +106,38 @@ def _dial(kit: WelcomeKit) -> None:
                 remedy="Ask whether the coordinator runs, then look at the firewall: "
                 "this node only dials out, to these two ports.",
             ) from error
+
+
+def _reconciled(settings: NodeSettings) -> str:
+    """Tell of the last comparison with our own log, and of what it has left behind."""
+    folder = settings.state / FOLDER
+    if left := [*folder.glob("*.json")]:
+        raise NodeError(
+            f"{len(left)} files show that the audit log contradicts this node",
+            place=str(folder),
+            remedy="Look at each by `veilscore audit evidence FILE`, show them to the "
+            "other parties, then move them away.",
+        )
+    file = settings.state / EVENTS
+    last = ReconState.peek(file) if file.is_file() else ReconState()
+    if last.at_ms == 0:
+        return "not compared with this node's own log yet"
+    hours = (time.time() - last.at_ms / 1000) / 3600
+    if hours > 2 * settings.log.recon_every_h:
+        raise NodeError(
+            f"it was compared with this node's own log {hours:.0f} hours ago",
+            place=str(file),
+            remedy="The log file of the node says why it could not be done since.",
+        )
+    if last.found:
+        first = last.differences[0]
+        raise NodeError(
+            f"{last.found} differences from this node's own log; the first: "
+            f"{first.kind}: {first.what}",
+            place=str(file),
+            remedy="`veilscore audit recon` lists all, and deploy/README.md says more.",
+        )
+    return f"agrees with this node's own, {last.entries} entries {hours:.1f} hours ago"
 
 
 def _source(settings: NodeSettings) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from veilscore.keys.tlog.archive import MAX_FILE
 from veilscore.node.attachment import QUEUE_BYTES, Attachment, StateChanged
 from veilscore.runtime.channel import KEEPALIVE_S, TlsIdentity, channel_options
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
-from veilscore.runtime.errors import UnreachableError
+from veilscore.runtime.errors import UnreachableError, WireError
 from veilscore.runtime.loop_thread import LoopThread
 from veilscore.runtime.session import EnvelopeArrived, Event, NoticeArrived, PartyLost
 from veilscore.v1 import hub_pb2
@@ -140,6 +141,31 @@ class Link:
         request = hub_pb2.AppendRequest(leaves=leaves)
         return self._ask(
             lambda hub: hub.Append(request, timeout=CALL_S, wait_for_ready=True)
+        )
+
+    def read_log(self, path: str) -> bytes:
+        """Return a static file of the coordinator's log: checkpoint, tile or bundle.
+
+        Raises also CoordinatorRefusedError for a file that the log does not have, and
+        WireError for one that no log has.
+        """
+        data = bytearray()
+        while True:
+            request = hub_pb2.ReadLogRequest(path=path, offset=len(data))
+            response = self._read_log(request)
+            data += response.data
+            if len(data) == response.total <= MAX_FILE:
+                return bytes(data)
+            if not response.data or response.total > MAX_FILE:
+                raise WireError(
+                    f"a file of the log of {response.total} bytes ends after "
+                    f"{len(data)}",
+                    place=path,
+                )
+
+    def _read_log(self, request: hub_pb2.ReadLogRequest) -> hub_pb2.ReadLogResponse:
+        return self._ask(
+            lambda hub: hub.ReadLog(request, timeout=CALL_S, wait_for_ready=True)
         )
 
     def health(self) -> hub_pb2.HealthResponse:

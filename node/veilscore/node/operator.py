@@ -18,6 +18,7 @@ from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NoModelError, RefusedError
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.receipts import Recorded
+from veilscore.node.reconciliation import Reconciliation
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.settings import Purpose
@@ -31,6 +32,7 @@ from veilscore.node.web.face import (
     ModelState,
     NodeStatus,
     PendingRun,
+    Reconciled,
     RunFailure,
     RunState,
     ScoreReply,
@@ -80,6 +82,7 @@ class OperatorView:
             hosted=show_budgets(service.cards, service.ledger),
             events=tuple(_logged(recorded) for recorded in service.receipts.last()),
             unwitnessed=service.receipts.unwitnessed,
+            reconciled=show_reconciled(service.reconciliation),
         )
 
     def ready(self) -> Sequence[Unready]:
@@ -94,6 +97,7 @@ class OperatorView:
             Unready.CLOCK_DIFFERS: service.clock_fault is not None,
             Unready.LOG_WAITS: service.events_waiting > 0,
             Unready.NOT_WITNESSED: service.receipts.overdue,
+            Unready.LOG_CONTRADICTED: service.reconciliation.incidents > 0,
             Unready.REGISTRY_REFUSED: service.registry.alarm is not None,
         }
         return [reason for reason, holds in reasons.items() if holds]
@@ -220,6 +224,19 @@ def show_failure(stopped: StoppedRun | None) -> RunFailure | None:
         place=fault.place,
         remedy=fault.remedy,
         at_ms=_ms(stopped.at),
+    )
+
+
+def show_reconciled(reconciliation: Reconciliation) -> Reconciled:
+    """Return what the operator sees of the last comparison of both logs."""
+    state = reconciliation.state()
+    return Reconciled(
+        at_ms=state.at_ms,
+        entries=state.entries,
+        found=state.found,
+        differences=state.differences,
+        incidents=reconciliation.incidents,
+        fault=reconciliation.fault,
     )
 
 

@@ -31,9 +31,12 @@ from veilscore.node.clock import ahead_s, check_clock
 from veilscore.node.config import NodeSettings, rules_digest
 from veilscore.node.errors import ClockError
 from veilscore.node.executor import Executor
+from veilscore.node.exhibits import FOLDER, Exhibits
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.link import Link
 from veilscore.node.receipts import Receipts
+from veilscore.node.recon_state import EVENTS
+from veilscore.node.reconciliation import Reconciliation
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.shelf import Shelf
@@ -82,7 +85,7 @@ class NodeService:
         self.cards = HostedCards.read(settings.hosting, settings.party)
         self.snapshot = load_snapshot(settings)
         self._parts = ExitStack()
-        database = Database(settings.state / "events.db")
+        self._database = database = Database(settings.state / EVENTS)
         self._parts.callback(database.close)
         self._chain = ActorChain(database, signer, settings.party)
         self.shelf = Shelf(settings.state / "models", keystore)
@@ -125,6 +128,7 @@ class NodeService:
             time.time,
             grace_s=settings.log.grace_s,
         )
+        self.reconciliation = self._make_reconciliation(settings)
         self.training = TrainingDesk(
             settings.training,
             self._surroundings,
@@ -174,6 +178,8 @@ class NodeService:
         self._executor.start()
         stopping(self._executor.stop, 1.0)
         self._started.set()
+        self.reconciliation.start()
+        stopping(self.reconciliation.close)
         threading.Thread(
             target=self._keep_current, name="registry", daemon=True
         ).start()
@@ -182,6 +188,20 @@ class NodeService:
         """Stop what was started, in the opposite order."""
         self._stopping.set()
         self._parts.close()
+
+    def _make_reconciliation(self, settings: NodeSettings) -> Reconciliation:
+        folder = settings.state / FOLDER
+        return Reconciliation(
+            settings.party,
+            self._database,
+            self._chain,
+            self.receipts,
+            Exhibits(folder, settings.party, self._signer, self._chain),
+            self._link.read_log,
+            self._log_policy,
+            time.time,
+            every_s=settings.log.recon_every_h * 3600,
+        )
 
     @property
     def events_waiting(self) -> int:

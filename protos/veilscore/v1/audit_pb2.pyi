@@ -78,6 +78,7 @@ class Event(_message.Message):
     STARTED_FIELD_NUMBER: _builtins.int
     REGISTRY_PUBLISHED_FIELD_NUMBER: _builtins.int
     INCIDENT_FIELD_NUMBER: _builtins.int
+    LOG_RECONCILED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Format version, 1."""
     actor: _builtins.str
@@ -142,6 +143,10 @@ class Event(_message.Message):
     def incident(self) -> Global___Incident:
         """A party saw something that must not happen."""
 
+    @_builtins.property
+    def log_reconciled(self) -> Global___LogReconciled:
+        """A party compared its own log with this one."""
+
     def __init__(
         self,
         *,
@@ -164,12 +169,13 @@ class Event(_message.Message):
         started: Global___Started | None = ...,
         registry_published: Global___RegistryPublished | None = ...,
         incident: Global___Incident | None = ...,
+        log_reconciled: Global___LogReconciled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "incident", b"incident", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correlation", b"correlation", "detail", b"detail", "incident", b"incident", "key_published", b"key_published", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correlation", b"correlation", "detail", b"detail", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published", "incident"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published", "incident", "log_reconciled"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
@@ -562,8 +568,9 @@ Global___RegistryPublished: _TypeAlias = RegistryPublished  # noqa: Y015
 
 @_typing.final
 class Incident(_message.Message):
-    """A party saw something that must not happen, as an envelope that comes a second time.
-    Signed by whoever saw it. Seen by everybody.
+    """Something happened that never happens among honest parties and healthy machines.
+    Signed by whoever saw it. Seen by everybody, or by nobody else if the log that is at
+    fault does not take it: then it stands in its author's own log.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -571,9 +578,11 @@ class Incident(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Stable code of what it saw."""
+    """Stable code of what was seen: that an envelope came a second time, or fork, gap,
+    missing, different or unknown by a reconciliation.
+    """
     evidence: _builtins.bytes
-    """SHA-256 of what convicts: the bytes themselves stay with whoever saw them."""
+    """SHA-256 of what shows it, which whoever saw it keeps."""
     def __init__(
         self,
         *,
@@ -587,3 +596,85 @@ class Incident(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Incident: _TypeAlias = Incident  # noqa: Y015
+
+@_typing.final
+class LogReconciled(_message.Message):
+    """A party compared its own log with this one, as every party does once a day. Signed by
+    the party. Seen by everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWN_SIZE_FIELD_NUMBER: _builtins.int
+    OWN_ROOT_FIELD_NUMBER: _builtins.int
+    FIRST_SEQ_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    LOG_SIZE_FIELD_NUMBER: _builtins.int
+    LOG_ROOT_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    own_size: _builtins.int
+    """Number of events in its own log before this one, which is this one's number less 1."""
+    own_root: _builtins.bytes
+    """Root of the tree of those."""
+    first_seq: _builtins.int
+    """Number of its first event that was compared; those before were the last time."""
+    last_seq: _builtins.int
+    """Number of its last event that was compared."""
+    log_size: _builtins.int
+    """Size of the newest checkpoint that this log showed it."""
+    log_root: _builtins.bytes
+    """Root in that checkpoint."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___TypeCount]:
+        """How many of those there are of each type."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___TypeCount]:
+        """How many differences were found of each kind; none: both logs say the same."""
+
+    def __init__(
+        self,
+        *,
+        own_size: _builtins.int = ...,
+        own_root: _builtins.bytes = ...,
+        first_seq: _builtins.int = ...,
+        last_seq: _builtins.int = ...,
+        events: _abc.Iterable[Global___TypeCount] | None = ...,
+        log_size: _builtins.int = ...,
+        log_root: _builtins.bytes = ...,
+        findings: _abc.Iterable[Global___TypeCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "findings", b"findings", "first_seq", b"first_seq", "last_seq", b"last_seq", "log_root", b"log_root", "log_size", b"log_size", "own_root", b"own_root", "own_size", b"own_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogReconciled: _TypeAlias = LogReconciled  # noqa: Y015
+
+@_typing.final
+class TypeCount(_message.Message):
+    """How many there are of a type. Seen by everybody, as part of a LogReconciled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """Type of events, or kind of differences."""
+    count: _builtins.int
+    """How many, at least 1."""
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TypeCount: _TypeAlias = TypeCount  # noqa: Y015

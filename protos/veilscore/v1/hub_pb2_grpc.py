@@ -56,6 +56,11 @@ class HubServiceStub(object):
                 request_serializer=veilscore_dot_v1_dot_hub__pb2.AppendRequest.SerializeToString,
                 response_deserializer=veilscore_dot_v1_dot_hub__pb2.AppendResponse.FromString,
                 _registered_method=True)
+        self.ReadLog = channel.unary_unary(
+                '/veilscore.v1.HubService/ReadLog',
+                request_serializer=veilscore_dot_v1_dot_hub__pb2.ReadLogRequest.SerializeToString,
+                response_deserializer=veilscore_dot_v1_dot_hub__pb2.ReadLogResponse.FromString,
+                _registered_method=True)
         self.Health = channel.unary_unary(
                 '/veilscore.v1.HubService/Health',
                 request_serializer=veilscore_dot_v1_dot_hub__pb2.HealthRequest.SerializeToString,
@@ -96,6 +101,13 @@ class HubServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadLog(self, request, context):
+        """Returns a part of a static file of the audit log (C2SP tlog-tiles).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Health(self, request, context):
         """Says which parties are attached and how large the log is.
         """
@@ -125,6 +137,11 @@ def add_HubServiceServicer_to_server(servicer, server):
                     servicer.Append,
                     request_deserializer=veilscore_dot_v1_dot_hub__pb2.AppendRequest.FromString,
                     response_serializer=veilscore_dot_v1_dot_hub__pb2.AppendResponse.SerializeToString,
+            ),
+            'ReadLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLog,
+                    request_deserializer=veilscore_dot_v1_dot_hub__pb2.ReadLogRequest.FromString,
+                    response_serializer=veilscore_dot_v1_dot_hub__pb2.ReadLogResponse.SerializeToString,
             ),
             'Health': grpc.unary_unary_rpc_method_handler(
                     servicer.Health,
@@ -242,6 +259,33 @@ class HubService(object):
             '/veilscore.v1.HubService/Append',
             veilscore_dot_v1_dot_hub__pb2.AppendRequest.SerializeToString,
             veilscore_dot_v1_dot_hub__pb2.AppendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/veilscore.v1.HubService/ReadLog',
+            veilscore_dot_v1_dot_hub__pb2.ReadLogRequest.SerializeToString,
+            veilscore_dot_v1_dot_hub__pb2.ReadLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

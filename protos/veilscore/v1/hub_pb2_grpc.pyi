@@ -48,6 +48,8 @@ class HubServiceStub:
     """Returns the signed receiving keys that parties handed in for one purpose."""
     Append: _grpc.UnaryUnaryMultiCallable[_hub_pb2.AppendRequest, _hub_pb2.AppendResponse]
     """Appends signed events to the audit log and returns their proofs."""
+    ReadLog: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ReadLogRequest, _hub_pb2.ReadLogResponse]
+    """Returns a part of a static file of the audit log (C2SP tlog-tiles)."""
     Health: _grpc.UnaryUnaryMultiCallable[_hub_pb2.HealthRequest, _hub_pb2.HealthResponse]
     """Says which parties are attached and how large the log is."""
 
@@ -66,6 +68,8 @@ class HubServiceAsyncStub(HubServiceStub):
     """Returns the signed receiving keys that parties handed in for one purpose."""
     Append: _aio.UnaryUnaryMultiCallable[_hub_pb2.AppendRequest, _hub_pb2.AppendResponse]  # type: ignore[assignment]
     """Appends signed events to the audit log and returns their proofs."""
+    ReadLog: _aio.UnaryUnaryMultiCallable[_hub_pb2.ReadLogRequest, _hub_pb2.ReadLogResponse]  # type: ignore[assignment]
+    """Returns a part of a static file of the audit log (C2SP tlog-tiles)."""
     Health: _aio.UnaryUnaryMultiCallable[_hub_pb2.HealthRequest, _hub_pb2.HealthResponse]  # type: ignore[assignment]
     """Says which parties are attached and how large the log is."""
 
@@ -105,6 +109,14 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_hub_pb2.AppendResponse, _abc.Awaitable[_hub_pb2.AppendResponse]]:
         """Appends signed events to the audit log and returns their proofs."""
+
+    @_abc_1.abstractmethod
+    def ReadLog(
+        self,
+        request: _hub_pb2.ReadLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hub_pb2.ReadLogResponse, _abc.Awaitable[_hub_pb2.ReadLogResponse]]:
+        """Returns a part of a static file of the audit log (C2SP tlog-tiles)."""
 
     @_abc_1.abstractmethod
     def Health(

@@ -95,8 +95,12 @@ def test_what_was_proven_is_kept_with_its_proof(
     chain.confirm([(first, PROOF)])
     again = open_chain(database, parties)
     assert again.pending() == [second]
-    assert again.receipt(1) == OwnEvent(first, PROOF)
+    assert again.receipt(1) == again.event(1) == OwnEvent(first, PROOF)
     assert again.receipt(2) is None
+    assert again.event(2) == OwnEvent(second)
+    assert again.event(3) is None
+    assert [*again.after(0)] == [OwnEvent(first, PROOF), OwnEvent(second)]
+    assert [*again.after(1)] == [OwnEvent(second)]
 
 
 def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:
@@ -124,7 +128,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_written_with_an_event_is_there_if_the_event_is(
-    chain: ActorChain, database: Database
+    chain: ActorChain, database: Database, parties: Parties
 ) -> None:
     database.run("CREATE TABLE other (number INTEGER) STRICT")
     chain.extend([Started()], "", NOW_MS)
@@ -139,4 +143,6 @@ def test_what_is_written_with_an_event_is_there_if_the_event_is(
         write(2, Started(), RunOpened(contract_body=bytes(70_000)))
     assert database.rows((int,), "SELECT number FROM other") == [(1,)]
     assert len(chain.pending()) == 2
-    assert database.row((int,), "SELECT seq FROM head") == (2,)
+    assert chain.head()[0] == chain.log.size == 2
+    chain.extend([Started()], "", NOW_MS)  # the tree goes on where it was left
+    assert open_chain(database, parties).log.size == 3

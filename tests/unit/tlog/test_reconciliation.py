@@ -15,7 +15,9 @@ from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.tlog.chain import ActorChain, OwnEvent, read_chain
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import Detail, read_event
-from veilscore.keys.tlog.recon import Finding, Kind, ReconReport, reconcile
+from veilscore.keys.tlog.finding import Finding, Kind
+from veilscore.keys.tlog.own_events import OwnEvents
+from veilscore.keys.tlog.recon import ReconReport, reconcile_export
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.audit_pb2 import (
     ScoreAnswered,
@@ -57,7 +59,7 @@ class Desk:
 
     def recon(self, own: Sequence[OwnEvent] | None = None) -> ReconReport:
         own = read_chain(self.path) if own is None else own
-        return reconcile(own, self.export(), self.log.policy)
+        return reconcile_export(OwnEvents(own), self.export(), self.log.policy)
 
 
 @pytest.fixture
@@ -138,7 +140,7 @@ def test_an_event_that_the_log_has_lost_is_found(desk: Desk) -> None:
     lost = read_chain(desk.path)
     # The log of before: what the bank has a receipt for is not in it, or not there.
     older = MemoryExport(desk.log.files())
-    assert reconcile(lost, older, desk.log.policy).is_clean
+    assert reconcile_export(OwnEvents(lost), older, desk.log.policy).is_clean
     proof = lost[1].proof
     assert proof is not None
     moved = [own[0], replace(lost[1], proof=replace(proof, index=0))]
@@ -171,7 +173,9 @@ def test_a_receipt_of_another_log_is_a_fork(
     with witnessed_log(tmp_path / "fork", parties) as fork:
         fork.fill(count, "market")
         fork.cosign(0)
-        report = reconcile(own, MemoryExport(fork.files()), desk.log.policy)
+        report = reconcile_export(
+            OwnEvents(own), MemoryExport(fork.files()), desk.log.policy
+        )
     assert (Kind.FORK, 1) in kinds(report)
     assert (Kind.MISSING, 1) in kinds(report)
 
@@ -199,7 +203,7 @@ def test_the_file_is_only_read(desk: Desk) -> None:
 def _rows(path: Path) -> list[object]:
     connection = sqlite3.connect(path)
     rows: list[object] = []
-    for table in ("head", "pending", "receipt"):
+    for table in ("entry", "awaited", "receipt", "checkpoint"):
         rows += connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names above
     connection.close()
     return rows

@@ -38,6 +38,10 @@ DETAILS: list[Detail] = [
     audit_pb2.ScoreAnswered(commitment=bytes(32), ciphertexts=1, paillier_bits=3072),
     audit_pb2.Started(),
     audit_pb2.RegistryPublished(version=3, digest=bytes(32)),
+    audit_pb2.Incident(kind="fork", evidence=bytes(32)),
+    audit_pb2.LogReconciled(
+        own_size=7, events=[audit_pb2.TypeCount(type="started", count=7)]
+    ),
 ]
 
 
@@ -140,7 +144,7 @@ def test_a_leaf_with_an_unknown_field_is_refused() -> None:
 
 
 def test_only_the_actor_can_sign_its_events() -> None:
-    with pytest.raises(ProofError, match="the registry has") as caught:
+    with pytest.raises(ProofError, match="its actor has") as caught:
         open_event(leaf_of(GOOD, PARTIES.signers["market"]), PARTIES.registry)
     assert caught.value.party == "bank"
     forged = SignedEvent(

@@ -21,7 +21,9 @@ from veilscore.keys.tlog.events import Detail
 from veilscore.runtime.web.shell import WebApp
 from veilscore.runtime.web.tokens import AccessToken
 from veilscore.v1.audit_pb2 import (
+    Incident,
     KeyPublished,
+    LogReconciled,
     ModelRegistered,
     RegistryPublished,
     RunClosed,
@@ -32,6 +34,7 @@ from veilscore.v1.audit_pb2 import (
     ScoreRequested,
     Started,
     StepDone,
+    TypeCount,
 )
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
 
@@ -117,6 +120,18 @@ def fill_log(log: SampleLog) -> None:
             commitment=digest(name + "answer"), ciphertexts=1, paillier_bits=3072
         )
         done(name, answer, QUERY)
+    compared = LogReconciled(
+        own_size=9,
+        own_root=digest("own root"),
+        first_seq=1,
+        last_seq=9,
+        events=[TypeCount(type="started", count=1)],
+        log_size=log.store.size,
+        log_root=log.store.root(log.store.size),
+        findings=[TypeCount(type="fork", count=1)],
+    )
+    done("bureau", compared, "")
+    done("bureau", Incident(kind="fork", evidence=digest("evidence")), "")
 
 
 class SampleCoordinator:

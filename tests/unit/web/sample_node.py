@@ -10,6 +10,7 @@ from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
 from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.run import steps
+from veilscore.node.recon_state import Difference
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.web.app import node_app
@@ -20,6 +21,7 @@ from veilscore.node.web.face import (
     ModelState,
     NodeStatus,
     PendingRun,
+    Reconciled,
     RunState,
     ScoreReply,
     SourceState,
@@ -73,6 +75,7 @@ def full_status() -> NodeStatus:
         supernode_online=True,
         certificate_days=61,
         unwitnessed=2,
+        reconciled=Reconciled(at_ms=NOW_MS - 7_200_000, entries=4712),
         source=SourceState(
             name="loans-2026q3",
             rows=128_450,
@@ -127,6 +130,19 @@ def full_status() -> NodeStatus:
             LoggedEvent(4702, NOW_MS - 60_000, "step_done", RUN),
             LoggedEvent(4690, NOW_MS - 90_000, "run_decided", RUN),
             LoggedEvent(4688, NOW_MS - 3 * 3_600_000, "started", ""),
+        ),
+    )
+
+
+def disagreeing() -> Reconciled:
+    """Return what a node shows that found two differences and an incident."""
+    return Reconciled(
+        at_ms=NOW_MS - 7_200_000,
+        entries=4712,
+        found=2,
+        differences=(
+            Difference("unanswered", 4650, "agri-bureau did not decide", RUN),
+            Difference("fork", 0, "the log shrank from 4712 to 4700 entries"),
         ),
     )
 

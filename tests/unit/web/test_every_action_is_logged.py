@@ -34,6 +34,7 @@ LOGGED: Final[dict[str, tuple[str, ...] | str]] = {
     "hub Publish": ("key_published",),
     "hub Directory": READS,
     "hub Append": "is how parties' events come into the log",
+    "hub ReadLog": READS,
     "hub Health": READS,
     # Addresses of a node.
     "node POST /v1/scores": ("score_requested", "score_decided", "score_answered"),
@@ -62,7 +63,8 @@ LOGGED: Final[dict[str, tuple[str, ...] | str]] = {
     "veilscore train": ("run_opened", "step_done", "model_registered", "run_closed"),
     "veilscore node init": OWN_FOLDER,
     "veilscore node join": ("started",),
-    "veilscore node run": ("started", "key_published"),
+    # Of itself it also compares both logs once a day, and tells what it found.
+    "veilscore node run": ("started", "key_published", "log_reconciled", "incident"),
     "veilscore node approve": ("run_decided",),
     "veilscore node refuse": ("run_decided",),
     "veilscore node status": READS,

@@ -7,8 +7,20 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.unit.web.sample_node import NOW_MS, RUN, TOKEN, SampleNode, empty_status
-from veilscore.node.web.face import REFUSAL_REASONS, RunFailure, Unready
+from tests.unit.web.sample_node import (
+    NOW_MS,
+    RUN,
+    TOKEN,
+    SampleNode,
+    disagreeing,
+    empty_status,
+)
+from veilscore.node.web.face import (
+    REFUSAL_REASONS,
+    Reconciled,
+    RunFailure,
+    Unready,
+)
 
 PENDING = "c1d2e3f4a5b60718293a4b5c6d7e8f90"
 FAILURE = RunFailure(
@@ -61,6 +73,8 @@ def test_the_first_page_shows_the_node_in_order(operator: httpx.Client) -> None:
         '<td class="number">4711</td>',
         "to be sent",
         f'href="/runs/{PENDING}"',
+        "Agrees with this node&#39;s own",
+        "4,712 entries",
     ):
         assert text in page
     assert page.count('class="done"') == 3
@@ -102,6 +116,33 @@ def test_the_first_page_shows_what_is_wrong_and_what_to_do(
     chinese = operator.get("/?lang=zh-CN").text
     assert "节点未连接到协调方" in chinese
     assert "尚无模型" in chinese
+
+
+def test_the_first_page_shows_where_the_log_and_the_own_do_not_agree(
+    node: SampleNode, operator: httpx.Client
+) -> None:
+    node.current = replace(node.current, reconciled=disagreeing())
+    page = operator.get("/").text
+    assert page.count("Attention") == 1
+    for text in (
+        "2 differences",
+        "No decision",
+        "agri-bureau did not decide",
+        ">4650<",
+    ):
+        assert text in page
+    found = replace(disagreeing(), incidents=1, fault="the hub does not answer")
+    node.current = replace(node.current, reconciled=found)
+    node.reasons = [Unready.LOG_CONTRADICTED]
+    page = operator.get("/").text
+    for text in ("1 incident<", "state/incidents, and move", "the hub does not answer"):
+        assert text in page
+    chinese = operator.get("/?lang=zh-CN").text
+    assert "审计日志与本节点所掌握的情况相矛盾" in chinese
+    assert "1 起异常" in chinese
+    assert "分叉" in chinese
+    node.current = replace(node.current, reconciled=Reconciled())
+    assert "Not compared yet" in operator.get("/?lang=en").text
 
 
 def test_the_first_page_says_why_the_last_run_stopped(

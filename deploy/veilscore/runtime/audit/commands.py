@@ -21,13 +21,20 @@ from rich.progress import Progress
 from veilscore.keys import files
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.archive import open_export
-from veilscore.keys.tlog.chain import read_chain
+from veilscore.keys.tlog.chain import own_key
 from veilscore.keys.tlog.evidence.bundle import EvidenceBundle
 from veilscore.keys.tlog.evidence.contradiction import Evidence
+from veilscore.keys.tlog.evidence.exhibit import (
+    ShownEvent,
+    is_about_event,
+    read_exhibit,
+)
+from veilscore.keys.tlog.export import registry_of
 from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.log_policy import read_policy
+from veilscore.keys.tlog.own_events import OwnEvents
 from veilscore.keys.tlog.reader import Entry
-from veilscore.keys.tlog.recon import reconcile
+from veilscore.keys.tlog.recon import reconcile_export
 from veilscore.keys.tlog.search import Progress as Watch
 from veilscore.keys.tlog.search import Wanted, entries_of
 from veilscore.runtime.audit import fetching, verifying
@@ -78,23 +85,38 @@ def verify(
 
 @app.command()
 def export(
-    url: Annotated[str, typer.Option("--from", help="The coordinator's web address.")],
     out: Annotated[Path, typer.Option(help="The tar file to write.")],
     *,
+    url: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="The coordinator's web address."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from-file", help="Or a node's state/events.db: its own log."),
+    ] = None,
     fingerprint: _Fingerprint = "",
     policy: _Policy = None,
     as_json: _Json = False,
 ) -> None:
-    """Fetch a coordinator's log into one tar file, and verify what was fetched.
+    """Fetch a log into one tar file, and verify what was fetched.
 
     Prints and ends as `verify` does; a log that fails a step is kept as
-    OUT.unverified.
+    OUT.unverified. The fingerprint is that of who keeps the log: of a node's own log
+    the node's.
     """
+    if (url is None) == (file is None):
+        raise typer.BadParameter(
+            "give one of the two", param_hint="--from / --from-file"
+        )
     trust = Trust.read(fingerprint, policy)
     _must_be_new(out)
     unverified = out.with_name(out.name + ".unverified")
     try:
-        fetching.fetch(url, unverified, quiet=as_json)
+        if file is not None:
+            fetching.copy(file, unverified, quiet=as_json)
+        if url is not None:
+            fetching.fetch(url, unverified, quiet=as_json)
         verifying.verify(unverified, trust, as_json=as_json)
         unverified.replace(out)
     except OSError as error:
@@ -162,23 +184,38 @@ def bundle(
 
 @app.command()
 def recon(
-    events: Annotated[Path, typer.Argument(help="The node's state/events.db.")],
+    own: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OWN", help="The node's state/events.db, or its own log's export."
+        ),
+    ],
     export: _Export,
     policy: Annotated[Path, typer.Option(help="The node's log policy.")],
     *,
     as_json: _Json = False,
 ) -> None:
-    """Compare a node's own events and receipts with the log; reads only.
+    """Compare a node's own log, and its receipts, with the log of all; reads only.
 
-    The export is verified first. Ends with exit code 0 if both sides say the same, and
-    7 if not; what only waits for its receipt or an answer is listed, too.
+    The export is verified first; then the own log must be a tree that the node signed,
+    and the one that the node's events in the export tell of. Ends with exit code 0 if
+    both sides say the same, and 7 if not; what only waits for its receipt or an answer
+    is listed, too. An export of the own log holds no receipts.
     """
-    own = read_chain(events)
-    verifying.require(export, Trust.read("", policy))
+    trust = Trust.read("", policy)
+    events = OwnEvents.read(own)
+    verifying.require(export, trust)
     with open_export(export) as opened, _reading(quiet=as_json) as watch:
-        report = reconcile(own, opened, read_policy(policy), watch)
+        events.check(registry_of(opened))
+        report = reconcile_export(events, opened, read_policy(policy), watch)
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        told = {
+            "party": report.party,
+            "own": report.own,
+            "entries": report.entries,
+            "findings": [asdict(finding) for finding in report.findings],
+        }
+        typer.echo(json.dumps(told))
     else:
         typer.echo(f"{report.party}: {report.own} events, {report.entries} in the log")
         for each in report.findings:
@@ -190,10 +227,20 @@ def recon(
 
 @app.command()
 def fsck(
-    file: Annotated[Path, typer.Argument(help="The coordinator's state/log.db.")],
-    policy: Annotated[
-        Path, typer.Option(help="The log policy that names the log's key.")
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The coordinator's state/log.db, or a node's state/events.db."
+        ),
     ],
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="The log policy that names the log's key; without it the file is a "
+            "node's, and its key the file's word.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     as_json: _Json = False,
 ) -> None:
@@ -201,7 +248,7 @@ def fsck(
 
     Ends with exit code 7 if it is not sound.
     """
-    keys = [*read_policy(policy).logs.values()]
+    keys = [*read_policy(policy).logs.values()] if policy else [own_key(file)]
     if len(keys) != 1:
         raise typer.BadParameter("it must name one log", param_hint="--policy")
     with _reading(quiet=as_json) as watch:
@@ -215,15 +262,30 @@ def fsck(
 
 @app.command()
 def evidence(
-    file: Annotated[Path, typer.Argument(help="A file that a witness has kept.")],
+    file: Annotated[
+        Path, typer.Argument(help="A file that a witness or a node has kept.")
+    ],
     *,
     as_json: _Json = False,
 ) -> None:
-    """Check a witness's evidence that a log has lied.
+    """Check evidence that a log has lied.
 
     Ends with exit code 0 if the file convicts the log by itself, and 7 if it does not.
+    What a node keeps of one event says what the log held: the rest is the node's word.
     """
-    found = Evidence.load(files.read(file))
+    data = files.read(file)
+    if is_about_event(data):
+        shown = read_exhibit(data)
+        console = Console(highlight=False)
+        if as_json:
+            typer.echo(json.dumps(_fields(shown)))
+            return
+        for name, value in _fields(shown).items():
+            console.print(f"{name}: {value}", markup=False, soft_wrap=True)
+        console.print("The log has signed that it holds this event; what is wrong with")
+        console.print("it is the word of the node that kept the file.")
+        return
+    found = Evidence.load(data)
     first, second = found.contradiction.checkpoints()
     proof = found.contradiction.is_proof
     if as_json:
@@ -242,6 +304,21 @@ def evidence(
         for line in _told(found):
             console.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(0 if proof else ProofError.exit_code)
+
+
+def _fields(shown: ShownEvent) -> dict[str, str | int]:
+    event = shown.opened.event
+    return {
+        "log": shown.log.vkey,
+        "size": shown.head.size,
+        "index": shown.index,
+        "kind": shown.kind,
+        "what": shown.what,
+        "actor": event.actor,
+        "seq": event.seq,
+        "type": shown.opened.kind,
+        "own": shown.own.hex(),
+    }
 
 
 def _told(found: Evidence) -> Iterator[str]:

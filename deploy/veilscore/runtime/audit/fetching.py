@@ -1,11 +1,13 @@
-"""Fetches a coordinator's log over HTTP into one tar file; verifies nothing."""
+"""Fetches a log into one tar file, over HTTP or from a node's own; verifies nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 from rich.progress import Progress
 
 from veilscore.keys.tlog.archive import MAX_FILE, write_tar
+from veilscore.keys.tlog.chain import own_files
 from veilscore.keys.tlog.export import plan_export
 from veilscore.runtime.errors import UnreachableError, WireError
 
@@ -15,12 +17,18 @@ _TIMEOUT_S = 30
 def fetch(url: str, path: Path, *, quiet: bool) -> None:
     """Fetch all files of the log at this address; raises a Fault."""
     base = url.rstrip("/") + "/"
-    progress = Progress(transient=True, disable=quiet)
-    with httpx.Client(timeout=_TIMEOUT_S) as client, progress as bar:
+    with httpx.Client(timeout=_TIMEOUT_S) as client:
+        _write(path, lambda name: _get(client, base + name), quiet=quiet)
 
-        def get(name: str) -> bytes:
-            return _get(client, base + name)
 
+def copy(file: Path, path: Path, *, quiet: bool) -> None:
+    """Copy a party's own log out of its file of events; raises a Fault."""
+    with own_files(file) as get:
+        _write(path, get, quiet=quiet)
+
+
+def _write(path: Path, get: Callable[[str], bytes], *, quiet: bool) -> None:
+    with Progress(transient=True, disable=quiet) as bar:
         plan = plan_export(get)
         files = bar.track(plan.files(get), plan.count, description="Fetching files")
         write_tar(path, files)

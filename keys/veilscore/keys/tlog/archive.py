@@ -18,15 +18,19 @@ ARCHIVE = "archive"  # the step of an audit in which an export is opened
 MAX_FILE = WIDTH * (2 + MAX_LEAF)  # bytes
 
 
-class ExportFiles(Protocol):
-    """The files of an export by name; ``read`` raises ProofError for a missing one."""
-
-    def names(self) -> set[str]:
-        """Name every file."""
-        ...
+class LogFiles(Protocol):
+    """The files of a log by name; ``read`` raises ProofError for a missing one."""
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
+        ...
+
+
+class ExportFiles(LogFiles, Protocol):
+    """The files of an export by name."""
+
+    def names(self) -> set[str]:
+        """Name every file."""
         ...
 
 

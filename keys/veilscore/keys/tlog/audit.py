@@ -7,6 +7,10 @@ grew, and with a policy that witnesses saw this version of it. What it cannot se
 entries that were never appended, and, where no witness cosigned, a second version of
 the log shown to others; the parties' own receipts and older checkpoints show those.
 
+A party's own log is audited in the same way: every event must be of that party and
+signed by the log's key. Whether it is what the party said of it in the log of all is
+for ``recon``.
+
 The auditor learns every event. There is no personal data in one.
 """
 
@@ -19,18 +23,24 @@ from veilscore.keys.errors import AuditError, KeysError, ProofError
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.archive import ExportFiles
 from veilscore.keys.tlog.checkpoint import Checkpoint, open_checkpoint
-from veilscore.keys.tlog.events import ActorHead, OpenedEvent, open_event
+from veilscore.keys.tlog.events import (
+    ActorHead,
+    OpenedEvent,
+    open_event,
+    open_own_event,
+)
 from veilscore.keys.tlog.export import (
     CHECKPOINT,
-    DOCUMENTS,
     LOG,
     REGISTRY,
     decode_text,
+    documents_of,
     read_log_document,
     tile_names,
 )
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.origin import owner_of
 from veilscore.keys.tlog.tiles import (
     HEIGHT,
     WIDTH,
@@ -100,11 +110,16 @@ def audit_export(
     head = audit.checkpoint(key)
     witnesses = audit.witnesses(policy, key)
     old = audit.older_checkpoint(older, key, head)
-    names = audit.file_names(head)
+    names = audit.file_names(key, head)
     audit.tree(head, old)
-    registry = audit.registry(key)
-    seen = audit.events(head, registry)
-    remarks = seen.remarks()
+    if owner := owner_of(key):
+        seen = audit.own_events(head, owner, key)
+        remarks = [f"the own log of {owner}: compare it with that of all by recon"]
+    else:
+        registry = audit.registry(key)
+        seen = audit.events(head, registry)
+        remarks = seen.unannounced()
+    remarks += seen.clocks()
     if fingerprint is None and policy is None:
         remarks.append("no fingerprint was given: the log's key is the export's word")
     return AuditReport(
@@ -149,15 +164,16 @@ class _Seen:
         self.last_ms[event.actor] = event.time_ms
         self.first_ms = min(self.first_ms or event.time_ms, event.time_ms)
 
-    def remarks(self) -> list[str]:
-        """Say what is odd but proves nothing."""
+    def unannounced(self) -> list[str]:
+        """Say who acts and never joined, which proves nothing."""
         unannounced = sorted(self.chains.keys() - self.joined.keys())
+        return [f"the log does not say that {party} joined" for party in unannounced]
+
+    def clocks(self) -> list[str]:
+        """Say whose clock is odd, which proves nothing."""
         return [
-            *(f"the log does not say that {party} joined" for party in unannounced),
-            *(
-                f"the clock of {actor} was set back by more than 5 minutes"
-                for actor in sorted(self.set_back)
-            ),
+            f"the clock of {actor} was set back by more than 5 minutes"
+            for actor in sorted(self.set_back)
         ]
 
 
@@ -185,6 +201,7 @@ class _Audit:
             found = key.key.fingerprint
             if fingerprint is not None and found != fingerprint:
                 raise ProofError(f"the log is of key {found.hex()}, not the pinned one")
+            owner_of(key)
         self._watch(LOG_KEY, 1, 1)
         return key
 
@@ -219,14 +236,14 @@ class _Audit:
                 )
         return old
 
-    def file_names(self, head: Checkpoint) -> set[str]:
+    def file_names(self, key: NoteKey, head: Checkpoint) -> set[str]:
         """Check that the export is complete and holds nothing else."""
         with self._step(FILES, "the export"):
             found = self._files.names()
             # The size is the log's word: do not name the tiles of an absurd one.
             if head.size > len(found) * WIDTH:
                 raise ProofError(f"{len(found)} files cannot hold {head.size} entries")
-            due = {*DOCUMENTS, *tile_names(head.size)}
+            due = {*documents_of(key), *tile_names(head.size)}
             if due != found:
                 odd = min(due ^ found)
                 raise ProofError(
@@ -268,24 +285,37 @@ class _Audit:
 
     def events(self, head: Checkpoint, registry: Registry) -> _Seen:
         """Verify every event, and each actor's chain of events."""
-        seen = _Seen()
         coordinator = registry.coordinator.name
+        seen = self._read(head, coordinator, lambda leaf: open_event(leaf, registry))
+        with self._step(JOINED, REGISTRY):
+            for party, fingerprint in registry.fingerprints().items():
+                if seen.joined.get(party, fingerprint) != fingerprint:
+                    raise ProofError("it joined the log with another key", party=party)
+        self._watch(JOINED, 1, 1)
+        return seen
+
+    def own_events(self, head: Checkpoint, owner: str, key: NoteKey) -> _Seen:
+        """Verify every event of a party's own log, and their chain."""
+        return self._read(head, "", lambda leaf: open_own_event(leaf, owner, key.key))
+
+    def _read(
+        self,
+        head: Checkpoint,
+        coordinator: str,
+        verified: Callable[[bytes], OpenedEvent],
+    ) -> _Seen:
+        seen = _Seen()
         for bundle in bundles_of(head.size):
             start = bundle.number * WIDTH
             self._watch(SIGNATURES, start, head.size)
             for index, leaf in enumerate(self._leaves(SIGNATURES, bundle), start):
                 place = f"entry {index} in {bundle.path}"
                 with self._step(SIGNATURES, place):
-                    opened = open_event(leaf, registry)
+                    opened = verified(leaf)
                 with self._step(CHAINS, place):
                     seen.add(opened, coordinator)
         self._watch(SIGNATURES, head.size, head.size)
         self._watch(CHAINS, head.size, head.size)
-        with self._step(JOINED, REGISTRY):
-            for party, fingerprint in registry.fingerprints().items():
-                if seen.joined.get(party, fingerprint) != fingerprint:
-                    raise ProofError("it joined the log with another key", party=party)
-        self._watch(JOINED, 1, 1)
         return seen
 
     def _leaves(self, step: str, bundle: Tile) -> list[bytes]:

@@ -1,49 +1,60 @@
-"""A node's own chain of events, kept on disk so that a restart continues it.
+"""A party's own log: its events, in a Merkle tree that it signs, and their receipts.
 
-An event is signed and stored before it is sent and stays *pending* until the log's
-proof for it has been checked and stored in its place, as a receipt. What is pending is
-sent in order, first of all after a start: the log answers an event that it has already
-with its proof again, so a crash between sending and confirming neither breaks the chain
-nor doubles an event.
+It is a log like the one of all parties, of this party's events alone: event ``seq`` is
+entry ``seq - 1``. An event is signed and stored before it is sent and stays *pending*
+until the common log's proof for it has been checked and stored beside it, as a receipt.
+What is pending is sent in order, first of all after a start: the common log answers an
+event that it has already with its proof again, so a crash between sending and
+confirming neither breaks the chain nor doubles an event.
 
-Its tables hold nothing that the log will not hold. Losing them ends the chain: the log
-refuses a second event of a number.
+The file holds nothing that the common log will not hold. Losing it ends the chain: the
+common log refuses a second event of a number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.identity import Signer
+from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import (
-    ActorHead,
     Detail,
+    OpenedEvent,
     build_event,
-    read_event,
     sign_event,
 )
+from veilscore.keys.tlog.export import local_files
+from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.origin import own_origin
+from veilscore.keys.tlog.reader import LogReader
+from veilscore.keys.tlog.store import LogStore
+from veilscore.keys.tlog.tiles import WIDTH
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.keys.tlog.tree import split_hashes
 
 _SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS head (
-        actor TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL
-    ) STRICT""",
-    """CREATE TABLE IF NOT EXISTS pending (
-        seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL
-    ) STRICT""",
     """CREATE TABLE IF NOT EXISTS receipt (
-        seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, idx INTEGER NOT NULL,
-        path BLOB NOT NULL, checkpoint TEXT NOT NULL
+        idx INTEGER PRIMARY KEY, place INTEGER NOT NULL, path BLOB NOT NULL,
+        checkpoint TEXT NOT NULL
     ) STRICT""",
+    # Which entries have none yet: few, and asked for with every event.
+    "CREATE TABLE IF NOT EXISTS awaited (idx INTEGER PRIMARY KEY) STRICT",
+    # Whose log the file holds.
+    "CREATE TABLE IF NOT EXISTS owner (vkey TEXT PRIMARY KEY) STRICT",
 )
+_PROVEN = """SELECT idx, leaf, place, path, checkpoint FROM entry
+    JOIN receipt USING (idx) WHERE idx >= ? AND idx < ?"""
+_AWAITED = """SELECT idx, leaf FROM awaited JOIN entry USING (idx)
+    WHERE awaited.idx >= ? AND awaited.idx < ? ORDER BY awaited.idx"""
+_END = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class OwnEvent:
-    """An event that a party has signed, and the log's proof if there is one."""
+    """An event that a party has signed, and the common log's proof if there is one."""
 
     leaf: bytes
     proof: TlogProof | None = None
@@ -53,22 +64,34 @@ class ActorChain:
     """The events of one party, made one after the other by any of its threads.
 
     The file may hold other tables: what is written there in one transaction with an
-    event is on disk if and only if the event is. Raises LogStoreError if the file
-    cannot be used or is another party's.
+    event is on disk if and only if the event is. ``log`` reads the tree. Raises
+    LogStoreError if the file cannot be used or is another party's.
     """
 
     def __init__(self, database: Database, signer: Signer, party: str) -> None:
         self._signer = signer
         self._party = party
         self._db = database
-        self._check_owner()
+        key = NoteKey(own_origin(party, signer.verify_key), signer.verify_key)
+        with database.transaction():
+            self._check_owner(key)
+            self.log = LogStore.within(database, key.name, signer)
 
-    def _check_owner(self) -> None:
-        with self._db.transaction():
-            for statement in _SCHEMA:
-                self._db.run(statement)
-        owner = self._db.row((str,), "SELECT actor FROM head")
-        if owner not in {None, (self._party,)}:
+    def _check_owner(self, key: NoteKey) -> None:
+        """Make our tables where there are none yet, and see whose there are."""
+        if _has(self._db, "pending"):
+            raise LogStoreError(
+                "the file is of an earlier version, whose events were in no tree",
+                party=self._party,
+                place=str(self._db.path),
+                remedy="A federation of before must be made anew: see CHANGELOG.md.",
+            )
+        for statement in _SCHEMA:
+            self._db.run(statement)
+        owner = self._db.row((str,), "SELECT vkey FROM owner")
+        if owner is None:
+            self._db.run("INSERT INTO owner VALUES (?)", key.vkey)
+        elif owner != (key.vkey,):
             raise LogStoreError(
                 "the file holds the events of another party",
                 party=self._party,
@@ -87,31 +110,41 @@ class ActorChain:
 
         """
         with self._db.transaction():
-            return [self._put_next(detail, correlation, now_ms) for detail in details]
+            head = self.log.head(self._party)
+            signed: list[OpenedEvent] = []
+            for detail in details:
+                event = build_event(
+                    detail,
+                    actor=self._party,
+                    head=head,
+                    correlation=correlation,
+                    time_ms=now_ms,
+                )
+                signed.append(sign_event(event, self._signer))
+                head = signed[-1].head
+            indices = self.log.append(signed)
+            self._db.run_many(
+                "INSERT INTO awaited VALUES (?)", [(index,) for index in indices]
+            )
+        return [opened.leaf for opened in signed]
 
-    def _put_next(self, detail: Detail, correlation: str, now_ms: int) -> bytes:
-        row = self._db.row((int, bytes), "SELECT seq, digest FROM head")
-        event = build_event(
-            detail,
-            actor=self._party,
-            head=ActorHead(*row) if row else ActorHead(),
-            correlation=correlation,
-            time_ms=now_ms,
-        )
-        signed = sign_event(event, self._signer)
-        self._db.run(
-            "INSERT OR REPLACE INTO head VALUES (?, ?, ?)",
-            self._party,
-            signed.head.seq,
-            signed.head.digest,
-        )
-        self._db.run("INSERT INTO pending VALUES (?, ?)", event.seq, signed.leaf)
-        return signed.leaf
+    @property
+    def has_receipts(self) -> bool:
+        """Whether an event without a receipt has none: always, here."""
+        return True
+
+    def head(self) -> tuple[int, bytes]:
+        """Return the size and root of our log, within a transaction or of the disk."""
+        checkpoint = open_checkpoint(self.log.signed(), self.log.key)
+        return checkpoint.size, checkpoint.root
+
+    def root(self, size: int) -> bytes:
+        """Return the root of our first ``size`` events; raises ProofError."""
+        return self.log.root(size)
 
     def pending(self) -> list[bytes]:
         """Return the events without a checked proof, in the order to send them."""
-        rows = self._db.rows((bytes,), "SELECT leaf FROM pending ORDER BY seq")
-        return [leaf for (leaf,) in rows]
+        return [leaf for _, leaf in self._awaited()]
 
     def confirm(self, proven: Sequence[tuple[bytes, TlogProof]]) -> None:
         """Store the checked proofs of pending events, all or none.
@@ -121,54 +154,112 @@ class ActorChain:
 
         """
         with self._db.transaction():
+            awaited = {leaf: index for index, leaf in self._awaited()}
             for leaf, proof in proven:
-                self._put_receipt(leaf, proof)
+                index = awaited.pop(leaf, None)
+                if index is None:
+                    raise LogStoreError(
+                        "this event is not pending",
+                        party=self._party,
+                        place=str(self._db.path),
+                    )
+                self._db.run("DELETE FROM awaited WHERE idx = ?", index)
+                self._db.run(
+                    "INSERT INTO receipt VALUES (?, ?, ?, ?)",
+                    index,
+                    proof.index,
+                    b"".join(proof.path),
+                    proof.checkpoint,
+                )
 
-    def _put_receipt(self, leaf: bytes, proof: TlogProof) -> None:
-        row = self._db.row((int,), "SELECT seq FROM pending WHERE leaf = ?", leaf)
-        if row is None:
-            raise LogStoreError(
-                "this event is not pending",
-                party=self._party,
-                place=str(self._db.path),
-            )
-        (seq,) = row
-        self._db.run("DELETE FROM pending WHERE seq = ?", seq)
-        self._db.run(
-            "INSERT INTO receipt VALUES (?, ?, ?, ?, ?)",
-            seq,
-            leaf,
-            proof.index,
-            b"".join(proof.path),
-            proof.checkpoint,
-        )
+    def _awaited(self) -> list[tuple[int, bytes]]:
+        found = self._db.rows((int, bytes), _AWAITED, 0, _END)
+        return [(index, leaf) for index, leaf in found]
+
+    def event(self, seq: int) -> OwnEvent | None:
+        """Return our event of this number."""
+        return next(iter(_events(self._db, seq - 1, seq)), None)
 
     def receipt(self, seq: int) -> OwnEvent | None:
-        """Return our event of this number, if the log has proved to hold it."""
-        return next(_proven(self._db, "WHERE seq = ?", seq), None)
+        """Return our event of this number, if the common log has proved to hold it."""
+        found = self.event(seq)
+        return found if found and found.proof else None
+
+    def after(self, seq: int) -> Iterator[OwnEvent]:
+        """Yield our events of larger numbers that there are now, in their order."""
+        end = self.log.size
+        for start in range(seq, end, WIDTH):
+            yield from _events(self._db, start, min(start + WIDTH, end))
+
+    def first_about(self, correlation: str) -> int:
+        """Return the number of our first event about a run or request; 0: none."""
+        query = "SELECT coalesce(min(seq), 0) FROM entry WHERE correlation = ?"
+        row = self._db.row((int,), query, correlation)
+        return row[0] if row else 0
 
 
-def read_chain(path: Path) -> list[OwnEvent]:
-    """Return all events of the party whose file this is, in their order.
+def read_own(path: Path) -> tuple[list[OwnEvent], str]:
+    """Return all events of the party whose file this is, and its log's checkpoint.
 
     Reads only, also beside the running party. Raises LogStoreError.
     """
+    with _reading(path) as database:
+        return _events(database, 0, _END), LogReader(database).checkpoint()
+
+
+def read_chain(path: Path) -> list[OwnEvent]:
+    """Return all events of the party whose file this is, in their order."""
+    return read_own(path)[0]
+
+
+def own_key(path: Path) -> NoteKey:
+    """Return the verifier key of the own log in a party's file, by the file's word.
+
+    Raises LogStoreError if there is none.
+    """
+    with _reading(path) as database:
+        row = database.row((str,), "SELECT vkey FROM owner")
+        if row is None:
+            raise LogStoreError("there are no events of a party", place=str(path))
+        return NoteKey.parse(row[0])
+
+
+@contextmanager
+def own_files(path: Path) -> Generator[Callable[[str], bytes]]:
+    """Open a party's file; yields what gets the files of an export by their names.
+
+    Reads one state of the file, also beside the running party. Raises LogStoreError.
+    """
+    key = own_key(path)
+    with _reading(path) as database:
+        yield local_files(LogReader(database), key)
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[Database]:
     if not path.is_file():
         raise LogStoreError("there are no events of a party", place=str(path))
     database = Database(path, read_only=True)
     try:
         with database.snapshot():
-            rows = database.rows((bytes,), "SELECT leaf FROM pending")
-            own = [*_proven(database, ""), *(OwnEvent(leaf) for (leaf,) in rows)]
-            return sorted(own, key=lambda each: read_event(each.leaf).event.seq)
+            yield database
     finally:
         database.close()
 
 
-def _proven(database: Database, which: str, *bound: int) -> Iterator[OwnEvent]:
-    columns = "leaf, idx, path, checkpoint"
-    types = (bytes, int, bytes, str)
-    query = f"SELECT {columns} FROM receipt {which}"  # noqa: S608 - clauses of this module
-    for leaf, index, joined, checkpoint in database.rows(types, query, *bound):
-        path = tuple(split_hashes(joined))
-        yield OwnEvent(leaf, TlogProof(index, path, checkpoint))
+def _events(database: Database, start: int, end: int) -> list[OwnEvent]:
+    """Return the events from one index to before another, in their order."""
+    found = {
+        index: OwnEvent(leaf, TlogProof(place, tuple(split_hashes(joined)), note))
+        for index, leaf, place, joined, note in database.rows(
+            (int, bytes, int, bytes, str), _PROVEN, start, end
+        )
+    }
+    for index, leaf in database.rows((int, bytes), _AWAITED, start, end):
+        found[index] = OwnEvent(leaf)
+    return [found[index] for index in sorted(found)]
+
+
+def _has(database: Database, table: str) -> bool:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return database.row((str,), query, table) is not None

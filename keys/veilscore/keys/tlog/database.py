@@ -25,6 +25,7 @@ class Database:
         self.lock = RLock()
         self._writing = False  # a transaction is under way; guarded by the lock
         self._afterwards: list[Callable[[], object]] = []
+        self._undoing: list[Callable[[], object]] = []
         with self._named():
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=ro" if read_only else path,
@@ -88,10 +89,15 @@ class Database:
                 return
             self._writing = True
             self._afterwards.clear()
+            self._undoing.clear()
             try:
                 self.run("BEGIN IMMEDIATE")
                 yield
                 self.run("COMMIT")
+            except BaseException:
+                for undo in reversed(self._undoing):
+                    undo()
+                raise
             finally:
                 self._writing = False
                 with self._named():
@@ -115,6 +121,12 @@ class Database:
         if not self._writing:
             raise RuntimeError("outside of a transaction")
         self._afterwards.append(work)
+
+    def if_undone(self, work: Callable[[], object]) -> None:
+        """Have ``work`` done, with the lock held, if this transaction fails."""
+        if not self._writing:
+            raise RuntimeError("outside of a transaction")
+        self._undoing.append(work)
 
     @contextmanager
     def _named(self) -> Generator[None, None, None]:

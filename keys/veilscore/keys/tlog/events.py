@@ -17,7 +17,7 @@ from typing import cast
 from google.protobuf.message import DecodeError, Message
 
 from veilscore.keys.errors import ProofError, RegistryError, SignatureError
-from veilscore.keys.identity import EVENT_DOMAIN, Signer
+from veilscore.keys.identity import EVENT_DOMAIN, Signer, VerifyKey
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.tiles import MAX_LEAF
 from veilscore.keys.tlog.tree import HASH_SIZE
@@ -25,6 +25,7 @@ from veilscore.v1.audit_pb2 import (
     Event,
     Incident,
     KeyPublished,
+    LogReconciled,
     ModelRegistered,
     PartyJoined,
     RegistryPublished,
@@ -53,6 +54,7 @@ Detail = (
     | Started
     | RegistryPublished
     | Incident
+    | LogReconciled
 )
 
 MOST_TOGETHER = 16
@@ -179,17 +181,42 @@ def open_event(leaf: bytes, registry: Registry) -> OpenedEvent:
 
     """
     opened = read_event(leaf)
-    actor, signed = opened.event.actor, opened.signed
     try:
-        key = registry.party(actor).key
-        if signed.key_id != key.key_id:
-            raise ProofError(
-                f"the event is signed with key {signed.key_id.hex()[:16]}, "
-                f"the registry has {key.key_id.hex()}",
-                party=actor,
-            )
+        key = registry.party(opened.event.actor).key
+    except RegistryError as error:
+        raise ProofError(
+            error.what, party=opened.event.actor, remedy=error.remedy
+        ) from error
+    return _signed_by(key, opened)
+
+
+def open_own_event(leaf: bytes, party: str, key: VerifyKey) -> OpenedEvent:
+    """Decode a leaf of a party's own log and verify that this party signed it.
+
+    Raises:
+        ProofError: malformed, of another actor, or not signed by ``key``.
+
+    """
+    opened = read_event(leaf)
+    if opened.event.actor != party:
+        raise ProofError(
+            f"an event of another party in the own log of {party}",
+            party=opened.event.actor,
+        )
+    return _signed_by(key, opened)
+
+
+def _signed_by(key: VerifyKey, opened: OpenedEvent) -> OpenedEvent:
+    actor, signed = opened.event.actor, opened.signed
+    if signed.key_id != key.key_id:
+        raise ProofError(
+            f"the event is signed with key {signed.key_id.hex()[:16]}, "
+            f"its actor has {key.key_id.hex()}",
+            party=actor,
+        )
+    try:
         key.verify(signed.signature, EVENT_DOMAIN, signed.body)
-    except (RegistryError, SignatureError) as error:
+    except SignatureError as error:
         raise ProofError(error.what, party=actor, remedy=error.remedy) from error
     return opened
 

@@ -9,7 +9,6 @@ raise LogStoreError if the file cannot be read, and may come from any thread.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.database import Database
@@ -33,8 +32,8 @@ class Entry:
 class LogReader:
     """The reading half of a log; ``LogStore`` adds the writing half."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = Database(path)
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
     def close(self) -> None:
         """Close the file; the object is of no use afterwards."""

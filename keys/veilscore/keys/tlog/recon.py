@@ -1,51 +1,74 @@
-"""Reconciles a party's own events with the log, which must say the same.
+"""Reconciles a party's own log with the log of all parties, which must say the same.
 
 The party has every event that it signed, in a chain without gaps, and the receipt for
 each that the log took. The log must hold the same events, in trees that every receipt's
 checkpoint is a beginning of; and what others said there about requests must fit what
 this party said. Each difference is a finding that names the event.
 
+Only what is new since the last time is read: a ``Mark`` says how far that was. What is
+read is verified: it leads from the tree of then to the root that the log has signed, or
+nothing is found at all.
+
 Only the party itself can run it. It learns nothing but what both sides hold, which is
 public.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from functools import lru_cache
+from typing import Protocol
 
 from veilscore.keys.errors import ProofError
-from veilscore.keys.tlog.archive import ExportFiles
+from veilscore.keys.tlog.archive import ExportFiles, LogFiles
 from veilscore.keys.tlog.chain import OwnEvent
-from veilscore.keys.tlog.events import ActorHead, OpenedEvent, read_event
+from veilscore.keys.tlog.checkpoint import Checkpoint
+from veilscore.keys.tlog.events import ActorHead, read_event
+from veilscore.keys.tlog.export import CHECKPOINT, decode_text
+from veilscore.keys.tlog.finding import Exhibit, Finding, Kind
 from veilscore.keys.tlog.log_policy import LogPolicy
+from veilscore.keys.tlog.mark import Mark
+from veilscore.keys.tlog.own_events import OwnEvents
+from veilscore.keys.tlog.proof import (
+    consistency_proof,
+    inclusion_proof,
+    verify_consistency,
+)
 from veilscore.keys.tlog.reader import Entry
-from veilscore.keys.tlog.search import Progress, entries_of, hashes_of, size_of
-from veilscore.keys.tlog.tree import Edge, HashReader
+from veilscore.keys.tlog.requests import Requests
+from veilscore.keys.tlog.search import Progress, bundles_from, hashes_of
+from veilscore.keys.tlog.tlog_proof import TlogProof
+from veilscore.keys.tlog.tree import Edge, HashReader, leaf_hash
+from veilscore.v1.audit_pb2 import LogReconciled
+
+OPEN_MS = 600_000
+"""How long a request or a receipt may be on its way: as long as a query is valid."""
+_MOST_EXHIBITS = 16  # a log that lies more often is convicted by these
 
 
-class Kind(StrEnum):
-    """What a finding is about."""
+class OwnRecord(Protocol):
+    """The party's side: its events by their numbers, and its tree."""
 
-    CHAIN = "chain"  # the own events do not follow each other
-    WAITING = "waiting"  # an own event has no receipt yet
-    MISSING = "missing"  # the log has proved an event, and does not hold it
-    UNKNOWN = "unknown"  # the log has an event of this party that the party has not
-    DIFFERENT = "different"  # both have an event of a number, with other content
-    FORK = "fork"  # a receipt's checkpoint is no beginning of the log
-    UNANSWERED = "unanswered"  # a holder has not decided on a request
-    UNASKED = "unasked"  # a decision or an answer that belongs to no request
-    UNFINISHED = "unfinished"  # allowed, and neither answered nor refused
+    @property
+    def has_receipts(self) -> bool:
+        """Whether an event without a receipt has none, or it is just not known."""
+        ...
 
+    def after(self, seq: int) -> Iterable[OwnEvent]:
+        """Yield the events of larger numbers, in their order."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One difference; ``event`` is the number of this party's event, 0 of another's."""
+    def event(self, seq: int) -> OwnEvent | None:
+        """Return the event of this number."""
+        ...
 
-    kind: Kind
-    event: int
-    what: str
-    correlation: str = ""
+    def first_about(self, correlation: str) -> int:
+        """Return the number of the first event about a run or request; 0: none."""
+        ...
+
+    def root(self, size: int) -> bytes:
+        """Return the root of the first ``size`` events; raises ProofError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +76,12 @@ class ReconReport:
     """What was compared, and every difference; open items are what time may settle."""
 
     party: str
-    own: int  # events of the party's own
+    own: int  # events of the party's own that were compared
     entries: int  # of the log
     findings: tuple[Finding, ...]
+    kinds: dict[str, int]  # of the own events, by type
+    exhibits: tuple[Exhibit, ...]
+    mark: Mark
 
     @property
     def is_clean(self) -> bool:
@@ -64,151 +90,304 @@ class ReconReport:
 
 
 def reconcile(
-    own: Sequence[OwnEvent],
+    party: str,
+    own: OwnRecord,
+    files: LogFiles,
+    note: str,
+    policy: LogPolicy,
+    *,
+    mark: Mark | None = None,
+    now_ms: int | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> ReconReport:
+    """Compare a party's own events with what is new in the log since ``mark``.
+
+    ``note`` is the log's newest checkpoint; whether it is cosigned by enough witnesses
+    is for the caller to see. Without ``now_ms`` everything that is open is a finding;
+    with it, what is older than ``OPEN_MS``.
+
+    Raises:
+        ProofError: the log does not show what it has signed.
+
+    """
+    head = policy.open_signed(note)
+    recon = _Recon(party, own, files, head, policy, mark or Mark(), now_ms)
+    if recon.continues():
+        recon.read_own()
+        recon.read_log(note, progress)
+    return recon.report(note)
+
+
+@dataclass(frozen=True, slots=True)
+class _Receipt:
+    """What a receipt of ours says of the log's tree."""
+
+    checkpoint: Checkpoint
+    seq: int
+    note: str
+
+    @property
+    def root(self) -> bytes:
+        return self.checkpoint.root
+
+
+@dataclass(slots=True)
+class _Recon:
+    """One reconciliation; its parts are called in their order."""
+
+    party: str
+    own: OwnRecord
+    files: LogFiles
+    head: Checkpoint
+    policy: LogPolicy
+    mark: Mark
+    now_ms: int | None
+    findings: list[Finding] = field(default_factory=list[Finding])
+    exhibits: list[Exhibit] = field(default_factory=list[Exhibit])
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    compared: bool = False
+    seq: int = 0  # of the last own event
+    logged: int = 0  # of the party's last event in the log
+    unsettled: list[int] = field(default_factory=list[int])
+    # Where the log must hold which of our events by number, if that is known, and what
+    # its roots were, by receipts.
+    due: dict[int, int | None] = field(default_factory=dict[int, int | None])
+    roots: dict[int, list[_Receipt]] = field(default_factory=dict[int, list[_Receipt]])
+    requests: Requests = field(init=False)
+    read: HashReader = field(init=False)
+    open_signed: Callable[[str], Checkpoint] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seq, self.logged = self.mark.seq, self.mark.logged
+        self.requests = Requests(self.party)
+        self.requests.read(self.mark.requests, "mark")
+        self.read = hashes_of(self.files, self.head.size)
+        self.open_signed = lru_cache(self.policy.open_signed)
+
+    def continues(self) -> bool:
+        """See whether the tree begins with that of the mark; a fork is found if not."""
+        if not self.mark.checkpoint:
+            return True
+        old = self.policy.open_signed(self.mark.checkpoint)
+        try:
+            self._check_beginning(old)
+        except ProofError as error:
+            self._find(
+                Finding(Kind.FORK, 0, f"the log: {error.what}: keep it as evidence"),
+                older=self.mark.checkpoint,
+            )
+            return False
+        return True
+
+    def _check_beginning(self, old: Checkpoint) -> None:
+        """Raise ProofError unless the tree begins with that of a checkpoint."""
+        if old.size > self.head.size:
+            raise ProofError(f"it shrank from {old.size} to {self.head.size} entries")
+        if old.size:
+            path = consistency_proof(old.size, self.head.size, self.read)
+            size, root = self.head.size, self.head.root
+            verify_consistency(old.size, size, path, old.root, root)
+
+    def read_own(self) -> None:
+        """Take our events since the mark, and those that had no receipt by then."""
+        previous = self.own.event(self.mark.seq) if self.mark.seq else None
+        head = read_event(previous.leaf).head if previous else ActorHead()
+        for seq in self.mark.unsettled:
+            if (known := self.own.event(seq)) is not None:
+                self._take_receipt(seq, known)
+        for each in self.own.after(self.mark.seq):
+            opened = read_event(each.leaf)
+            try:
+                head.check_next(opened.event)
+            except ProofError as error:
+                self._find(Finding(Kind.CHAIN, opened.event.seq, error.what))
+            head, self.seq = opened.head, opened.event.seq
+            self.kinds[opened.kind] += 1
+            self._take_receipt(self.seq, each)
+
+    def _take_receipt(self, seq: int, each: OwnEvent) -> None:
+        if each.proof is None:
+            if not self.own.has_receipts:
+                self.due[seq] = None
+                return
+            self.unsettled.append(seq)
+            if not self._is_young(read_event(each.leaf).event.time_ms):
+                what = "the log has not proved it yet"
+                self._find(Finding(Kind.WAITING, seq, what))
+            return
+        if self.mark.size <= each.proof.index < self.head.size:
+            self.due[seq] = each.proof.index
+        try:
+            kept = self.open_signed(each.proof.checkpoint)
+        except ProofError as error:
+            self._find(Finding(Kind.FORK, seq, f"its receipt: {error.what}"))
+            return
+        if kept.size > self.head.size:
+            self.unsettled.append(seq)  # what the log shows is older than this event
+            return
+        known = self.roots.setdefault(kept.size, [])
+        if all(kept.root != receipt.root for receipt in known):
+            known.append(_Receipt(kept, seq, each.proof.checkpoint))
+
+    def read_log(self, note: str, progress: Progress) -> None:
+        """Read what is new in the log, and compare all of it."""
+        start = self._start()
+        sizes = deque(sorted(self.roots))
+        while sizes and sizes[0] < start:
+            self._compare_beginnings(sizes.popleft())
+        edge = Edge.load(start, self.read)
+        for entries in bundles_from(self.files, start, self.head.size, progress):
+            hashes = [leaf_hash(entry.opened.leaf) for entry in entries]
+            first, done = edge.size, 0
+            while sizes and sizes[0] <= first + len(hashes):
+                size = sizes.popleft()
+                edge = edge.extend(hashes[done : size - first])
+                done = size - first
+                self._compare_root(size, edge.root())
+            edge = edge.extend(hashes[done:])
+            for entry in entries:
+                self.requests.add(entry.opened)
+                if entry.opened.event.actor == self.party:
+                    self._compare_entry(entry, note)
+        if edge.root() != self.head.root:
+            raise ProofError(
+                "the log does not show the entries that lead to the root it has signed",
+                place=f"{self.head.size} entries",
+            )
+        for seq, place in self.due.items():
+            self._miss(seq, place, None)
+        self.compared = True
+
+    def _start(self) -> int:
+        """Return which entry is read first: none before our own first one is ours."""
+        if self.mark.size or self.now_ms is None:
+            return self.mark.size
+        return min(
+            (place for place in self.due.values() if place is not None), default=0
+        )
+
+    def _compare_root(self, size: int, root: bytes) -> None:
+        """Compare what receipts say of a size with the tree that was read."""
+        for receipt in self.roots[size]:
+            if receipt.root != root:
+                self._fork(receipt)
+
+    def _compare_beginnings(self, size: int) -> None:
+        """Compare what receipts say of a size that lies before what is read."""
+        for receipt in self.roots[size]:
+            try:
+                self._check_beginning(receipt.checkpoint)
+            except ProofError:
+                self._fork(receipt)
+
+    def _fork(self, receipt: "_Receipt") -> None:
+        size = receipt.checkpoint.size
+        what = f"its receipt is of another log of {size} entries: keep it as evidence"
+        self._find(Finding(Kind.FORK, receipt.seq, what), older=receipt.note)
+
+    def _compare_entry(self, entry: Entry, note: str) -> None:
+        """Compare what the log holds of ours with what we have."""
+        opened, index = entry.opened, entry.index
+        seq = opened.event.seq
+        own = self.own.event(seq)
+        if own is None:
+            self._show(entry, note, Kind.UNKNOWN, f"entry {index} is not ours")
+        elif own.leaf != opened.leaf:
+            self._show(entry, note, Kind.DIFFERENT, f"entry {index} says otherwise")
+        if seq != self.logged + 1:
+            what = f"entry {index} follows event {self.logged}"
+            self._show(entry, note, Kind.GAP, what)
+        self.logged = seq
+        place = self.due.pop(seq, None)
+        if place not in {None, index}:
+            self._miss(seq, place, index)
+        if opened.kind == "log_reconciled":
+            self._compare_own(seq, opened.event.log_reconciled)
+
+    def _compare_own(self, seq: int, said: LogReconciled) -> None:
+        """Compare our own log with what an event has told all others of it."""
+        try:
+            same = self.own.root(said.own_size) == said.own_root
+        except ProofError:
+            same = False
+        if not same or said.own_size != seq - 1:
+            what = "the own log is not the one that this event tells of"
+            self._find(Finding(Kind.REWRITTEN, seq, what))
+
+    def _miss(self, seq: int, place: int | None, found: int | None) -> None:
+        """Note that the log does not hold an event where it has proved to hold it."""
+        if place is None:
+            self._find(Finding(Kind.WAITING, seq, "the log does not hold it yet"))
+            return
+        what = f"it was entry {place}"
+        if found is not None:
+            what += f" and is entry {found}"
+        own = self.own.event(seq)
+        leaf, proof = (own.leaf, own.proof) if own else (b"", None)
+        self._find(Finding(Kind.MISSING, seq, what), leaf=leaf, proof=proof)
+
+    def _show(self, entry: Entry, note: str, kind: Kind, what: str) -> None:
+        if len(self.exhibits) >= _MOST_EXHIBITS:
+            self._find(Finding(kind, entry.opened.event.seq, what))
+            return
+        path = inclusion_proof(entry.index, self.head.size, self.read)
+        self._find(
+            Finding(kind, entry.opened.event.seq, what),
+            leaf=entry.opened.leaf,
+            proof=TlogProof(entry.index, path, note),
+        )
+
+    def _find(
+        self,
+        finding: Finding,
+        *,
+        older: str = "",
+        leaf: bytes = b"",
+        proof: TlogProof | None = None,
+    ) -> None:
+        self.findings.append(finding)
+        if (older or leaf) and len(self.exhibits) < _MOST_EXHIBITS:
+            self.exhibits.append(Exhibit(finding, older, leaf, proof))
+
+    def _is_young(self, time_ms: int) -> bool:
+        return self.now_ms is not None and self.now_ms - time_ms < OPEN_MS
+
+    def _was_known(self, correlation: str) -> bool:
+        return 0 < self.own.first_about(correlation) <= self.mark.seq
+
+    def report(self, note: str) -> ReconReport:
+        """Say what was found, and how far this has come."""
+        mark = self.mark
+        if self.compared:
+            self.findings += self.requests.findings(self._is_young, self._was_known)
+            mark = Mark(
+                size=self.head.size,
+                checkpoint=note,
+                seq=self.seq,
+                unsettled=tuple(self.unsettled),
+                logged=self.logged,
+                requests=self.requests.write(),
+            )
+        return ReconReport(
+            self.party,
+            self.seq - self.mark.seq,
+            self.head.size,
+            tuple(self.findings),
+            dict(self.kinds),
+            tuple(self.exhibits),
+            mark,
+        )
+
+
+def reconcile_export(
+    own: OwnEvents,
     files: ExportFiles,
     policy: LogPolicy,
     progress: Progress = lambda _done, _total: None,
 ) -> ReconReport:
-    """Compare a party's own events with an export of the log, which was verified.
+    """Compare all of a party's own events with an export, which was verified.
 
-    Raises:
-        ProofError: the export cannot be read, or there is nothing to compare.
-
+    Raises what ``reconcile`` does.
     """
-    if not own:
-        raise ProofError("this party has no events yet")
-    opened = [read_event(each.leaf) for each in own]
-    party = opened[0].event.actor
-    size = size_of(files)
-    log = _Log(party)
-    for entry in entries_of(files, progress):
-        log.add(entry)
-    read = hashes_of(files, size)
-    findings = [
-        *_chain(opened),
-        *_own_in_log(own, opened, log, size),
-        *_log_in_own(opened, log),
-        *_forks(own, policy, size, read),
-        *log.requests(),
-    ]
-    return ReconReport(party, len(own), size, tuple(findings))
-
-
-@dataclass(slots=True)
-class _Request:
-    """What a log says about one score request."""
-
-    asked: list[OpenedEvent] = field(default_factory=list[OpenedEvent])
-    said: dict[str, list[OpenedEvent]] = field(
-        default_factory=lambda: defaultdict[str, list[OpenedEvent]](list)
-    )
-
-    def concerns(self, party: str) -> bool:
-        return party in self.said or any(e.event.actor == party for e in self.asked)
-
-
-@dataclass(slots=True)
-class _Log:
-    """The party's events in the log, and all requests."""
-
-    party: str
-    own: dict[int, Entry] = field(default_factory=dict[int, Entry])  # by number
-    asked: dict[str, _Request] = field(
-        default_factory=lambda: defaultdict[str, _Request](_Request)
-    )
-
-    def add(self, entry: Entry) -> None:
-        opened, event = entry.opened, entry.opened.event
-        if event.actor == self.party:
-            self.own[event.seq] = entry
-        if opened.kind == "score_requested":
-            self.asked[event.correlation].asked.append(opened)
-        elif opened.kind in {"score_decided", "score_answered"}:
-            self.asked[event.correlation].said[event.actor].append(opened)
-
-    def requests(self) -> Iterator[Finding]:
-        """Yield what does not fit in the requests that this party made or decided."""
-        for correlation, request in self.asked.items():
-            if request.concerns(self.party):
-                yield from self._request(correlation, request)
-
-    def _request(self, correlation: str, request: _Request) -> Iterator[Finding]:
-        def finding(kind: Kind, opened: OpenedEvent, what: str) -> Finding:
-            own = opened.event.actor == self.party
-            return Finding(kind, opened.event.seq if own else 0, what, correlation)
-
-        named: set[str] = set()
-        for asked in request.asked:
-            named |= {*asked.event.score_requested.holders}
-            for holder in named - request.said.keys():
-                yield finding(Kind.UNANSWERED, asked, f"{holder} did not decide")
-        for actor, said in request.said.items():
-            if actor not in named:
-                yield finding(Kind.UNASKED, said[0], f"{actor} was not asked")
-            last = said[-1]
-            if last.kind == "score_decided" and last.event.score_decided.allowed:
-                yield finding(Kind.UNFINISHED, last, f"{actor} allowed and is silent")
-            if said[0].kind == "score_answered":
-                yield finding(Kind.UNASKED, said[0], f"{actor} answered undecided")
-
-
-def _chain(opened: Sequence[OpenedEvent]) -> Iterator[Finding]:
-    head = ActorHead()
-    for each in opened:
-        try:
-            head.check_next(each.event)
-        except ProofError as error:
-            yield Finding(Kind.CHAIN, each.event.seq, error.what)
-        head = each.head
-
-
-def _own_in_log(
-    own: Sequence[OwnEvent], opened: Sequence[OpenedEvent], log: _Log, size: int
-) -> Iterator[Finding]:
-    for each, event in zip(own, opened, strict=True):
-        seq, found = event.event.seq, log.own.get(event.event.seq)
-        if each.proof is None:
-            yield Finding(Kind.WAITING, seq, "the log has not proved it yet")
-        elif each.proof.index >= size:
-            continue  # the export is older than this event
-        elif found is None:
-            yield Finding(Kind.MISSING, seq, f"it was entry {each.proof.index}")
-        elif found.index != each.proof.index:
-            yield Finding(
-                Kind.MISSING,
-                seq,
-                f"it was entry {each.proof.index} and is entry {found.index}",
-            )
-        if found is not None and found.opened.leaf != each.leaf:
-            yield Finding(Kind.DIFFERENT, seq, f"entry {found.index} says otherwise")
-
-
-def _log_in_own(opened: Sequence[OpenedEvent], log: _Log) -> Iterator[Finding]:
-    known = {each.event.seq for each in opened}
-    for seq, entry in log.own.items():
-        if seq not in known:
-            yield Finding(Kind.UNKNOWN, seq, f"entry {entry.index} is not ours")
-
-
-def _forks(
-    own: Sequence[OwnEvent], policy: LogPolicy, size: int, read: HashReader
-) -> Iterator[Finding]:
-    """Compare the tree of every receipt's checkpoint with that of the export."""
-    compared: set[str] = set()
-    for each in own:
-        if each.proof is None or each.proof.checkpoint in compared:
-            continue
-        compared.add(each.proof.checkpoint)
-        seq = read_event(each.leaf).event.seq
-        try:
-            kept = policy.open_signed(each.proof.checkpoint)
-        except ProofError as error:
-            yield Finding(Kind.FORK, seq, f"its receipt: {error.what}")
-            continue
-        if kept.size <= size and Edge.load(kept.size, read).root() != kept.root:
-            yield Finding(
-                Kind.FORK,
-                seq,
-                f"its receipt is of another log of {kept.size} entries: keep it as "
-                "evidence",
-            )
+    note = decode_text(files.read(CHECKPOINT))
+    return reconcile(own.party, own, files, note, policy, progress=progress)

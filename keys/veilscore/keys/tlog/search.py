@@ -1,4 +1,4 @@
-"""Reading an export entry by entry, to find events in it.
+"""Reading an export, or a log that is served file by file, entry by entry.
 
 Nothing is verified here: whoever searches an export verifies it first (``audit``), or
 verifies what it found (``evidence.audit``).
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from veilscore.keys.errors import ProofError
-from veilscore.keys.tlog.archive import ExportFiles
+from veilscore.keys.tlog.archive import ExportFiles, LogFiles
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.export import (
@@ -22,7 +22,6 @@ from veilscore.keys.tlog.tiles import (
     HEIGHT,
     WIDTH,
     Tile,
-    bundles_of,
     decode_bundle,
     tile_reader,
 )
@@ -60,22 +59,41 @@ def entries_of(
     files: ExportFiles, progress: Progress = lambda _done, _total: None
 ) -> Iterator[Entry]:
     """Yield all entries of an export; raises ProofError, which names the file."""
-    size = size_of(files)
-    for bundle in bundles_of(size):
-        start = bundle.number * WIDTH
-        progress(start, size)
+    for entries in bundles_from(files, 0, size_of(files), progress):
+        yield from entries
+
+
+def bundles_from(
+    files: LogFiles,
+    start: int,
+    size: int,
+    progress: Progress = lambda _done, _total: None,
+) -> Iterator[list[Entry]]:
+    """Yield the entries from ``start`` of a log of ``size``, a bundle at a time.
+
+    Raises:
+        ProofError: they cannot be read; names the file.
+
+    """
+    for number in range(start // WIDTH, -(-size // WIDTH)):
+        first = number * WIDTH
+        bundle = Tile(None, number, min(WIDTH, size - first))
+        progress(max(first, start) - start, size - start)
         try:
             leaves = decode_bundle(files.read(bundle.path), bundle.width)
-            for index, leaf in enumerate(leaves, start):
-                yield Entry(index, read_event(leaf))
+            yield [
+                Entry(index, read_event(leaf))
+                for index, leaf in enumerate(leaves, first)
+                if index >= start
+            ]
         except ProofError as error:
             error.place = error.place or bundle.path
             raise
-    progress(size, size)
+    progress(size - start, size - start)
 
 
-def hashes_of(files: ExportFiles, size: int) -> HashReader:
-    """Return what reads the hashes of an export's tree of ``size`` entries."""
+def hashes_of(files: LogFiles, size: int) -> HashReader:
+    """Return what reads the hashes of a log's tree of ``size`` entries."""
 
     def read_tile(level: int, number: int) -> bytes:
         below = size >> HEIGHT * level  # hashes on this level

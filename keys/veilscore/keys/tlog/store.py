@@ -5,7 +5,8 @@ that is on disk before ``append`` returns (WAL, synchronous=FULL). Within it the
 stored size is compared with ours, so a second writer, or a write whose outcome we
 do not know, ends in an error and never in two checkpoints of one size. After it, and
 before anybody is told of a checkpoint, the guard takes note: an older copy of the file
-does not open.
+does not open. A party's own log (``chain``) has no guard, and lies in a file with other
+tables: what is written there with an event is on disk if and only if the event is.
 
 A checkpoint is final when it may be shown to everybody: at once, or in a witnessed
 log when enough witnesses have cosigned it.
@@ -23,6 +24,7 @@ from veilscore.keys.tlog.checkpoint import (
     open_checkpoint,
     sign_checkpoint,
 )
+from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import ActorHead, OpenedEvent
 from veilscore.keys.tlog.guard import LogGuard
 from veilscore.keys.tlog.note import NoteKey, text_of
@@ -58,19 +60,19 @@ class LogStore(LogReader):
     """A log in a file: ``create`` it once, ``open`` it afterwards, then ``close``.
 
     ``guard`` is the path of its guard, ``witnessed`` whether ``finalise`` makes its
-    checkpoints final.
+    checkpoints final. ``within`` does both for a log without a guard.
     """
 
     def __init__(
         self,
-        path: Path,
+        database: Database,
         origin: str,
         signer: Signer,
-        guard: LogGuard,
+        guard: LogGuard | None,
         *,
         witnessed: bool,
     ) -> None:
-        super().__init__(path)
+        super().__init__(database)
         self.key = NoteKey(origin, signer.verify_key)
         self._signer = signer
         self._guard = guard
@@ -98,13 +100,9 @@ class LogStore(LogReader):
         if path.exists():
             raise LogStoreError("there is a log already", place=str(path))
         made = LogGuard.create(guard, origin, EMPTY_ROOT)
-        store = cls(path, origin, signer, made, witnessed=witnessed)
+        store = cls(Database(path), origin, signer, made, witnessed=witnessed)
         try:
-            with store._db.transaction():
-                for statement in _SCHEMA:
-                    store._db.run(statement)
-                empty = Checkpoint(origin, 0, EMPTY_ROOT)
-                store._put_checkpoint(empty, final=True)
+            store._begin()
         except LogStoreError:
             store.close()
             raise
@@ -134,23 +132,56 @@ class LogStore(LogReader):
                 remedy="Restore the file; starting a new log would fork the old one.",
             )
         opened = LogGuard.open(guard, origin)
-        store = cls(path, origin, signer, opened, witnessed=witnessed)
+        store = cls(Database(path), origin, signer, opened, witnessed=witnessed)
         try:
-            store._load()
-            store._compare_with_guard()
-        except (LogStoreError, ProofError) as error:
+            store._continue()
+        except LogStoreError:
             store.close()
+            raise
+        return store
+
+    @classmethod
+    def within(cls, database: Database, origin: str, signer: Signer) -> "LogStore":
+        """Begin or continue a log beside other tables; ``database`` is its owner's.
+
+        Raises:
+            LogStoreError: another origin's or key's, or its tree does not match its
+                checkpoint.
+
+        """
+        store = cls(database, origin, signer, None, witnessed=False)
+        if store._format() == 0:
+            store._begin()
+        store._continue()
+        return store
+
+    def _begin(self) -> None:
+        with self._db.transaction():
+            for statement in _SCHEMA:
+                self._db.run(statement)
+            empty = Checkpoint(self.key.name, 0, EMPTY_ROOT)
+            self._put_checkpoint(empty, final=True)
+
+    def _continue(self) -> None:
+        try:
+            self._load()
+            if self._guard is not None:
+                self._compare_with_guard(self._guard)
+        except (LogStoreError, ProofError) as error:
             raise LogStoreError(
                 error.what,
-                place=error.place or str(path),
+                place=error.place or str(self._db.path),
                 remedy=error.remedy
                 or "Keep the file as evidence and restore the newest backup.",
             ) from error
-        return store
+
+    def _format(self) -> int:
+        row = self._db.row((int,), "PRAGMA user_version")
+        return row[0] if row else 0
 
     def _load(self) -> None:
         """Read the right edge, which must lead to the root that was signed."""
-        if self._db.row((int,), "PRAGMA user_version") != (_FORMAT,):
+        if self._format() != _FORMAT:
             raise LogStoreError(f"this is not a log of format {_FORMAT}")
         checkpoint = open_checkpoint(self.signed(), self.key)
         size = checkpoint.size
@@ -160,8 +191,8 @@ class LogStore(LogReader):
         if self._edge.root() != checkpoint.root or entries != (size,):
             raise LogStoreError(f"the tree is not that of the checkpoint ({size})")
 
-    def _compare_with_guard(self) -> None:
-        size, root = self._guard.head()
+    def _compare_with_guard(self, guard: LogGuard) -> None:
+        size, root = guard.head()
         if size > self.size:
             raise LogStoreError(
                 f"the log holds {self.size} entries, and held {size} before"
@@ -174,12 +205,14 @@ class LogStore(LogReader):
     def close(self) -> None:
         """Close both files; the object is of no use afterwards."""
         super().close()
-        self._guard.close()
+        if self._guard is not None:
+            self._guard.close()
 
     @property
     def size(self) -> int:
         """Number of entries."""
-        return self._edge.size
+        with self._db.lock:  # else of a transaction that may yet fail
+            return self._edge.size
 
     def append(self, events: Sequence[OpenedEvent]) -> range:
         """Append verified events and sign a checkpoint; return their indices.
@@ -194,10 +227,13 @@ class LogStore(LogReader):
         hashes = [leaf_hash(opened.leaf) for opened in events]
         with self._db.lock:
             self._settle()
+            before = self._edge, self._tiles
             edge = self._edge.extend(hashes)
             tiles, changed = self._tiles.extend(hashes)
             indices = range(self.size, edge.size)
             with self._db.transaction():
+                # Here, because what is undone may be more than this call.
+                self._db.if_undone(lambda: self._stand_at(*before))
                 self._check_sole_writer()
                 self._put_entries(events)
                 self._db.run_many(
@@ -206,9 +242,12 @@ class LogStore(LogReader):
                 )
                 head = Checkpoint(self.key.name, edge.size, edge.root())
                 self._put_checkpoint(head, final=not self._witnessed)
-            self._edge, self._tiles = edge, tiles
+                self._stand_at(edge, tiles)
             self._settle()
         return indices
+
+    def _stand_at(self, edge: Edge, tiles: TileEdge) -> None:
+        self._edge, self._tiles = edge, tiles
 
     def _checkpoint(self, which: str, *bound: int) -> tuple[int, str]:
         self._settle()  # after a crash or an error it may be behind
@@ -216,6 +255,8 @@ class LogStore(LogReader):
 
     def _settle(self) -> None:
         """Let the guard note how far the log has come; nobody is told before."""
+        if self._guard is None:
+            return
         with self._db.lock:
             if self._guarded < self.size:
                 self._guard.advance(self._guarded, self.size, self._edge.root())

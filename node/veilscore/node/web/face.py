@@ -5,13 +5,14 @@ of it may reach another party. Times are ms since 1970.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
+from veilscore.node.recon_state import Difference
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.runtime.web.language import gettext_noop
@@ -37,6 +38,10 @@ class Unready(StrEnum):
     LOG_WAITS = gettext_noop("Events of this node could not be logged yet")
     NOT_WITNESSED = gettext_noop(
         "Too few witnesses have cosigned the audit log for too long"
+    )
+    LOG_CONTRADICTED = gettext_noop(
+        "The audit log contradicts what this node knows; the folder state/incidents "
+        "holds what shows it"
     )
     REGISTRY_REFUSED = gettext_noop(
         "The coordinator's registry is refused; the node's log file says why"
@@ -143,6 +148,27 @@ class LoggedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The last comparison of the own log with that of all; ``at_ms`` 0: none yet.
+
+    ``differences`` are the first of ``found``, in English; ``fault`` says why it could
+    not be repeated, ``incidents`` how many files the operator has to look at.
+    """
+
+    at_ms: int = 0
+    entries: int = 0
+    found: int = 0
+    differences: tuple[Difference, ...] = ()
+    incidents: int = 0
+    fault: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether both logs said the same, and nothing is in the way of the next."""
+        return not (self.found or self.incidents or self.fault)
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """Everything the status page shows, taken at ``now_ms``.
 
@@ -163,6 +189,7 @@ class NodeStatus:
     hosted: tuple[BudgetState, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
     unwitnessed: int = 0  # events that the log took and too few witnesses cosigned
+    reconciled: Reconciled = field(default_factory=Reconciled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,4 +245,5 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
         ],
         "events": [asdict(event) for event in status.events],
         "unwitnessed": status.unwitnessed,
+        "reconciled": asdict(status.reconciled),
     }
