@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,12 @@ class Auditor:
 
     def types(self, word: str) -> str:
         """Run the one block with a word in it and return what it prints."""
-        cache = {"GOCACHE": str(self.folder / "cache")}
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        ours = {"GOCACHE": str(self.folder / "cache"), "PATH": programs}
         done = subprocess.run(
             ["sh", "-euc", self.block(word)],
             cwd=self.folder,
-            env=os.environ | cache,
+            env=os.environ | ours,
             capture_output=True,
             text=True,
             check=False,
@@ -50,8 +52,6 @@ def test_the_page_leads_from_our_files_to_a_verified_log(
     write_tar(tmp_path / "log.tar", honest.files.items())
     (tmp_path / "log-policy.txt").write_text(honest.keys.policy_text)
     (tmp_path / "older").write_text(honest.older(), encoding="utf-8")
-    proof = honest.log.store.receipt(7).text
-    (tmp_path / "7.tlog-proof").write_text(proof, encoding="utf-8")
 
     assert "--from http" in auditor.block("audit export")  # another test parses it
     assert "dpkg" in auditor.block("apt-get")  # needs root and a network
@@ -60,10 +60,14 @@ def test_the_page_leads_from_our_files_to_a_verified_log(
     assert (tmp_path / "keys.txt").read_text().split() == honest.keys.key_lines
     told = auditor.types("sha256sum")
     assert told.split()[0] == honest.keys.parties.fingerprint.hex()
+    told = auditor.types("audit prove")
+    assert "✓ proofs of the entries" in told
+    proved = (tmp_path / "7.entry").read_bytes()
     whole, grown, entry = auditor.types("goverify audit").splitlines()
     assert whole.endswith("; begins with the 300 of the older checkpoint")
     assert grown.endswith(": begins with the 300 of the older checkpoint")
     assert entry.endswith(": the leaf is entry 7")
+    assert (tmp_path / "7.entry").read_bytes() == proved
     auditor.types("cp ")
     assert (tmp_path / "older").read_text("utf-8") == honest.older(690)
     assert not auditor.untyped

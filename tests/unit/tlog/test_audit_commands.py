@@ -1,16 +1,15 @@
 """``veilscore audit``: what an auditor sees, and the exit codes."""
 
 import json
-import threading
 import warnings
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from tests.unit.tlog.sample_log import SampleLog
+from tests.unit.tlog.serving import ExportWeb
 from veilscore.keys.errors import FileError, LogStoreError, ProofError
 from veilscore.runtime.errors import UnreachableError, WireError
 
@@ -131,44 +130,18 @@ def test_a_missing_file_is_a_fault_with_a_place(tmp_path: Path, export: Path) ->
     assert result.exception.place == str(tmp_path / "none")
 
 
-class Web:
-    """A web server that gives out the files of an export."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                data = files.get(self.path.removeprefix("/log/"))
-                self.send_response(404 if data is None else 200)
-                self.end_headers()
-                self.wfile.write(data or b"")
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-                """Stay silent."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/log"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 @pytest.fixture
-def web(export: Path, log: SampleLog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+def web(
+    export: Path, log: SampleLog, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ExportWeb]:
     assert export.is_file()  # the log is filled
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    web = Web(log.files())
-    yield web
-    web.stop()
+    with ExportWeb(log.files()) as web:
+        yield web
 
 
 def test_a_log_is_fetched_and_verified(
-    web: Web, export: Path, log: SampleLog, tmp_path: Path
+    web: ExportWeb, export: Path, log: SampleLog, tmp_path: Path
 ) -> None:
     out = tmp_path / "fetched.tar"
     result = run("export", "--from", web.url + "/", "--out", out, *pinned(log))
@@ -179,7 +152,7 @@ def test_a_log_is_fetched_and_verified(
 
 
 def test_a_fetched_log_is_told_as_json(
-    web: Web, log: SampleLog, tmp_path: Path
+    web: ExportWeb, log: SampleLog, tmp_path: Path
 ) -> None:
     out = tmp_path / "fetched.tar"
     options = ("--out", out, *pinned(log), "--json")
@@ -197,7 +170,7 @@ def test_a_fetched_log_is_told_as_json(
 
 
 def test_a_log_that_does_not_verify_is_kept_under_another_name(
-    web: Web, log: SampleLog, tmp_path: Path
+    web: ExportWeb, log: SampleLog, tmp_path: Path
 ) -> None:
     bundle = bytearray(web.files["tile/entries/000"])
     bundle[500] ^= 1
@@ -211,14 +184,14 @@ def test_a_log_that_does_not_verify_is_kept_under_another_name(
 
 
 def test_a_checkpoint_of_another_key_stops_the_fetching(
-    web: Web, tmp_path: Path
+    web: ExportWeb, tmp_path: Path
 ) -> None:
     web.files["checkpoint"] = b"not a checkpoint"
     result = run("export", "--from", web.url, "--out", tmp_path / "fetched.tar")
     assert isinstance(result.exception, ProofError)
 
 
-def test_a_file_that_is_not_served_is_named(web: Web, tmp_path: Path) -> None:
+def test_a_file_that_is_not_served_is_named(web: ExportWeb, tmp_path: Path) -> None:
     del web.files["tile/0/001.p/48"]
     result = run("export", "--from", web.url, "--out", tmp_path / "fetched.tar")
     assert isinstance(result.exception, WireError)

@@ -77,6 +77,7 @@ LOGGED: Final[dict[str, tuple[str, ...] | str]] = {
     "veilscore audit export": READS,
     "veilscore audit search": READS,
     "veilscore audit bundle": READS,
+    "veilscore audit prove": READS,
     "veilscore audit recon": READS,
     "veilscore audit fsck": READS,
     "veilscore audit evidence": READS,

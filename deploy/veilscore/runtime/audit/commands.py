@@ -7,8 +7,7 @@ Needs no configuration and no key of ours: an auditor runs it on its own machine
 # pyright: reportUnknownMemberType=false
 
 import json
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from veilscore.keys import files
 from veilscore.keys.errors import ProofError
@@ -35,51 +33,47 @@ from veilscore.keys.tlog.log_policy import read_policy
 from veilscore.keys.tlog.own_events import OwnEvents
 from veilscore.keys.tlog.reader import Entry
 from veilscore.keys.tlog.recon import reconcile_export
-from veilscore.keys.tlog.search import Progress as Watch
 from veilscore.keys.tlog.search import Wanted, entries_of
 from veilscore.runtime.audit import fetching, verifying
+from veilscore.runtime.audit.options import (
+    Export,
+    Fingerprint,
+    Json,
+    Policy,
+    must_be_new,
+    reading,
+)
+from veilscore.runtime.audit.proving import prove
 from veilscore.runtime.audit.verifying import Trust
 from veilscore.runtime.errors import ConfigError
 
 app = typer.Typer(help="Verify the audit log.", no_args_is_help=True)
 
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_Policy = Annotated[
-    Path | None,
-    typer.Option(
-        help="Whose checkpoints count: a log policy (C2SP tlog-policy).",
-        show_default=False,
-    ),
-]
-_Fingerprint = Annotated[
-    str,
-    typer.Option(
-        metavar="HEX",
-        help="SHA-256 of the coordinator's key, learned out of band.",
-        show_default=False,
-    ),
-]
-_Export = Annotated[Path, typer.Argument(help="A directory or a tar.")]
+app.command()(prove)
 
 
 @app.command()
 def verify(
     export: Annotated[
-        Path, typer.Argument(help="A directory, a tar or an evidence bundle.")
+        Path,
+        typer.Argument(help="A directory, a tar, an evidence bundle or a proof."),
     ],
     *,
     checkpoint: Annotated[
         Path | None, typer.Option(help="An older checkpoint of the same log.")
     ] = None,
-    fingerprint: _Fingerprint = "",
-    policy: _Policy = None,
-    as_json: _Json = False,
+    leaf: Annotated[
+        Path | None, typer.Option(help="The entry that a .tlog-proof is about.")
+    ] = None,
+    fingerprint: Fingerprint = "",
+    policy: Policy = None,
+    as_json: Json = False,
 ) -> None:
-    """Verify an exported log, or an evidence bundle, without asking anybody.
+    """Verify an exported log, an evidence bundle or a proof, without asking anybody.
 
     Ends with exit code 0 if every step passes, and 7 if one does not.
     """
-    trust = Trust.read(fingerprint, policy, checkpoint)
+    trust = Trust.read(fingerprint, policy, checkpoint, leaf)
     verifying.verify(export, trust, as_json=as_json)
 
 
@@ -95,9 +89,9 @@ def export(
         Path | None,
         typer.Option("--from-file", help="Or a node's state/events.db: its own log."),
     ] = None,
-    fingerprint: _Fingerprint = "",
-    policy: _Policy = None,
-    as_json: _Json = False,
+    fingerprint: Fingerprint = "",
+    policy: Policy = None,
+    as_json: Json = False,
 ) -> None:
     """Fetch a log into one tar file, and verify what was fetched.
 
@@ -110,7 +104,7 @@ def export(
             "give one of the two", param_hint="--from / --from-file"
         )
     trust = Trust.read(fingerprint, policy)
-    _must_be_new(out)
+    must_be_new(out)
     unverified = out.with_name(out.name + ".unverified")
     try:
         if file is not None:
@@ -129,19 +123,19 @@ def export(
 
 @app.command()
 def search(
-    export: _Export,
+    export: Export,
     *,
     actor: Annotated[str, typer.Option(help="A party's events.")] = "",
     kind: Annotated[str, typer.Option(help="A type, as score_requested.")] = "",
     correlation: Annotated[str, typer.Option(help="A run or request.")] = "",
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """List the events of an export that fit, in the order of the log.
 
     Nothing is verified: `verify` the export first.
     """
     wanted = Wanted(actor, kind, correlation)
-    with open_export(export) as opened, _reading(quiet=as_json) as watch:
+    with open_export(export) as opened, reading(quiet=as_json) as watch:
         rows = [
             _row(entry) for entry in entries_of(opened, watch) if wanted.fits(entry)
         ]
@@ -154,15 +148,15 @@ def search(
 
 @app.command()
 def bundle(
-    export: _Export,
+    export: Export,
     correlation: Annotated[
         str, typer.Argument(metavar="ID", help="Of a run or a score request.")
     ],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     *,
-    fingerprint: _Fingerprint = "",
-    policy: _Policy = None,
-    as_json: _Json = False,
+    fingerprint: Fingerprint = "",
+    policy: Policy = None,
+    as_json: Json = False,
 ) -> None:
     """Take the evidence of one run or score request from an export, and verify it.
 
@@ -170,8 +164,8 @@ def bundle(
     log. Evidence that fails a step is not written.
     """
     trust = Trust.read(fingerprint, policy)
-    _must_be_new(out)
-    with open_export(export) as opened, _reading(quiet=as_json) as watch:
+    must_be_new(out)
+    with open_export(export) as opened, reading(quiet=as_json) as watch:
         taken = EvidenceBundle.gather(opened, correlation, watch)
     unverified = out.with_name(out.name + ".unverified")
     files.replace(unverified, taken.data)
@@ -190,10 +184,10 @@ def recon(
             metavar="OWN", help="The node's state/events.db, or its own log's export."
         ),
     ],
-    export: _Export,
+    export: Export,
     policy: Annotated[Path, typer.Option(help="The node's log policy.")],
     *,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Compare a node's own log, and its receipts, with the log of all; reads only.
 
@@ -205,7 +199,7 @@ def recon(
     trust = Trust.read("", policy)
     events = OwnEvents.read(own)
     verifying.require(export, trust)
-    with open_export(export) as opened, _reading(quiet=as_json) as watch:
+    with open_export(export) as opened, reading(quiet=as_json) as watch:
         events.check(registry_of(opened))
         report = reconcile_export(events, opened, read_policy(policy), watch)
     if as_json:
@@ -242,7 +236,7 @@ def fsck(
         ),
     ] = None,
     *,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check the file of a log from end to end; reads only.
 
@@ -251,7 +245,7 @@ def fsck(
     keys = [*read_policy(policy).logs.values()] if policy else [own_key(file)]
     if len(keys) != 1:
         raise typer.BadParameter("it must name one log", param_hint="--policy")
-    with _reading(quiet=as_json) as watch:
+    with reading(quiet=as_json) as watch:
         found = check_file(file, keys[0], watch)
     if as_json:
         typer.echo(json.dumps({**asdict(found), "root": found.root.hex()}))
@@ -266,7 +260,7 @@ def evidence(
         Path, typer.Argument(help="A file that a witness or a node has kept.")
     ],
     *,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check evidence that a log has lied.
 
@@ -348,17 +342,3 @@ def _row(entry: Entry) -> dict[str, str | int]:
         "type": entry.opened.kind,
         "correlation": event.correlation,
     }
-
-
-def _must_be_new(out: Path) -> None:
-    if out.exists():
-        raise typer.BadParameter(f"{out} exists already", param_hint="--out")
-
-
-@contextmanager
-def _reading(*, quiet: bool) -> Generator[Watch]:
-    """Show how many entries were read."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=quiet) as bar:
-        task = bar.add_task("Reading entries")
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,6 +1,7 @@
 """Fetches a log into one tar file, over HTTP or from a node's own; verifies nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,34 @@ from veilscore.keys.tlog.export import plan_export
 from veilscore.runtime.errors import UnreachableError, WireError
 
 _TIMEOUT_S = 30
+
+
+class RemoteLog:
+    """A running coordinator's log, file by file.
+
+    All but entries are fetched once: what is read belongs to one checkpoint, though the
+    log grows, and paths of proofs have most hashes in common.
+    """
+
+    def __init__(self, client: httpx.Client, base: str) -> None:
+        self._client = client
+        self._base = base
+        self._fetched: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content; raises a Fault."""
+        if name.startswith("tile/entries/"):
+            return _get(self._client, self._base + name)
+        if name not in self._fetched:
+            self._fetched[name] = _get(self._client, self._base + name)
+        return self._fetched[name]
+
+
+@contextmanager
+def remote_log(url: str) -> Generator[RemoteLog]:
+    """Read the log at this address."""
+    with httpx.Client(timeout=_TIMEOUT_S) as client:
+        yield RemoteLog(client, url.rstrip("/") + "/")
 
 
 def fetch(url: str, path: Path, *, quiet: bool) -> None:

@@ -4,11 +4,11 @@ All that is believed is in ``Trust``.
 """
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias, TypeVar
 
 import typer
 from rich.console import Console
@@ -18,9 +18,21 @@ from veilscore.keys import files
 from veilscore.keys.errors import AuditError, FileError
 from veilscore.keys.tlog.archive import open_export
 from veilscore.keys.tlog.audit import AuditReport, Watch, audit_export
+from veilscore.keys.tlog.entry_proof import (
+    ProofReport,
+    audit_proofs,
+    is_proof,
+    parse_proof,
+)
 from veilscore.keys.tlog.evidence.audit import EvidenceReport, audit_evidence
 from veilscore.keys.tlog.evidence.bundle import is_bundle
 from veilscore.keys.tlog.log_policy import LogPolicy, read_policy
+
+Report: TypeAlias = AuditReport | EvidenceReport | ProofReport
+
+_Report = TypeVar("_Report", bound=Report)
+
+_LONGEST_BEGINNING = 64  # bytes, by which kinds of files are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +42,35 @@ class Trust:
     fingerprint: bytes | None
     policy: LogPolicy | None
     older: str | None = None  # a checkpoint from an earlier visit
+    leaf: bytes | None = None  # the entry that a proof is about
 
     @classmethod
     def read(
-        cls, fingerprint: str, policy: Path | None, older: Path | None = None
+        cls,
+        fingerprint: str,
+        policy: Path | None,
+        older: Path | None = None,
+        leaf: Path | None = None,
     ) -> Self:
         """Read what was named on the command line."""
         return cls(
             _parse_fingerprint(fingerprint),
             read_policy(policy) if policy else None,
             files.read(older).decode(errors="replace") if older else None,
+            files.read(leaf) if leaf else None,
         )
 
-    def audit(self, path: Path, watch: Watch) -> AuditReport | EvidenceReport:
-        """Audit an export or an evidence bundle; raises a Fault."""
-        if path.is_file() and is_bundle(_beginning(path)):
-            if self.older is not None:
-                raise typer.BadParameter(
-                    "a bundle has one checkpoint only", param_hint="--checkpoint"
-                )
+    def audit(self, path: Path, watch: Watch) -> Report:
+        """Audit an export, an evidence bundle or a proof; raises a Fault."""
+        beginning = _beginning(path) if path.is_file() else b""
+        if is_proof(beginning):
+            return self._audit_proof(path, watch)
+        if self.leaf is not None:
+            raise typer.BadParameter(
+                "this file is not a .tlog-proof", param_hint="--leaf"
+            )
+        if is_bundle(beginning):
+            self._must_have_no_older("a bundle")
             return audit_evidence(
                 files.read(path),
                 fingerprint=self.fingerprint,
@@ -64,10 +86,33 @@ class Trust:
                 watch=watch,
             )
 
+    def _audit_proof(self, path: Path, watch: Watch) -> ProofReport:
+        self._must_have_no_older("a proof")
+        if self.leaf is None:
+            raise typer.BadParameter("name the file of the entry", param_hint="--leaf")
+        if self.policy is None:
+            raise typer.BadParameter(
+                "a proof names no key: name a policy that does", param_hint="--policy"
+            )
+        proven = parse_proof(files.read(path), self.leaf)
+        return audit_proofs(
+            [proven], fingerprint=self.fingerprint, policy=self.policy, watch=watch
+        )
+
+    def _must_have_no_older(self, what: str) -> None:
+        if self.older is not None:
+            raise typer.BadParameter(
+                f"{what} has one checkpoint only", param_hint="--checkpoint"
+            )
+
 
 def verify(path: Path, trust: Trust, *, as_json: bool) -> None:
     """Audit, say what was found, and end with 7 if a step failed."""
-    (_as_json if as_json else _aloud)(path, trust)
+    report = run(lambda watch: trust.audit(path, watch), as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps({"verified": True, **asdict(report)}))
+    else:
+        tell(report)
 
 
 def require(path: Path, trust: Trust) -> None:
@@ -75,21 +120,43 @@ def require(path: Path, trust: Trust) -> None:
     trust.audit(path, lambda _step, _done, _total: None)
 
 
-def _aloud(path: Path, trust: Trust) -> None:
+def run(audit: Callable[[Watch], _Report], *, as_json: bool) -> _Report:
+    """Audit, step by step aloud; say what failed, if a step did, and end with 7."""
     console = Console(highlight=False)
     try:
+        if as_json:
+            return audit(lambda _step, _done, _total: None)
         with _steps(console) as watch:
-            report = trust.audit(path, watch)
+            return audit(watch)
     except AuditError as error:
-        console.print(f"✗ {error.step}", style="red")
-        console.print(f"  {error}", markup=False, soft_wrap=True)
+        if as_json:
+            failure = {"step": error.step, "place": error.place, "what": error.what}
+            typer.echo(json.dumps({"verified": False, **failure}))
+        else:
+            console.print(f"✗ {error.step}", style="red")
+            console.print(f"  {error}", markup=False, soft_wrap=True)
         raise typer.Exit(error.exit_code) from error
-    for line in _of_export(report) if isinstance(report, AuditReport) else _of(report):
+
+
+def tell(report: Report) -> None:
+    """Say what a passed audit has seen."""
+    console = Console(highlight=False)
+    for line in _lines(report):
         console.print(line, markup=False, soft_wrap=True)
     if report.witnesses:
         console.print(f"cosigned by {', '.join(report.witnesses)}", markup=False)
     for remark in report.remarks:
         console.print(f"! {remark}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _lines(report: Report) -> Generator[str]:
+    match report:
+        case AuditReport():
+            yield from _of_export(report)
+        case EvidenceReport():
+            yield from _of_evidence(report)
+        case ProofReport():
+            yield from _of_proofs(report)
 
 
 def _of_export(report: AuditReport) -> Generator[str]:
@@ -100,22 +167,18 @@ def _of_export(report: AuditReport) -> Generator[str]:
         yield f"  {actor}: {events} events"
 
 
-def _of(report: EvidenceReport) -> Generator[str]:
+def _of_evidence(report: EvidenceReport) -> Generator[str]:
     yield f"{report.about} {report.correlation}"
     yield f"in {report.origin} when it had {report.size} entries"
     for what, value in report.facts:
         yield f"  {what}: {value}"
 
 
-def _as_json(path: Path, trust: Trust) -> None:
-    try:
-        report = trust.audit(path, lambda _step, _done, _total: None)
-    except AuditError as error:
-        failure = {"step": error.step, "place": error.place, "what": error.what}
-        typer.echo(json.dumps({"verified": False, **failure}))
-        raise typer.Exit(error.exit_code) from error
-    told: Mapping[str, object] = asdict(report)
-    typer.echo(json.dumps({"verified": True, **told}))
+def _of_proofs(report: ProofReport) -> Generator[str]:
+    yield f"{report.origin}: {report.size} entries, root {report.root}"
+    yield f"log key {report.fingerprint}"
+    for entry in report.entries:
+        yield "  ".join(str(value) for value in entry.values() if value != "")
 
 
 @contextmanager
@@ -135,7 +198,7 @@ def _steps(console: Console) -> Generator[Watch, None, None]:
 def _beginning(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(1)
+            return file.read(_LONGEST_BEGINNING)
     except OSError as error:
         raise FileError(
             f"the file cannot be read: {error.strerror}",

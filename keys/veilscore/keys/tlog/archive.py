@@ -27,7 +27,7 @@ class LogFiles(Protocol):
 
 
 class ExportFiles(LogFiles, Protocol):
-    """The files of an export by name."""
+    """The files of an export, which has those of its log and no other."""
 
     def names(self) -> set[str]:
         """Name every file."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from veilscore.keys.errors import ProofError
-from veilscore.keys.tlog.archive import ExportFiles, LogFiles
+from veilscore.keys.tlog.archive import LogFiles
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.export import (
@@ -49,14 +49,14 @@ class Wanted:
         )
 
 
-def size_of(files: ExportFiles) -> int:
+def size_of(files: LogFiles) -> int:
     """Return how many entries an export says that it has; raises ProofError."""
     key = read_log_document(files.read(LOG))
     return open_checkpoint(decode_text(files.read(CHECKPOINT)), key).size
 
 
 def entries_of(
-    files: ExportFiles, progress: Progress = lambda _done, _total: None
+    files: LogFiles, progress: Progress = lambda _done, _total: None
 ) -> Iterator[Entry]:
     """Yield all entries of an export; raises ProofError, which names the file."""
     for entries in bundles_from(files, 0, size_of(files), progress):
