@@ -42,6 +42,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.coordinator.post": ("message to the coordinator",),
     "veilscore.coordinator.replies": ("step report",),
     "veilscore.coordinator.web.decoding": ("event that its actor made up",),
+    "veilscore.coordinator.web.evidence": ("web of the coordinator",),
     "veilscore.keys.authority": ("certificate request", "private keys"),
     "veilscore.keys.certificates": ("certificate", "Flower key", "private keys"),
     "veilscore.keys.documents": (

@@ -19,6 +19,7 @@ from tests.unit.web.sample_coordinator import SampleCoordinator, sample_coordina
 from tests.unit.web.sample_node import SampleNode, sample_node_app
 from veilscore.coordinator.contract import read_contract
 from veilscore.keys import files
+from veilscore.keys.tlog.tree import leaf_hash
 from veilscore.node.hosting.form_file import encode
 from veilscore.node.web.scores import ScoreResponse
 from veilscore.runtime.errors import RequestError
@@ -192,6 +193,7 @@ def web_of_the_coordinator(stock: Stock) -> Target:
     face = _ReadingCoordinator(stock)
     server = _Server(stock, sample_coordinator_app(stock.log, face))
     home = _bearer(sample_coordinator.TOKEN)
+    leaf = stock.log.store.entry(3).opened.leaf
     toml = b'label_holder = "bank"\nfeature_holders = ["bureau", "market"]\n'
 
     def decode(data: bytes) -> None:
@@ -209,6 +211,10 @@ def web_of_the_coordinator(stock: Stock) -> Target:
             _request("GET /tile/entries/000.p/5"),
             _request("GET /tile/0/000.p/5"),
             _request("GET /v1/status", b"", home),
+            _request("GET /v1/entries?type=started&from=2026-03-01T00:00:00Z&limit=3"),
+            _request("GET /v1/proof/inclusion?index=3"),
+            _request("GET /v1/proof/inclusion?leaf=" + leaf_hash(leaf).hex()),
+            _request("GET /v1/proof/consistency?old=2&new=5"),
         ],
         [
             _request("GET /?before=-99999999999999999999"),

@@ -1,9 +1,9 @@
-"""Who may call the hub: registered parties, by role and method, minus the denied.
+"""Who may call the hub and read its web: registered parties, by role, minus the denied.
 
 The name comes from a certificate that TLS has verified. A denied party or
 certificate is refused at its next call, and at the next heartbeat if it is attached:
-gRPC itself reads no revocation lists. Nothing here touches a file; the caller hands
-in a new registry or deny list when it has one.
+neither gRPC nor the web server reads revocation lists. Nothing here touches a file; the
+caller hands in a new registry or deny list when it has one.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from typing import Final
 
 from veilscore.coordinator.errors import AccessError
 from veilscore.keys.certificates import Certificate
-from veilscore.keys.registry import Registry, Role
+from veilscore.keys.errors import RegistryError
+from veilscore.keys.registry import PartyRecord, Registry, Role
 
 _NODES: Final = frozenset({Role.DATA_HOLDER, Role.REQUESTER})
 METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = {
@@ -38,10 +39,37 @@ class Access:
 
         Raises InvalidKeyError, RegistryError or AccessError.
         """
-        party = certificate.party
-        roles = self.registry.party(party).roles
-        if party in self.denied_parties or certificate.serial in self.denied_serials:
-            raise AccessError("this party or its certificate is denied", party=party)
-        if not roles & METHOD_ROLES[method]:
-            raise AccessError(f"no role of this party allows {method}", party=party)
+        party = self._party(certificate)
+        if not party.roles & METHOD_ROLES[method]:
+            raise AccessError(
+                f"no role of this party allows {method}", party=party.name
+            )
+        return party.name
+
+    def reader(self, certificate: Certificate, now: float) -> PartyRecord:
+        """Return the caller if it may read what parties and auditors may.
+
+        That is every party with a role. Raises InvalidKeyError or AccessError.
+        """
+        certificate.check(now)  # which TLS did when the connection began
+        try:
+            party = self._party(certificate)
+        except RegistryError as error:
+            raise AccessError(
+                f"{certificate.party} is not a registered party",
+                party=certificate.party,
+            ) from error
+        if not party.roles:
+            raise AccessError(
+                f"{party.name} was expelled and has no role any more", party=party.name
+            )
+        return party
+
+    def _party(self, certificate: Certificate) -> PartyRecord:
+        party = self.registry.party(certificate.party)
+        denied = party.name in self.denied_parties
+        if denied or certificate.serial in self.denied_serials:
+            raise AccessError(
+                "this party or its certificate is denied", party=party.name
+            )
         return party

@@ -31,6 +31,9 @@ class OperatorClient(RestClient):
                 token_file=settings.web.token_file,
                 start=f"veilscore coordinator run --config {config_file}",
                 timeout_s=_TIMEOUT_S,
+                authority=(
+                    settings.authority if settings.web.readers == "parties" else None
+                ),
             )
         )
 

@@ -6,7 +6,7 @@ Secrets are paths to files, never values.
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -68,9 +68,14 @@ class DialledSettings(ListenSettings):
 
 
 class WebSettings(ListenSettings):
-    """``[web]``: the audit log for everybody, the REST interface for the operator."""
+    """``[web]``: the audit log for its readers, the REST interface for the operator.
+
+    "everybody" who reaches the port may read, without TLS; "parties" are asked for the
+    certificate of their welcome kit, and auditors are parties too.
+    """
 
     token_file: LocalPath
+    readers: Literal["everybody", "parties"] = "everybody"
 
 
 class LogSettings(Settings):

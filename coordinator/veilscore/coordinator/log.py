@@ -223,6 +223,28 @@ class LogService:
             actor=actor, kind=kind, correlation=correlation, before=before, limit=limit
         )
 
+    def find_leaf(self, digest: bytes) -> int:
+        """Return the index of the entry with a leaf hash.
+
+        Raises:
+            ProofError: there is no such entry.
+
+        """
+        return self._store.find_leaf(digest)
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that a tree of ``new`` entries begins with one of ``old``.
+
+        Raises:
+            ProofError: the log was never so large, or shrank.
+
+        """
+        return self._store.consistency(old, new)
+
+    def root(self, size: int) -> bytes:
+        """Return the root of the tree of ``size`` entries; raises ProofError."""
+        return self._store.root(size)
+
     def inclusion(self, index: int) -> TlogProof:
         """Return the proof of an entry in the newest checkpoint that covers it.
 

@@ -29,6 +29,7 @@ from veilscore.coordinator.rounds import Surroundings
 from veilscore.coordinator.runs import RunBook
 from veilscore.coordinator.superlink import SuperLink, SuperLinkConfig
 from veilscore.coordinator.web.app import coordinator_app
+from veilscore.coordinator.web.readers import Readers
 from veilscore.fault import Fault, concerning
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
@@ -98,8 +99,12 @@ class CoordinatorService:
             warnings=self._warnings,
             version=VERSION,
         )
-        app = coordinator_app(self._log, self._front, token, version=VERSION)
-        self._web = WebServer(app, settings.web.host, settings.web.port)
+        closed = settings.web.readers == "parties"
+        readers = Readers(token, self._access if closed else None)
+        app = coordinator_app(self._log, self._front, readers, version=VERSION)
+        self._web = WebServer(
+            app, settings.web.host, settings.web.port, tls if closed else None
+        )
         self._announced = 0  # version of the registry that hub and log use
         self._flower_up = False
         self._flower_keys: dict[str, str] = {}  # registered or refused, by party

@@ -6,7 +6,8 @@
 
 import fcntl
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,7 +209,7 @@ def renew(settings: CoordinatorSettings, now: float) -> Certificate:
     keystore = open_keystore(settings)
     authority = _open_authority(settings, keystore)
     request = TlsKey.from_pem(keystore.get(TLS)).request(settings.name)
-    hosts = (settings.hub.host, settings.flower.host)
+    hosts = (settings.hub.host, settings.flower.host, *_named(settings.web.host))
     certificate = _issue_own(authority, request, settings.name, now, hosts)
     files.replace(settings.certificate, certificate)
     return Certificate.parse(certificate)
@@ -230,6 +231,13 @@ def _issue_own(
 ) -> bytes:
     names = list(dict.fromkeys((*hosts, "localhost", "127.0.0.1")))
     return authority.issue(request, name, now, _CERTIFICATE_DAYS, names)
+
+
+def _named(host: str) -> Iterator[str]:
+    """Yield the host of the web unless it stands for all addresses of this machine."""
+    with suppress(ValueError):
+        check_dialled(host)
+        yield host
 
 
 def _change_registry(
@@ -276,12 +284,15 @@ host = {json.dumps(new.host)}
 port = {new.flower_port}
 listen_everywhere = {json.dumps(new.listen_everywhere)}
 
-# The audit log for everybody, the REST interface for whoever has the token. Without
-# TLS: let a proxy that has it serve other machines.
+# The audit log, and the REST interface for whoever has the token. The log is for
+# "everybody" who reaches the port, without TLS: let a proxy that has it serve other
+# machines. With "parties" it is HTTPS, for parties and auditors who show the
+# certificate of their kit; other machines then reach it under the host of [hub].
 [web]
 host = "127.0.0.1"
 port = {new.web_port}
 token_file = "web.token"
+readers = "everybody"
 
 # Witnesses that must cosign the log stand in the policy. The guard remembers how far
 # the log has come: never restore it from a backup.

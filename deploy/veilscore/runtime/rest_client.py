@@ -5,6 +5,7 @@ the program refuses (RFC 9457) is raised as it was said, with the exit code that
 the command should end with.
 """
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -12,7 +13,9 @@ from typing import Final, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from veilscore.keys import files
 from veilscore.runtime.errors import HostError, UnreachableError, WireError
+from veilscore.runtime.https import client_context
 from veilscore.runtime.web.problems import Problem
 from veilscore.runtime.web.tokens import read_token
 
@@ -53,12 +56,19 @@ class Program:
     token_file: Path
     start: str  # the command that starts it
     timeout_s: float
+    authority: Path | None = None  # of its certificate; without one it has no TLS
 
     @property
     def address(self) -> str:
         """The address to dial, also of a program that listens everywhere."""
         host = _WILDCARDS.get(self.host, self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self.authority else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def trust(self) -> ssl.SSLContext | bool:
+        """How its certificate is verified."""
+        return client_context(files.read(self.authority)) if self.authority else True
 
 
 class RestClient:
@@ -71,6 +81,7 @@ class RestClient:
             headers={"Authorization": f"Bearer {read_token(program.token_file)}"},
             timeout=httpx.Timeout(program.timeout_s, connect=_CONNECT_S),
             trust_env=False,  # a proxy must not see the token
+            verify=program.trust,
         )
 
     def __enter__(self) -> Self:
@@ -128,6 +139,9 @@ class RestClient:
                 "It may still be at work: look at its pages at this address and at its "
                 "log before you ask again."
             )
+        elif "CERTIFICATE_VERIFY_FAILED" in str(error):
+            what = "shows no certificate of its authority that names this address"
+            remedy = "Renew its certificate, and start it again."
         else:
             what, remedy = "does not answer", f"Start it with: {program.start}"
         return UnreachableError(

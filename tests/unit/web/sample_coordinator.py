@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tests.unit.tlog.sample_log import NOW_MS, SampleLog
 from tests.unit.web.sample_node import RUN, contract, digest
+from veilscore.coordinator.access import Access
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.web.app import coordinator_app
 from veilscore.coordinator.web.face import (
@@ -17,6 +18,7 @@ from veilscore.coordinator.web.face import (
     RunPhase,
     RunView,
 )
+from veilscore.coordinator.web.readers import Readers
 from veilscore.keys.tlog.events import Detail
 from veilscore.runtime.web.shell import WebApp
 from veilscore.runtime.web.tokens import AccessToken
@@ -185,5 +187,8 @@ class SampleCoordinator:
         )
 
 
-def sample_coordinator_app(log: SampleLog, face: SampleCoordinator) -> WebApp:
-    return coordinator_app(log.service, face, AccessToken(TOKEN), version="0.1.0")
+def sample_coordinator_app(
+    log: SampleLog, face: SampleCoordinator, access: Access | None = None
+) -> WebApp:
+    readers = Readers(AccessToken(TOKEN), access)
+    return coordinator_app(log.service, face, readers, version="0.1.0")

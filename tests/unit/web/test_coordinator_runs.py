@@ -123,6 +123,9 @@ def test_the_interface_describes_itself(coordinator_client: httpx.Client) -> Non
         ("/v1/runs/{run}", "get"),
         ("/v1/runs/{run}", "delete"),
         ("/v1/status", "get"),
+        ("/v1/entries", "get"),
+        ("/v1/proof/inclusion", "get"),
+        ("/v1/proof/consistency", "get"),
     }
     body = document["paths"]["/v1/runs"]["post"]["requestBody"]["content"]
     assert list(body) == ["application/toml"]

@@ -103,18 +103,18 @@ def actions(log: SampleLog) -> set[str]:
 
 
 def _changing(app: FastAPI) -> Iterator[str]:
-    for route in _routes(app.routes):
+    for route in routes_of(app.routes):
         for method in sorted({*(route.methods or ())} - {"GET", "HEAD"}):
             yield f"{method} {route.path}"
 
 
-def _routes(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
+def routes_of(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
     for route in routes:
         if isinstance(route, APIRoute):
             yield route
         else:  # an included router, as FastAPI keeps it
             included = getattr(route, "original_router", None)
-            yield from _routes(included.routes if included else ())
+            yield from routes_of(included.routes if included else ())
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:

@@ -2,10 +2,9 @@
 
 import http.client
 import socket
-import ssl
 import threading
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -14,8 +13,10 @@ from fastapi import FastAPI
 from tests.unit.web.sample_node import TOKEN, SampleNode, sample_node_app
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import TlsKey
+from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import ConfigError, PortInUseError
-from veilscore.runtime.web.server import TlsFiles, WebServer
+from veilscore.runtime.https import client_context
+from veilscore.runtime.web.server import WebServer
 
 
 def small_app(busy: threading.Event | None = None) -> FastAPI:
@@ -111,25 +112,21 @@ def test_the_client_is_the_one_that_closes_an_idle_connection() -> None:
 
 
 @pytest.fixture
-def tls(tmp_path: Path) -> TlsFiles:
+def tls() -> TlsIdentity:
     authority = DevelopmentAuthority.create("web test", time.time(), 2)
     key = TlsKey.generate()
     chain = authority.issue(
         key.request("bank-yuzhong"), "bank-yuzhong", time.time(), 1, ["127.0.0.1"]
     )
-    files = TlsFiles(tmp_path / "chain.pem", tmp_path / "key.pem")
-    files.certificate.write_bytes(chain)
-    files.key.write_bytes(key.private_pem())
-    (tmp_path / "root.pem").write_bytes(authority.certificate_pem)
-    return files
+    return TlsIdentity(authority.certificate_pem, chain, key.private_pem())
 
 
-def test_under_tls_the_cookie_is_for_tls_only(tls: TlsFiles) -> None:
+def test_under_tls_the_cookie_is_for_tls_only(tls: TlsIdentity) -> None:
     server = WebServer(sample_node_app(SampleNode()), "127.0.0.1", 0, tls)
     address = server.start()
     assert address.startswith("https://")
-    root = ssl.create_default_context(cafile=str(tls.key.with_name("root.pem")))
-    with httpx.Client(base_url=address, verify=root) as client:
+    trust = client_context(tls.authority)
+    with httpx.Client(base_url=address, verify=trust) as client:
         answer = client.post(
             "/login", data={"token": TOKEN}, headers={"Origin": address}
         )
@@ -140,10 +137,10 @@ def test_under_tls_the_cookie_is_for_tls_only(tls: TlsFiles) -> None:
     server.stop()
 
 
-def test_an_unusable_certificate_is_named(tls: TlsFiles) -> None:
+def test_an_unusable_certificate_is_named(tls: TlsIdentity) -> None:
     for wrong in (
-        TlsFiles(tls.key, tls.key),
-        TlsFiles(tls.certificate, tls.key.parent),
+        replace(tls, certificate=tls.key),
+        replace(tls, key=b""),
     ):
         with pytest.raises(ConfigError, match="certificate or its key") as caught:
             WebServer(small_app(), "127.0.0.1", 0, wrong).start()

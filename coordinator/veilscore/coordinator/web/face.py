@@ -1,7 +1,7 @@
 """What the coordinator's pages and REST interface need of the coordinator.
 
-Runs and states are for its operator, who has the token; the registry and the log are
-for every auditor. Times are ms since 1970.
+Runs and states are for its operator, who has the token, and auditors; the registry and
+the log are for every reader of the log. Times are ms since 1970.
 """
 
 from collections.abc import Sequence

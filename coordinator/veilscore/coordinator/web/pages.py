@@ -1,11 +1,12 @@
 """The pages for auditors: the events of the log, one event with its proof, the parties.
 
-Everybody who reaches the coordinator may read them. They show what the log and the
+Every reader of the log may read them (``readers``). They show what the log and the
 registry say, and those hold no personal data.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -38,6 +39,16 @@ SITE: Final = Site(
         ("/parties", gettext_noop("Parties")),
         ("/api", gettext_noop("REST interface")),
     ),
+    refusals={
+        HTTPStatus.UNAUTHORIZED: gettext_noop(
+            "This log is for registered parties and auditors. Let the browser show the "
+            "certificate of one: load it into the browser, and open this page anew."
+        ),
+        HTTPStatus.FORBIDDEN: gettext_noop(
+            "This log is for registered parties and auditors. The certificate that the "
+            "browser has shown is not one of theirs, or no longer."
+        ),
+    },
 )
 
 _PAGE: Final = 50

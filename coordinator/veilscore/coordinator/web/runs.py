@@ -1,4 +1,4 @@
-"""The REST interface for the coordinator's operator: propose, watch and stop runs.
+"""The REST interface for runs: its operator proposes and stops them, auditors watch.
 
 Proposing starts nothing: every party's operator decides first.
 """
@@ -16,14 +16,15 @@ from veilscore.coordinator.web.face import (
     CoordinatorStatus,
     RunView,
 )
+from veilscore.coordinator.web.readers import Readers
 from veilscore.runtime.errors import RequestError
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.runtime.web.problems import (
     BAD_REQUEST,
+    FORBIDDEN,
     UNAUTHORIZED,
     problem_responses,
 )
-from veilscore.runtime.web.tokens import AccessToken, require_token
 
 
 class Proposed(BaseModel):
@@ -58,13 +59,16 @@ _REFUSED: Final = {
 }
 
 
-def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
+def run_routes(face: CoordinatorFace, readers: Readers) -> APIRouter:
     """Return the routes under ``/v1``."""
     router = APIRouter(
         prefix="/v1",
-        dependencies=[Depends(require_token(token))],
-        responses=problem_responses({401: UNAUTHORIZED, 422: BAD_REQUEST}),
+        responses=problem_responses(
+            {401: UNAUTHORIZED, 403: FORBIDDEN, 422: BAD_REQUEST}
+        ),
     )
+    watching = [Depends(readers.may_watch)]
+    changing = [Depends(readers.may_change)]
 
     def known(run: str) -> str:
         if all(view.run != run for view in face.runs()):
@@ -75,6 +79,7 @@ def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
         "/runs",
         summary="Propose a training run",
         status_code=201,
+        dependencies=changing,
         responses=problem_responses(_REFUSED),
         openapi_extra=_TOML_BODY,
     )
@@ -86,13 +91,16 @@ def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
         response.headers["Location"] = f"/v1/runs/{run}"
         return Proposed(run=run)
 
-    @router.get("/runs", summary="List all runs")
+    @router.get("/runs", summary="List all runs", dependencies=watching)
     def runs() -> Sequence[RunView]:
         """List them with the newest first."""
         return face.runs()
 
     @router.get(
-        "/runs/{run}", summary="Read one run", responses=problem_responses(_UNKNOWN)
+        "/runs/{run}",
+        summary="Read one run",
+        dependencies=watching,
+        responses=problem_responses(_UNKNOWN),
     )
     def run_view(run: Annotated[str, Depends(known)]) -> RunView:
         """Return where the run stands and what each party decided."""
@@ -101,6 +109,7 @@ def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
     @router.delete(
         "/runs/{run}",
         summary="Stop a run",
+        dependencies=changing,
         responses=problem_responses({**_UNKNOWN, **_TOO_LATE}),
     )
     def stop(run: Annotated[str, Depends(known)]) -> RunView:
@@ -108,7 +117,9 @@ def operator_routes(face: CoordinatorFace, token: AccessToken) -> APIRouter:
         face.stop(run)
         return face.run(run)
 
-    @router.get("/status", summary="Read the state of the coordinator")
+    @router.get(
+        "/status", summary="Read the state of the coordinator", dependencies=watching
+    )
     def status() -> CoordinatorStatus:
         """Return which nodes are attached, and why no run can start."""
         return face.status()

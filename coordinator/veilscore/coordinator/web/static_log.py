@@ -1,7 +1,7 @@
 """The log as static files: C2SP tlog-tiles, and the documents beside them.
 
-Everybody may read them. What has a size in its name never changes and may be cached
-for ever; the checkpoint and the registry are asked for anew each time.
+Every reader of the log may read them. What has a size in its name never changes and may
+be cached for ever; the checkpoint and the registry are asked for anew each time.
 """
 
 from typing import Final

@@ -5,7 +5,7 @@ here. Templates get every value from the route and ask for nothing themselves.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -32,13 +32,15 @@ class Site:
     """What distinguishes one site: texts are looked up in its catalogue.
 
     ``folder`` holds its ``templates/`` and ``zh_CN.po``; ``navigation`` is made of
-    paths and texts. ``sign_in`` is where a page sends who is not signed in.
+    paths and texts. ``sign_in`` is where a page sends who is not signed in. What a page
+    of a HTTP status says besides the problem is in ``refusals``.
     """
 
     name: str
     folder: Path
     navigation: tuple[tuple[str, str], ...]
     sign_in: str = ""
+    refusals: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 class Pages:

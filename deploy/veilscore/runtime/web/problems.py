@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 # Codes of statuses that several routes share, for ``problem_responses``.
 UNAUTHORIZED: Final = gettext_noop("unauthorized: the token is missing or wrong")
+FORBIDDEN: Final = gettext_noop("access: the party that asks may not do this")
 UNREADABLE: Final = gettext_noop("bad-request: the body cannot be read")
 BAD_REQUEST: Final = gettext_noop("bad-request: errors lists what is wrong, and where")
 

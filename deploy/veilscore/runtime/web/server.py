@@ -5,17 +5,17 @@ runs on a worker thread. What a proxy says about the client is not believed.
 """
 
 import socket
-import ssl
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
-from veilscore.runtime.errors import ConfigError, HostError
+from veilscore.runtime.channel import TlsIdentity
+from veilscore.runtime.errors import HostError
+from veilscore.runtime.https import server_context
 from veilscore.runtime.supervise import port_is_free
+from veilscore.runtime.web.client_certificates import CertificateProtocol
 
 _GRACE_S: Final = 3  # for answers under way when the site is stopped
 # Longer than clients keep an idle connection (5 s for most): who closes it first must
@@ -23,19 +23,15 @@ _GRACE_S: Final = 3  # for answers under way when the site is stopped
 _IDLE_S: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """A certificate chain and its private key, both PEM."""
-
-    certificate: Path
-    key: Path
-
-
 class WebServer:
-    """Serves ``app`` from ``start`` to ``stop``; port 0 takes any free one."""
+    """Serves ``app`` from ``start`` to ``stop``; port 0 takes any free one.
+
+    With ``tls`` clients are asked for a certificate, of which ``client_certificates``
+    tells the application.
+    """
 
     def __init__(
-        self, app: FastAPI, host: str, port: int, tls: TlsFiles | None = None
+        self, app: FastAPI, host: str, port: int, tls: TlsIdentity | None = None
     ) -> None:
         self._app = app
         self._host = host
@@ -47,9 +43,10 @@ class WebServer:
 
         Raises PortInUseError or ConfigError.
         """
+        tls = server_context(self._tls) if self._tls else None
         config = uvicorn.Config(
             self._app,
-            http="h11",
+            http=CertificateProtocol,
             ws="none",
             lifespan="off",
             log_config=None,  # the program configures logging
@@ -58,17 +55,9 @@ class WebServer:
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_S,
             timeout_keep_alive=_IDLE_S,
-            ssl_certfile=self._tls.certificate if self._tls else None,
-            ssl_keyfile=self._tls.key if self._tls else None,
+            ssl_context_factory=(lambda _config, _default: tls) if tls else None,
         )
-        try:
-            config.load()
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                "the web certificate or its key cannot be used",
-                place=str(self._tls.certificate) if self._tls else "",
-                remedy="Name a certificate chain and its unencrypted key, both PEM.",
-            ) from error
+        config.load()
         listener = self._listen()
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -76,7 +65,7 @@ class WebServer:
         )
         self._thread.start()
         host = f"[{self._host}]" if ":" in self._host else self._host
-        scheme = "https" if self._tls else "http"
+        scheme = "https" if tls else "http"
         return f"{scheme}://{host}:{listener.getsockname()[1]}"
 
     def _listen(self) -> socket.socket:

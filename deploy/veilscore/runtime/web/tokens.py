@@ -23,7 +23,7 @@ _REMEDY: Final = (
     f"Write {_SHORTEST} random letters and digits or more into its file, mode 0600, "
     "and start the program again."
 )
-_BEARER = HTTPBearer(auto_error=False, description="The token of this interface")
+BEARER: Final = HTTPBearer(auto_error=False, description="The token of this interface")
 
 
 class AccessToken:
@@ -88,7 +88,7 @@ def require_token(token: AccessToken) -> Callable[..., None]:
 
     def check(
         request: Request,
-        presented: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+        presented: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     ) -> None:
         token.check(presented.credentials if presented else "")
         mark_at_home(request)

@@ -16,7 +16,7 @@ from veilscore.keys.tlog.events import ActorHead, OpenedEvent, read_event
 from veilscore.keys.tlog.proof import consistency_proof, inclusion_proof
 from veilscore.keys.tlog.tiles import WIDTH, Tile, encode_bundle, tile_reader
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.keys.tlog.tree import HASH_SIZE, Edge, HashReader
+from veilscore.keys.tlog.tree import HASH_SIZE, Edge, HashReader, split_hashes
 
 _NEWEST_FINAL = "WHERE final = 1 ORDER BY size DESC"
 
@@ -120,6 +120,29 @@ class LogReader:
             seq,
         )
         return Entry(row[0], read_event(row[1])) if row else None
+
+    def find_leaf(self, digest: bytes) -> int:
+        """Return the index of the entry with a leaf hash; reads 32 bytes an entry.
+
+        Raises:
+            ProofError: there is none.
+
+        """
+        start, most = 0, 1000  # tiles
+        while rows := self._db.rows(
+            (int, bytes),
+            "SELECT number, data FROM tile WHERE level = 0 AND number >= ? "
+            "ORDER BY number LIMIT ?",
+            start,
+            most,
+        ):
+            for number, data in rows:
+                hashes = split_hashes(data)
+                if digest in hashes:
+                    index: int = number * WIDTH + hashes.index(digest)
+                    return index
+            start += most
+        raise ProofError("the log has no entry with this hash")
 
     def head(self, actor: str) -> ActorHead:
         """Return where an actor's chain ends; number 0 for a new actor."""

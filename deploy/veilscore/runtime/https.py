@@ -1,0 +1,66 @@
+"""TLS for HTTP between parties: one authority, and a certificate that names the client.
+
+A server here lets a client without a certificate in, so that its application can refuse
+it in a way that its reader understands. One with a certificate of another authority, or
+that is not valid now, does not get through the handshake.
+"""
+
+import os
+import ssl
+
+from veilscore.keys.errors import InvalidKeyError
+from veilscore.runtime.channel import TlsIdentity
+from veilscore.runtime.errors import ConfigError
+
+
+def server_context(identity: TlsIdentity) -> ssl.SSLContext:
+    """Return TLS for a server that asks for certificates of an authority.
+
+    Raises ConfigError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return _equipped(context, identity)
+
+
+def client_context(
+    authority: bytes, identity: TlsIdentity | None = None
+) -> ssl.SSLContext:
+    """Return TLS for a client that trusts one authority, given in PEM, and no other.
+
+    ``identity`` is what it shows if the server asks; raises ConfigError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if identity is not None:
+        return _equipped(context, identity)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    _trust(context, authority)
+    return context
+
+
+def _equipped(context: ssl.SSLContext, identity: TlsIdentity) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    _trust(context, identity.authority)
+    # ``ssl`` reads keys from files only: this one is in memory, and nobody else's.
+    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(identity.key + b"\n" + identity.certificate)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            "the TLS certificate or its key cannot be used",
+            remedy="Renew the certificate, or restore the keystore.",
+        ) from error
+    finally:
+        os.close(descriptor)
+    return context
+
+
+def _trust(context: ssl.SSLContext, authority: bytes) -> None:
+    try:
+        context.load_verify_locations(cadata=authority.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidKeyError(
+            "this is not an authority's certificate in PEM"
+        ) from error
