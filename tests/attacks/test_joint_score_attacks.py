@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Tell
+from tests.protocol.raw_requester import RawRequester
 from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,
@@ -21,7 +22,7 @@ from tests.protocol.score_cards import (
     manifest,
     plain_partial,
 )
-from tests.protocol.score_world import RawRequester, World
+from tests.protocol.score_world import World
 from veilscore.keys.masks import pair_secret
 from veilscore.models.scorecard import KNOWN_TO_ALL
 from veilscore.models.vertical.layout import HIDING, SCORE_BITS, ScoreLayout

@@ -7,8 +7,9 @@ from threading import Barrier
 import pytest
 
 from tests.conftest import Tell
+from tests.protocol.raw_requester import RawRequester
 from tests.protocol.score_cards import HOLDERS, entity, plain_score
-from tests.protocol.score_world import RawRequester, World, pass_on
+from tests.protocol.score_world import World, pass_on
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.errors import BadAnswerError, NoAnswerError, ScoringError
 from veilscore.v1.envelope_pb2 import Envelope

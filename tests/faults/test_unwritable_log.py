@@ -16,7 +16,8 @@ import pytest
 from tests.faults.log_troubles import FileLimit, FullDisk, ReadOnlyFile, Trouble
 from tests.integration.small_disk import SmallDisk, mount_privately
 from tests.protocol.joint_scores import NAMES, all_holders, ask
-from tests.protocol.score_world import SOON, Node, People, RawRequester, World
+from tests.protocol.raw_requester import RawRequester
+from tests.protocol.score_world import SOON, Node, People, World
 from tests.vectors.tlog import make_tree
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.tlog.checkpoint import open_checkpoint

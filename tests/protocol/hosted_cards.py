@@ -5,7 +5,8 @@ import secrets
 from collections.abc import Sequence
 from random import Random
 
-from tests.protocol.score_world import RawRequester, World
+from tests.protocol.raw_requester import RawRequester
+from tests.protocol.score_world import World
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.models.binning import CategoricalBins, NumericBins
 from veilscore.models.hosted import (

@@ -5,8 +5,6 @@ wire hands envelopes over at once; a test may put a ``wiretap`` into it, which g
 sender, recipient and envelope and returns what is delivered to the recipient.
 """
 
-import queue
-import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,15 +21,12 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import (
     SCORE,
-    PeerKeys,
-    ReceivingKeys,
-    verify_signed_key,
 )
 from veilscore.keys.registry import PartyRecord, Registry, Role
-from veilscore.keys.sealing import Opener, Sealer
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import Detail, OpenedEvent
+from veilscore.keys.tlog.export import local_files, plan_export
 from veilscore.keys.tlog.store import LogStore
 from veilscore.models.card_file import encode
 from veilscore.models.scorecard import Card
@@ -40,18 +35,10 @@ from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.post import MAX_BYTES
-from veilscore.node.scoring.query import Query
-from veilscore.node.scoring.requester import write_query
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.hub_pb2 import AppendResponse, EventProof, SignedKey
-from veilscore.v1.score_pb2 import (
-    ScoreMessage,
-    ScoreQuery,
-    ScoreQueryBody,
-)
 
 ROLES = {
     "bank": {Role.DATA_HOLDER, Role.REQUESTER},
@@ -100,7 +87,8 @@ class People:
 
 
 def registry_of(
-    signers: Mapping[str, Signer], paillier: Mapping[str, PrivateKey]
+    signers: Mapping[str, Signer],
+    paillier: Mapping[str, PrivateKey],
 ) -> Registry:
     records = [
         PartyRecord(
@@ -171,6 +159,10 @@ class World:
         self.nodes[party] = node
         return node
 
+    def link(self, party: str) -> "MemoryLink":
+        """Return what a party reaches the hub by."""
+        return MemoryLink(self, party)
+
     def append(self, leaves: Sequence[bytes]) -> AppendResponse:
         if self.log_down:
             raise UnreachableError("the coordinator does not answer")
@@ -195,6 +187,18 @@ class World:
 
     def checkpoint(self) -> str:
         return self._service.checkpoint()
+
+    def renew_registry(self, registry: Registry) -> None:
+        """Go by this registry from now on, and let all nodes."""
+        self.people = replace(self.people, registry=registry)
+        self._service.registry = registry
+        for node in self.nodes.values():
+            node.desk.renew_registry(registry)
+
+    def log_files(self) -> dict[str, bytes]:
+        """Return the log's export, but for the registry."""
+        get = local_files(self._store, self.log_key, b"")
+        return dict(plan_export(get).files(get))
 
     def close(self) -> None:
         for node in self.nodes.values():
@@ -225,6 +229,9 @@ class MemoryLink:
         assert purpose == SCORE
         return list(self._world.directory.values())
 
+    def append(self, leaves: Sequence[bytes]) -> AppendResponse:
+        return self._world.append(leaves)
+
 
 class Node:
     """One party's desk, which can be stopped and started again."""
@@ -238,6 +245,7 @@ class Node:
         self._data = data or columns(ROWS.get(party, {}))
         self._folder = world.folder / party
         self._folder.mkdir()
+        self._link = world.link(party)
         self.hosted = HostedCards()
         self.workers = PaillierWorkers(0)
         self.shelf = Shelf(self._folder / "models", self._keystore)
@@ -250,14 +258,24 @@ class Node:
         file = encode(own) if own else None
         return self.shelf.put(of, file, now=self._world.now)
 
+    @property
+    def events(self) -> Path:
+        """The file of its own chain."""
+        return self._folder / "events.sqlite"
+
     def start(self) -> None:
+        self.open()
+        self.desk.publish_keys()
+
+    def open(self) -> None:
+        """Begin with what is on disk, without telling anybody."""
         people, world = self._world.people, self._world
         signer = people.signers[self._party]
-        self._database = Database(self._folder / "events.sqlite")
+        self._database = Database(self.events)
         self.ledger = Ledger(self._database, self._keystore)
         self.chain = ActorChain(self._database, signer, self._party)
         self.receipts = Receipts(
-            self.chain, self._append, own_word(world.log_key), self._clock
+            self.chain, self._link.append, own_word(world.log_key), self.clock
         )
         self.desk = ScoringDesk(
             self._party,
@@ -266,23 +284,19 @@ class Node:
             signer=signer,
             keystore=self._keystore,
             private=people.paillier.get(self._party),
-            link=MemoryLink(world, self._party),
+            link=self._link,
             shelf=self.shelf,
             columns=self._data,
             workers=self.workers,
             ledger=self.ledger,
             receipts=self.receipts,
             cards=self.hosted,
-            clock=self._clock,
+            clock=self.clock,
         )
-        self.desk.publish_keys()
         world.recipients[self._party] = self.desk.on_envelope
 
-    def _clock(self) -> float:
+    def clock(self) -> float:
         return self._world.now + self._world.ahead.get(self._party, 0)
-
-    def _append(self, leaves: Sequence[bytes]) -> AppendResponse:
-        return self._world.append(leaves)
 
     def stop(self) -> None:
         self._world.recipients.pop(self._party, None)
@@ -290,95 +304,10 @@ class Node:
         self.ledger.close()
         self._database.close()
 
-
-class RawRequester:
-    """A requester that may send anything: no desk, only keys and envelopes."""
-
-    def __init__(self, world: World, party: str = "bank") -> None:
-        self._world = world
-        self._link = MemoryLink(world, party)
-        self._signer = world.people.signers[party]
-        self.party = party
-        own_key = world.people.paillier.get(party)
-        self.private = own_key or world.people.paillier["bank"]
-        self.public = self.private.public
-        self.keys = ReceivingKeys.generate()
-        self.replies: queue.Queue[ScoreMessage] = queue.Queue()
-        self._link.publish(
-            self.keys.signed(
-                self._signer,
-                party,
-                SCORE,
-                paillier=own_key.public if own_key else None,
-                not_before=int(START) - 60,
-                not_after=int(START) + 86_400,
-            )
-        )
-        own = self.peers[party]
-        self._sealer = Sealer(self._signer, party, world.sent.setdefault(party, {}))
-        self._opener = Opener(party, SCORE, {own.key_id: self.keys}, {}, MAX_BYTES)
-        world.recipients[party] = self._receive
-
-    @property
-    def peers(self) -> dict[str, PeerKeys]:
-        registry = self._world.people.registry
-        found = [
-            verify_signed_key(key, registry, SCORE, self._world.now)
-            for key in self._world.directory.values()
-        ]
-        return {keys.party: keys for keys in found}
-
-    def body(
-        self, entities: Sequence[str], model: ShelvedModel | None = None
-    ) -> ScoreQueryBody:
-        """Return the body of a query that all holders answer."""
-        shelved = model or self._world.nodes["bureau"].shelf.latest()
-        assert shelved is not None
-        return write_query(
-            entities,
-            model=shelved,
-            requester=self.party,
-            peers=self.peers,
-            public=self.public,
-            purpose="pre_loan",
-            consent="contract 17",
-            nonce=secrets.token_bytes(16),
-            asked=int(self._world.now),
-            deadline=int(self._world.now) + 60,
-        ).body
-
-    def send(self, holder: str, message: ScoreMessage, step: str = "") -> None:
-        envelope = self._sealer.seal(
-            step, self.peers[holder], message.SerializeToString()
-        )
-        self._link.send(holder, envelope, urgent=True)
-
-    def ask(self, holder: str, query: ScoreQueryBody | bytes) -> ScoreMessage:
-        """Send a query body, or what stands for one, and wait for the reply."""
-        raw = query if isinstance(query, bytes) else Query.of(query).raw
-        return self.exchange(holder, ScoreMessage(query=ScoreQuery(body=raw)))
-
-    def exchange(self, holder: str, message: ScoreMessage) -> ScoreMessage:
-        """Send a message and wait for the reply."""
-        self.send(holder, message)
-        return self.replies.get(timeout=SOON)
-
-    def vector(self, holder: str, query: ScoreQueryBody) -> list[int]:
-        """Return one holder's ciphertexts."""
-        reply = self.ask(holder, query)
-        assert reply.HasField("answer"), reply
-        return self.public.decode(reply.answer.ciphertexts)
-
-    def code(self, holder: str, query: ScoreQueryBody | bytes) -> str:
-        """Return the code of one holder's refusal."""
-        reply = self.ask(holder, query)
-        assert reply.HasField("refusal"), "answered"
-        return reply.refusal.code
-
-    def _receive(self, sender: str, data: bytes) -> None:
-        del sender
-        _, plain = self._opener.open(data, self._world.people.registry)
-        self.replies.put(ScoreMessage.FromString(plain))
+    def crash(self) -> None:
+        """Lose everything that is not on disk."""
+        self._world.recipients.pop(self._party, None)
+        self._database.close()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import phe
 import pytest
 
 from tests.protocol.joint_scores import NAMES, all_holders, ask
+from tests.protocol.raw_requester import RawRequester
 from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,
@@ -25,7 +26,6 @@ from tests.protocol.score_world import (
     SETTINGS,
     Node,
     People,
-    RawRequester,
     World,
     changed,
     world,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.protocol.raw_requester import RawRequester
 from tests.protocol.score_cards import (
     CARDS,
     HOLDERS,
@@ -14,7 +15,7 @@ from tests.protocol.score_cards import (
     entity,
     manifest,
 )
-from tests.protocol.score_world import SOON, People, RawRequester, World, changed, world
+from tests.protocol.score_world import SOON, People, World, changed, world
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.columns import Columns
 from veilscore.node.errors import HolderRefusedError, HolderUnavailableError
