@@ -1,7 +1,7 @@
 """Reconciliation: a party and the log say the same, or every difference is found."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +9,12 @@ import pytest
 
 from tests.unit.tlog.evidence_story import HOLDERS, MODEL, QUERY
 from tests.unit.tlog.published_log import MemoryExport
+from tests.unit.tlog.recon_desk import Desk, recon_desk
 from tests.unit.tlog.sample_log import NOW_MS, Parties
-from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
+from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import LogStoreError, ProofError
-from veilscore.keys.tlog.chain import ActorChain, OwnEvent, read_chain
-from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.events import Detail, read_event
+from veilscore.keys.tlog.chain import OwnEvent, read_chain
+from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.finding import Finding, Kind
 from veilscore.keys.tlog.own_events import OwnEvents
 from veilscore.keys.tlog.recon import ReconReport, reconcile_export
@@ -27,48 +27,10 @@ from veilscore.v1.audit_pb2 import (
 )
 
 
-class Desk:
-    """The bank's own chain beside a witnessed log, which all parties write to."""
-
-    def __init__(self, folder: Path, log: WitnessedLog) -> None:
-        self.log = log
-        self.path = folder / "events.sqlite"
-        self.database = Database(self.path)
-        self.chain = ActorChain(self.database, log.parties.signers["bank"], "bank")
-        self._cosigned = 0
-
-    def say(self, detail: Detail, correlation: str = "") -> None:
-        """Let the bank record an event."""
-        (leaf,) = self.chain.extend([detail], correlation, NOW_MS)
-        self.log.service.append([leaf])
-        self.log.cosign(self._cosigned)
-        self._cosigned = self.log.store.size
-        (proof,) = self.log.service.append([leaf])
-        self.chain.confirm([(leaf, proof)])
-
-    def others_say(self, actor: str, detail: Detail, correlation: str = "") -> None:
-        event = self.log.parties.event(
-            actor, self.log.store.head(actor), detail, correlation=correlation
-        )
-        self.log.service.append([event.leaf])
-
-    def export(self) -> MemoryExport:
-        self.log.cosign(self._cosigned)
-        self._cosigned = self.log.store.size
-        return MemoryExport(self.log.files())
-
-    def recon(self, own: Sequence[OwnEvent] | None = None) -> ReconReport:
-        own = read_chain(self.path) if own is None else own
-        return reconcile_export(OwnEvents(own), self.export(), self.log.policy)
-
-
 @pytest.fixture
 def desk(tmp_path: Path, parties: Parties) -> Iterator[Desk]:
-    with witnessed_log(tmp_path, parties) as log:
-        made = Desk(tmp_path, log)
-        made.say(Started(version="1"))
+    with recon_desk(tmp_path, parties) as made:
         yield made
-        made.database.close()
 
 
 ASKED = ScoreRequested(

@@ -33,14 +33,17 @@ class _Request:
 
     asked_ms: int = 0
     asked_seq: int = 0
-    concerns: bool = False  # asked by, of, or decided by this party
+    concerns: bool = False  # asked by or of this party
     closed: bool = False  # remembered only because this party may still decide
     told: set[str] = field(default_factory=set[str])  # differences, by their text
     holders: set[str] = field(default_factory=set[str])
     said: dict[str, _Said] = field(default_factory=dict[str, _Said])
 
     def differences(self, correlation: str) -> Iterator[tuple[int, Finding]]:
-        """Yield what does not fit, and since when (ms since 1970)."""
+        """Yield what does not fit, and since when (ms since 1970).
+
+        Of a request that does not concern this party ``said`` holds only its own word.
+        """
         for holder in sorted(self.holders - self.said.keys()):
             what = f"{holder} did not decide"
             yield (
@@ -82,15 +85,15 @@ class Requests:
         request.concerns |= own or self._party in holders
         if not request.asked_ms:
             request.asked_ms, request.asked_seq = event.time_ms, event.seq if own else 0
-        request.holders.update(holders if request.concerns else ())
-        if not request.concerns:
-            request.said.clear()
+        if request.concerns:
+            request.holders.update(holders)
+        else:
+            self._keep_own(request)
 
     def _said(self, opened: OpenedEvent) -> None:
         event, request = opened.event, self._request(opened)
         own = event.actor == self._party
-        request.concerns |= own
-        if request.asked_ms and not request.concerns:
+        if request.asked_ms and not request.concerns and not own:
             return
         answered = opened.kind == "score_answered"
         said = request.said.setdefault(
@@ -98,6 +101,11 @@ class Requests:
             _Said(event.seq if own else 0, event.time_ms, undecided=answered),
         )
         said.silent = not answered and event.score_decided.allowed
+
+    def _keep_own(self, request: _Request) -> None:
+        """Forget what others said about a request that does not concern this party."""
+        for actor in request.said.keys() - {self._party}:
+            del request.said[actor]
 
     def _request(self, opened: OpenedEvent) -> _Request:
         correlation = opened.event.correlation
@@ -114,17 +122,26 @@ class Requests:
         for correlation, request in list(self._known.items()):
             if self._is_over(correlation, request, young, is_known):
                 del self._known[correlation]
-            elif request.concerns:
-                differences = [*request.differences(correlation)]
-                for at, each in differences:
-                    if not young(at) and each.what not in request.told:
-                        request.told.add(each.what)
-                        found.append(each)
-                if not any(young(at) for at, _ in differences):
-                    request.closed = True
-                    if self._party not in request.holders - request.said.keys():
-                        del self._known[correlation]
+                continue
+            if not request.concerns and self._party not in request.said:
+                continue  # perhaps the request itself is still to come
+            if not request.concerns and not self._is_open(request, young):
+                self._keep_own(request)
+            differences = [*request.differences(correlation)]
+            for at, each in differences:
+                if not young(at) and each.what not in request.told:
+                    request.told.add(each.what)
+                    found.append(each)
+            if not any(young(at) for at, _ in differences):
+                request.closed = True
+                if self._party not in request.holders - request.said.keys():
+                    del self._known[correlation]
         return found
+
+    def _is_open(self, request: _Request, young: Young) -> bool:
+        """Say whether the request that decisions belong to may still come."""
+        newest = max((each.time_ms for each in request.said.values()), default=0)
+        return not request.asked_ms and young(newest)
 
     def _is_over(
         self,
@@ -137,9 +154,10 @@ class Requests:
         asked, left = request.asked_ms > 0, correlation in self._left
         if request.closed and correlation not in self._fresh:
             return True
-        if not request.concerns:  # unless the request itself is still to come
-            newest = max((each.time_ms for each in request.said.values()), default=0)
-            return asked or not young(newest)
+        if request.concerns:
+            return False
+        if self._party not in request.said:
+            return not self._is_open(request, young)
         # What follows a request that was forgotten.
         return not asked and not left and is_known(correlation)
 

@@ -1,0 +1,71 @@
+"""The bank's own log beside a witnessed log, to which all parties write."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.unit.tlog.published_log import MemoryExport
+from tests.unit.tlog.sample_log import NOW_MS, Parties
+from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
+from veilscore.keys.tlog.chain import ActorChain, OwnEvent, read_chain
+from veilscore.keys.tlog.database import Database
+from veilscore.keys.tlog.events import Detail
+from veilscore.keys.tlog.own_events import OwnEvents
+from veilscore.keys.tlog.recon import ReconReport, reconcile_export
+from veilscore.v1.audit_pb2 import Started
+
+
+class Desk:
+    """What the bank and the others say, and what a reconciliation makes of it."""
+
+    def __init__(self, folder: Path, log: WitnessedLog) -> None:
+        self.log = log
+        self.path = folder / "events.sqlite"
+        self.database = Database(self.path)
+        self.chain = ActorChain(self.database, log.parties.signers["bank"], "bank")
+        self._cosigned = 0
+
+    def say(self, detail: Detail, correlation: str = "", now_ms: int = NOW_MS) -> None:
+        """Let the bank record an event."""
+        (leaf,) = self.chain.extend([detail], correlation, now_ms)
+        self.prove(leaf)
+
+    def prove(self, leaf: bytes) -> None:
+        """Let the log take an event, and the bank its receipt."""
+        self.log.service.append([leaf])
+        self.cosign()
+        (proof,) = self.log.service.append([leaf])
+        self.chain.confirm([(leaf, proof)])
+
+    def others_say(
+        self, actor: str, detail: Detail, correlation: str = "", now_ms: int = NOW_MS
+    ) -> None:
+        event = self.log.parties.event(
+            actor,
+            self.log.store.head(actor),
+            detail,
+            correlation=correlation,
+            time_ms=now_ms,
+        )
+        self.log.service.append([event.leaf])
+
+    def cosign(self) -> None:
+        self.log.cosign(self._cosigned)
+        self._cosigned = self.log.store.size
+
+    def export(self) -> MemoryExport:
+        self.cosign()
+        return MemoryExport(self.log.files())
+
+    def recon(self, own: Sequence[OwnEvent] | None = None) -> ReconReport:
+        events = OwnEvents(read_chain(self.path) if own is None else own)
+        return reconcile_export(events, self.export(), self.log.policy)
+
+
+@contextmanager
+def recon_desk(folder: Path, parties: Parties) -> Iterator[Desk]:
+    with witnessed_log(folder, parties) as log:
+        made = Desk(folder, log)
+        made.say(Started(version="1"))
+        yield made
+        made.database.close()
