@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from veilscore.keys.registry import Role
 from veilscore.keys.tlog.events import read_event
 from veilscore.node.link import Link
 from veilscore.runtime.channel import TlsIdentity
+from veilscore.runtime.https import client_context
 from veilscore.v1.audit_pb2 import Event
 
 HOST = "127.0.0.1"
@@ -44,11 +46,14 @@ def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def veilscore(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def veilscore(
+    *arguments: str | Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with these variables too."""
     words = [str(word) for word in arguments]
     return subprocess.run(
         [sys.executable, "-c", _MAIN, *words],
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -84,9 +89,25 @@ class Coordinator:
     def toml(self) -> Path:
         return self.folder / "coordinator.toml"
 
+    def close_log(self) -> None:
+        """Let parties and auditors only read the log, from the next start on."""
+        text = self.toml.read_text()
+        assert 'readers = "everybody"' in text
+        self.toml.write_text(text.replace('"everybody"\n', '"parties"\n'))
+        self.settings = config.read(self.toml)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.settings.web.readers == "parties"
+
     @property
     def pages(self) -> str:
-        return f"http://{self.settings.web.address}"
+        return f"http{'s' if self.is_closed else ''}://{self.settings.web.address}"
+
+    @property
+    def trust(self) -> ssl.SSLContext | bool:
+        authority = self.settings.authority.read_bytes()
+        return client_context(authority) if self.is_closed else True
 
     @property
     def log_file(self) -> Path:
@@ -108,7 +129,8 @@ class Coordinator:
         assert self.process is not None
         assert self.process.poll() is None, self.log_file.read_text()
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.pages}/readyz").status_code == 200
+            answer = httpx.get(f"{self.pages}/readyz", verify=self.trust)
+            return answer.status_code == 200
         return False
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 from veilscore.keys.errors import (
@@ -65,6 +66,24 @@ class TlsKey:
         builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
         request = builder.sign(self._key, hashes.SHA256())
         return request.public_bytes(serialization.Encoding.PEM)
+
+    def pkcs12(
+        self, certificate: bytes, authority: bytes, name: str, password: bytes
+    ) -> bytes:
+        """Return key and certificate, both for a browser, under a password (RFC 7292).
+
+        Raises InvalidKeyError unless the certificate was issued for this key.
+        """
+        self.check_certificate(certificate)
+        with as_invalid_key("this is not an authority's certificate"):
+            root = _load_certificate(authority)
+        return pkcs12.serialize_key_and_certificates(
+            name.encode(),
+            self._key,
+            _load_certificate(certificate),
+            [root],
+            serialization.BestAvailableEncryption(password),
+        )
 
     def check_certificate(self, certificate: bytes) -> None:
         """Raise InvalidKeyError unless ``certificate`` was issued for this key."""

@@ -18,7 +18,7 @@ from veilscore.node.greeting import greet
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.recon_state import EVENTS, ReconState
 from veilscore.node.sources.loading import load_columns
-from veilscore.runtime import checkup
+from veilscore.runtime import checkup, joining
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.checkup import Finding
 from veilscore.runtime.errors import UnreachableError
@@ -86,7 +86,7 @@ def _certificate(settings: NodeSettings) -> str:
 def _coordinator(settings: NodeSettings) -> str:
     kit = setup.load_kit(settings)
     _dial(kit)
-    key = TlsKey.from_pem(setup.open_keystore(settings).get(setup.TLS)).private_pem()
+    key = TlsKey.from_pem(setup.open_keystore(settings).get(joining.TLS)).private_pem()
     tls = TlsIdentity(kit.authority, kit.certificate, key)
     sent, health, received = greet(kit, tls)
     check_clock(ahead_s(sent, health.time, received))

@@ -48,6 +48,7 @@ from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.summons import Summons
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.node.trusted_registry import TrustedRegistry
+from veilscore.runtime import joining
 from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.flower.client_task import TaskRecord
 from veilscore.v1.audit_pb2 import Started
@@ -70,12 +71,12 @@ class NodeService:
         self.certificate = setup.valid_certificate(settings, self.kit, time.time())
         files.sweep(settings.state)
         keystore = setup.open_keystore(settings)
-        signer = Signer.from_private_bytes(keystore.get(setup.SIGNING))
+        signer = Signer.from_private_bytes(keystore.get(joining.SIGNING))
         self._private_key = PrivateKey.from_bytes(keystore.get(setup.PAILLIER))
         self._tls = TlsIdentity(
             authority=self.kit.authority,
             certificate=self.kit.certificate,
-            key=TlsKey.from_pem(keystore.get(setup.TLS)).private_pem(),
+            key=TlsKey.from_pem(keystore.get(joining.TLS)).private_pem(),
         )
         self._signer = signer
         self._flower_key = keystore.get(setup.FLOWER)

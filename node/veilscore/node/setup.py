@@ -14,7 +14,7 @@ from veilscore.fault import concerning
 from veilscore.keys import files
 from veilscore.keys.certificates import Certificate, FlowerKey, TlsKey
 from veilscore.keys.enrolment import PartyCard, WelcomeKit
-from veilscore.keys.errors import InvalidKeyError, KeystoreError, LogPolicyError
+from veilscore.keys.errors import InvalidKeyError, LogPolicyError
 from veilscore.keys.identity import Signer, VerifyKey, check_party_name
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.paillier import safe_primes
@@ -22,11 +22,12 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.registry import Role
 from veilscore.keys.tlog.log_policy import LogPolicy, read_policy
 from veilscore.node.config import NodeSettings
-from veilscore.runtime import party_folder
+from veilscore.runtime import joining, party_folder
+from veilscore.runtime.joining import SIGNING, TLS, KitPlace
 from veilscore.runtime.settings import loads
 from veilscore.runtime.web.tokens import AccessToken
 
-SIGNING, TLS, PAILLIER, FLOWER = "signing", "tls", "paillier", "flower"
+PAILLIER, FLOWER = "paillier", "flower"
 MOST_WORKERS = 4  # Paillier processes a new node is set to, at about 105 MB each
 
 SOURCE_TEMPLATE = """\
@@ -107,15 +108,8 @@ def join(settings: NodeSettings, kit: bytes, fingerprint: bytes) -> WelcomeKit:
 
     The kit's log policy is only kept if the node has none.
     """
-    welcome = WelcomeKit.load(kit, fingerprint, settings.party)
     key = TlsKey.from_pem(open_keystore(settings).get(TLS))
-    key.check_certificate(welcome.certificate)
-    LogPolicy.parse(welcome.log_policy)
-    files.replace(settings.coordinator_fingerprint_file, fingerprint.hex().encode())
-    if not settings.log.policy.exists():
-        files.create(settings.log.policy, welcome.log_policy)
-    files.replace(settings.kit, kit)
-    return welcome
+    return joining.keep_kit(_place(settings), key, kit, fingerprint)
 
 
 def open_policy(settings: NodeSettings, coordinator: VerifyKey) -> LogPolicy:
@@ -153,27 +147,17 @@ def valid_certificate(
 
 def load_kit(settings: NodeSettings) -> WelcomeKit:
     """Read the kit this node has joined with; raises a Fault with the remedy."""
-    try:
-        pinned = settings.coordinator_fingerprint_file.read_bytes()
-        kit = settings.kit.read_bytes()
-    except OSError as error:
-        raise KeystoreError(
-            "this node has not joined a coordinator",
-            party=settings.party,
-            place=str(settings.kit),
-            remedy="First run: veilscore node join KIT.json --config DIR/node.toml "
-            "--fingerprint HEX",
-        ) from error
-    try:
-        fingerprint = bytes.fromhex(pinned.decode("ascii"))
-    except ValueError as error:
-        raise KeystoreError(
-            "this is not the fingerprint of a coordinator",
-            party=settings.party,
-            place=str(settings.coordinator_fingerprint_file),
-            remedy="Join again with the fingerprint that its operator reads out.",
-        ) from error
-    return WelcomeKit.load(kit, fingerprint, settings.party)
+    return joining.load_kit(_place(settings))
+
+
+def _place(settings: NodeSettings) -> KitPlace:
+    return KitPlace(
+        settings.party,
+        settings.kit,
+        settings.coordinator_fingerprint_file,
+        settings.log.policy,
+        "veilscore node join KIT.json --config DIR/node.toml --fingerprint HEX",
+    )
 
 
 def _toml(new: NewNode, passphrase_file: Path) -> str:

@@ -35,10 +35,12 @@ from veilscore.keys.tlog.reader import Entry
 from veilscore.keys.tlog.recon import reconcile_export
 from veilscore.keys.tlog.search import Wanted, entries_of
 from veilscore.runtime.audit import fetching, verifying
+from veilscore.runtime.audit.enrolling import certificate, enroll, join
 from veilscore.runtime.audit.options import (
     Export,
     Fingerprint,
     Json,
+    Own,
     Policy,
     must_be_new,
     reading,
@@ -49,7 +51,8 @@ from veilscore.runtime.errors import ConfigError
 
 app = typer.Typer(help="Verify the audit log.", no_args_is_help=True)
 
-app.command()(prove)
+for command in (enroll, join, certificate, prove):
+    app.command()(command)
 
 
 @app.command()
@@ -89,6 +92,7 @@ def export(
         Path | None,
         typer.Option("--from-file", help="Or a node's state/events.db: its own log."),
     ] = None,
+    own: Own = None,
     fingerprint: Fingerprint = "",
     policy: Policy = None,
     as_json: Json = False,
@@ -103,14 +107,14 @@ def export(
         raise typer.BadParameter(
             "give one of the two", param_hint="--from / --from-file"
         )
-    trust = Trust.read(fingerprint, policy)
+    trust, reader = Trust.read_as(own, fingerprint, policy)
     must_be_new(out)
     unverified = out.with_name(out.name + ".unverified")
     try:
         if file is not None:
             fetching.copy(file, unverified, quiet=as_json)
         if url is not None:
-            fetching.fetch(url, unverified, quiet=as_json)
+            fetching.fetch(url, unverified, reader, quiet=as_json)
         verifying.verify(unverified, trust, as_json=as_json)
         unverified.replace(out)
     except OSError as error:

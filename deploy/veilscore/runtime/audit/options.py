@@ -30,6 +30,15 @@ Fingerprint: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Own: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--as",
+        metavar="DIR",
+        help="Whose certificate is shown: an auditor's or a node's folder.",
+        show_default=False,
+    ),
+]
 Export: TypeAlias = Annotated[Path, typer.Argument(help="A directory or a tar.")]
 
 

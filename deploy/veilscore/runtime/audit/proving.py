@@ -32,9 +32,11 @@ from veilscore.keys.tlog.entry_proof import (
     take_proofs,
 )
 from veilscore.runtime.audit import fetching, verifying
+from veilscore.runtime.audit.auditor import Auditor
 from veilscore.runtime.audit.options import (
     Fingerprint,
     Json,
+    Own,
     Policy,
     must_be_new,
     reading,
@@ -64,6 +66,7 @@ def prove(
         str,
         typer.Option("--from", help="A coordinator's web address instead of EXPORT."),
     ] = "",
+    own: Own = None,
     fingerprint: Fingerprint = "",
     policy: Policy = None,
     as_json: Json = False,
@@ -73,13 +76,13 @@ def prove(
     Beside each proof its entry is written, to a file that ends in .entry. Prints and
     ends as `verify` does; a proof that fails a step is not written.
     """
-    trust = Trust.read(fingerprint, policy)
+    trust, reader = Trust.read_as(own, fingerprint, policy)
     choice = _choice(index, correlation, leaf)
     must_be_new(out)
     entry_file = None if correlation else out.with_suffix(".entry")
     if entry_file and not leaf:
         must_be_new(entry_file)
-    with _opened(export, url) as log, reading(quiet=as_json) as watch:
+    with _opened(export, url, reader) as log, reading(quiet=as_json) as watch:
         key, proven = take_proofs(log, choice, watch)
     report: ProofReport = verifying.run(
         lambda steps: audit_proofs(
@@ -116,11 +119,13 @@ def _choice(index: int | None, correlation: str, leaf: Path | None) -> Choice:
 
 
 @contextmanager
-def _opened(export: Path | None, url: str) -> Generator[LogFiles]:
+def _opened(
+    export: Path | None, url: str, reader: Auditor | None
+) -> Generator[LogFiles]:
     if (export is None) == (not url):
         raise typer.BadParameter("give one of the two", param_hint="EXPORT / --from")
     if export is None:
-        with fetching.remote_log(url) as log:
+        with fetching.remote_log(url, reader) as log:
             yield log
     else:
         with open_export(export) as log:

@@ -27,6 +27,7 @@ from veilscore.keys.tlog.entry_proof import (
 from veilscore.keys.tlog.evidence.audit import EvidenceReport, audit_evidence
 from veilscore.keys.tlog.evidence.bundle import is_bundle
 from veilscore.keys.tlog.log_policy import LogPolicy, read_policy
+from veilscore.runtime.audit.auditor import Auditor
 
 Report: TypeAlias = AuditReport | EvidenceReport | ProofReport
 
@@ -54,11 +55,24 @@ class Trust:
     ) -> Self:
         """Read what was named on the command line."""
         return cls(
-            _parse_fingerprint(fingerprint),
+            parse_fingerprint(fingerprint),
             read_policy(policy) if policy else None,
             files.read(older).decode(errors="replace") if older else None,
             files.read(leaf) if leaf else None,
         )
+
+    @classmethod
+    def read_as(
+        cls, own: Path | None, fingerprint: str, policy: Path | None
+    ) -> tuple[Self, Auditor | None]:
+        """Read what was named, and who reads.
+
+        Who has a folder and names nothing trusts by the policy that is in it.
+        """
+        reader = Auditor.open(own) if own else None
+        if reader and not fingerprint and not policy:
+            policy = reader.policy
+        return cls.read(fingerprint, policy), reader
 
     def audit(self, path: Path, watch: Watch) -> Report:
         """Audit an export, an evidence bundle or a proof; raises a Fault."""
@@ -207,7 +221,8 @@ def _beginning(path: Path) -> bytes:
         ) from error
 
 
-def _parse_fingerprint(text: str) -> bytes | None:
+def parse_fingerprint(text: str) -> bytes | None:
+    """Read 64 hexadecimal digits, or nothing; raises BadParameter."""
     try:
         pinned = bytes.fromhex(text)
     except ValueError:
