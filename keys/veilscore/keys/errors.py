@@ -1,5 +1,7 @@
 """What can go wrong with keys, proofs and sealed things."""
 
+from enum import StrEnum
+
 from veilscore.fault import Fault
 
 
@@ -135,3 +137,69 @@ class WorkerError(KeysError):
     """A worker process that died, could not be started, or was closed."""
 
     code = "worker"
+
+
+class Breach(StrEnum):
+    """What went against the rules of secure aggregation, in one fixed word."""
+
+    MALFORMED = "malformed"
+    BAD_SIGNATURE = "bad-signature"
+    REPLAY = "replay"  # signed for another run, round or attempt
+    OTHER_TERMS = "other-terms"  # signed under another roster, contract or size
+    OUT_OF_STEP = "out-of-step"
+    REPEATED = "repeated"
+    TWO_ANSWERS = "two-answers"  # two signed messages where there may be one
+    BAD_LIST = "bad-list"  # a list that does not say what it must
+    DROPOUT = "dropout"
+    COHORT_CHANGE = "cohort-change"
+    KEY_SWAP = "key-swap"
+    KEY_REPLAY = "key-replay"
+    DUPLICATE_KEY = "duplicate-key"
+    MISSING_KEY = "missing-key"
+    UNUSABLE_KEY = "unusable-key"
+    BAD_SHARE = "bad-share"
+    SURVIVOR_SPLIT = "survivor-split"
+    BOTH_SHARES = "both-shares"
+    SUM_SPLIT = "sum-split"
+
+
+class AggregationError(KeysError):
+    """Secure aggregation cannot go on, or not with this message.
+
+    ``breach`` and ``evidence`` are what an incident in the log needs: a fixed word, and
+    signed messages that show it to whoever knows the parties' keys.
+    """
+
+    code = "aggregation"
+
+    def __init__(
+        self,
+        breach: Breach,
+        what: str,
+        *,
+        party: str = "",
+        place: str = "",
+        remedy: str = "",
+        evidence: tuple[bytes, ...] = (),
+    ) -> None:
+        super().__init__(what, party=party, place=place, remedy=remedy)
+        self.breach = breach
+        self.evidence = evidence
+
+
+class UnheardError(AggregationError):
+    """A message that changes nothing: whoever gets it may wait for a good one."""
+
+    code = "aggregation-message"
+
+
+class DropoutError(AggregationError):
+    """Members are missing, nobody else is to blame: the attempt is over."""
+
+    code = "aggregation-dropout"
+
+
+class MisconductError(AggregationError):
+    """A party broke the rules: the attempt is over, and this is an incident."""
+
+    code = "aggregation-misconduct"

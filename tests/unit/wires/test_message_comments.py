@@ -6,10 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from veilscore.v1 import audit_pb2, envelope_pb2, hub_pb2, score_pb2, training_pb2
+from veilscore.v1 import (
+    aggregation_pb2,
+    audit_pb2,
+    envelope_pb2,
+    hub_pb2,
+    score_pb2,
+    training_pb2,
+)
 
 PROTOS = Path(__file__).parents[3] / "protos" / "veilscore" / "v1"
-MODULES = (audit_pb2, envelope_pb2, hub_pb2, score_pb2, training_pb2)
+MODULES = (
+    *(aggregation_pb2, audit_pb2, envelope_pb2),
+    *(hub_pb2, score_pb2, training_pb2),
+)
 # The comment lines right above the line that begins a message.
 COMMENTED = re.compile(r"((?:^// .*\n)*)^message (\w+) ", re.MULTILINE)
 SEEN = re.compile(r"\bSeen by \w+")
