@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import (
+    aggregation_targets,
     file_targets,
     flower_targets,
     hosted_targets,
@@ -35,6 +36,7 @@ from veilscore.fault import Fault
 
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     **key_targets.TARGETS,
+    **aggregation_targets.TARGETS,
     **log_targets.TARGETS,
     **witness_targets.TARGETS,
     **role_targets.TARGETS,

@@ -4,15 +4,17 @@ Every message is a byte string that is kept. Members may fall silent from any st
 members of another class, or functions that change what is delivered, play the attacks.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from random import Random
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veilscore.keys.aggregation.aggregator import Aggregator
+from veilscore.keys.aggregation.attempt_keys import AttemptKeys
+from veilscore.keys.aggregation.dealing import Held
 from veilscore.keys.aggregation.history import RoundHistory
 from veilscore.keys.aggregation.member import Aggregate, Member
 from veilscore.keys.aggregation.terms import Pinned, Terms
@@ -69,6 +71,53 @@ def plain_sum(found: Mapping[str, Vector], names: Sequence[str]) -> Vector:
     return total
 
 
+class Watched(Member):
+    """A member like any other, of which a test may see the secrets."""
+
+    @property
+    def keys(self) -> AttemptKeys:
+        """Its secrets of the attempt, until it forgets them."""
+        return self._keys
+
+    @property
+    def held(self) -> dict[str, Held]:
+        """What each dealer dealt it."""
+        return self._held
+
+    @property
+    def pairs(self) -> dict[str, bytes]:
+        """What its masks with each other member are drawn from."""
+        return self._pairs
+
+    @property
+    def group(self) -> bytes:
+        """What the group's masks are drawn from."""
+        return self._group
+
+    def twin(self) -> Self:
+        """Return a member in the same state, which may go on by itself."""
+        other = copy.copy(self)
+        other._heard, other._held = dict(self._heard), dict(self._held)
+        other._peers, other._pairs = dict(self._peers), dict(self._pairs)
+        other._history = copy.deepcopy(self._history)
+        return other
+
+
+class WatchedAggregator(Aggregator):
+    """An aggregator like any other, of which there may be a twin."""
+
+    def twin(self) -> Self:
+        """Return an aggregator in the same state, which may go on by itself."""
+        other = copy.copy(self)
+        other._got = {step: dict(got) for step, got in self._got.items()}
+        other._dealers = {
+            name: replace(dealer, revealed=dict(dealer.revealed))
+            for name, dealer in self._dealers.items()
+        }
+        other._total = self._total.copy()
+        return other
+
+
 @dataclass(slots=True)
 class Attempt:
     """One attempt; ``sent`` keeps what members sent, by step and member."""
@@ -78,17 +127,17 @@ class Attempt:
     histories: Mapping[str, RoundHistory] = field(
         default_factory=dict[str, RoundHistory]
     )
-    kinds: Mapping[str, type[Member]] = field(default_factory=dict[str, type[Member]])
-    members: dict[str, Member] = field(init=False)
-    aggregator: Aggregator = field(init=False)
+    kinds: Mapping[str, type[Watched]] = field(default_factory=dict[str, type[Watched]])
+    members: dict[str, Watched] = field(init=False)
+    aggregator: WatchedAggregator = field(init=False)
     sent: dict[Kind, dict[str, bytes]] = field(init=False)
     said: dict[Kind, bytes] = field(default_factory=dict[Kind, bytes])
 
     def __post_init__(self) -> None:
         self.sent = {step: {} for step in STEPS}
-        self.aggregator = Aggregator(self.terms, SIGNERS[HUB])
+        self.aggregator = WatchedAggregator(self.terms, SIGNERS[HUB])
         self.members = {
-            name: self.kinds.get(name, Member)(
+            name: self.kinds.get(name, Watched)(
                 self.terms,
                 name,
                 SIGNERS[name],
@@ -123,15 +172,19 @@ class Attempt:
         return self.said[step]
 
     def play_until(
-        self, last: Kind, drops: Mapping[str, Kind] | None = None
+        self,
+        last: Kind,
+        drops: Mapping[str, Kind] | None = None,
+        first: Kind = Kind.KEYS,
     ) -> tuple[str, ...]:
-        """Play all steps before ``last``; return who would take part in it.
+        """Play the steps from ``first``, before ``last``; return who takes part in it.
 
         ``drops`` says which member is silent from which step on.
         """
         silent_from = {name: STEPS.index(step) for name, step in (drops or {}).items()}
-        present, heard = self.terms.names, b""
-        for at, step in enumerate(STEPS):
+        present, begin = self.terms.names, STEPS.index(first)
+        heard = self.said[STEPS[begin - 1]] if begin else b""
+        for at, step in list(enumerate(STEPS))[begin:]:
             present = tuple(
                 name for name in present if silent_from.get(name, len(STEPS)) > at
             )
@@ -147,8 +200,3 @@ class Attempt:
         present = self.play_until(Kind.TOTAL, drops)
         total = self.said[Kind.REVEALED]
         return {name: self.members[name].finish(total) for name in present}
-
-
-def shuffled(random: Random, names: Sequence[str]) -> list[str]:
-    """Return them in another order."""
-    return random.sample(list(names), len(names))

@@ -64,6 +64,15 @@ class Aggregator:
         got = self._got[self._step] if self._step else self._present
         return tuple(name for name in self._present if name not in got)
 
+    @property
+    def spent(self) -> bool:
+        """Whether shares may have left for a sum of this round.
+
+        Then the round is not attempted again: members give no shares for other
+        survivors, nor to a round whose sum they know. Go on with the next round.
+        """
+        return Kind.AGREEMENT_LIST in self._said
+
     def take(self, data: bytes) -> str:
         """Take a member's message, in any order; return who sent it.
 

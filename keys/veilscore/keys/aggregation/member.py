@@ -188,10 +188,11 @@ class Member:
         key. Nothing leaves for another survivor set afterwards.
         """
         found, terms = self._take(agreement_list, Kind.AGREEMENT_LIST), self._terms
-        agreed = read_list(found, Kind.AGREEMENT, self._survivors, terms)
+        agreed = read_list(found, Kind.AGREEMENT, tuple(self._held), terms)
         for other in agreed.values():
             check_same_survivors(other, self._heard[Kind.SURVIVORS], terms)
-        check_enough(tuple(agreed), found, terms, Breach.SURVIVOR_SPLIT)
+        enough = tuple(name for name in self._survivors if name in agreed)
+        check_enough(enough, found, terms, Breach.SURVIVOR_SPLIT)
         self._history.release(terms, frozenset(self._survivors))
         revealed = [
             held.self_mask if dealer in self._survivors else held.mask_key
