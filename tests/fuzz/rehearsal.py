@@ -17,9 +17,8 @@ from tests.protocol.conduct import Talk, conduct
 from tests.protocol.plain_ring import PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.keys.errors import InvalidCiphertextError
-from veilscore.models import card_file
+from veilscore.models import card_file, noise
 from veilscore.models.binning import CategoricalBins
-from veilscore.models.vertical import noise
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.ports import Codes

@@ -214,7 +214,7 @@ OWN: Final[Mapping[str, str]] = {
     "veilscore.lab.plain": _LAB,
     "veilscore.lab.run": _LAB,
     "veilscore.lab.training": _LAB,
-    "veilscore.models.vertical.noise": "random bytes of the operating system",
+    "veilscore.models.noise": "random bytes of the operating system",
     "veilscore.node.entities": "hashes of ids",
     "veilscore.node.training.alignment": "points that it hashed its own ids to",
     "veilscore.node.commands": _TYPED,

@@ -21,7 +21,7 @@ from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.hops import check_hops
 from veilscore.keys.linkage import PSEUDONYM, size_bucket, truncate
 from veilscore.keys.point_set import PointSet
-from veilscore.models.vertical import noise
+from veilscore.models import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark
 from veilscore.models.vertical.ring import Ring
 from veilscore.models.vertical.script import (

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -62,6 +63,25 @@ class AdditiveScorer(nn.Module):
             for feature, log_odds in zip(card.features, self.log_odds(), strict=True)
         )
         return replace(card, features=features)
+
+    def vector(self) -> npt.NDArray[np.float64]:
+        """Return the tables one after the other, then the intercept."""
+        parts = [*self.log_odds(), self.intercept.detach().double().numpy().reshape(1)]
+        return np.concatenate(parts)
+
+    def load_vector(self, vector: npt.NDArray[np.float64]) -> None:
+        """Take the parameters of ``vector``; raises ``DataError`` for another size."""
+        sizes = [*(table.numel() for table in self.tables), 1]
+        if vector.shape != (sum(sizes),):
+            raise DataError(
+                f"a model of {sum(sizes)} parameters got {vector.size}",
+                remedy="Train with the bins that all members agreed on",
+            )
+        *tables, intercept = np.split(vector, np.cumsum(sizes)[:-1])
+        with torch.no_grad():
+            for table, values in zip(self.tables, tables, strict=True):
+                table.copy_(torch.as_tensor(values))
+            self.intercept.fill_(float(intercept[0]))
 
     def log_odds(self) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
         """Return each feature's table in double precision."""

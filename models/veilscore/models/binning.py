@@ -29,11 +29,11 @@ IntArray = npt.NDArray[np.int64]
 
 MISSING = 0
 
-_FEW_VALUES = 20
-_SPIKE = 10  # one part in so many known rows makes a value a spike
-_SMALL = 100  # one part in so many rows is the least a bin holds
+FEW_VALUES = 20
+SPIKE = 10  # one part in so many known rows makes a value a spike
+SMALL = 100  # one part in so many rows is the least a bin holds
 # Each but the missing one and the pool of rare levels holds a part of the rows.
-MOST_BINS = _SMALL + 2
+MOST_BINS = SMALL + 2
 _EXACT = 1e15  # whole numbers under this are written with all their digits
 LARGEST = 1e300  # differences of numbers up to this do not overflow
 
@@ -128,6 +128,26 @@ class CategoricalBins:
 Bins = NumericBins | CategoricalBins
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Buckets:
+    """How many rows have a value in ``low < value <= high``, all shape (buckets,).
+
+    In ascending order, none empty, none overlapping. A ``single`` bucket holds one
+    value, ``high``.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    counts: IntArray
+    single: npt.NDArray[np.bool_]
+
+    def outside(self, edges: FloatArray) -> FloatArray:
+        """Move edges that lie within a bucket to its lower bound."""
+        place = np.searchsorted(self.high, edges, side="left")
+        inside = edges < self.high[place]
+        return np.where(inside, np.minimum(edges, self.low[place]), edges)
+
+
 def fit_numeric(
     values: FloatArray, *, column: str, missing: Sequence[float] = ()
 ) -> NumericBins:
@@ -145,17 +165,33 @@ def fit_numeric(
         )
     distinct, counts = np.unique(known, return_counts=True)
     distinct += 0.0  # turns -0.0 into 0.0, which is what people write
-    if distinct.size <= _FEW_VALUES:
-        edges = _between(distinct[:-1], distinct[1:])
+    exact = Buckets(distinct, distinct, counts, np.ones(distinct.size, np.bool_))
+    return fit_buckets(exact, rows=values.size, column=column, missing=missing)
+
+
+def fit_buckets(
+    buckets: Buckets, *, rows: int, column: str, missing: Sequence[float] = ()
+) -> NumericBins:
+    """Choose bins as ``fit_numeric`` does, of how many of ``rows`` lie in each bucket.
+
+    No edge lies within a bucket. Raises ``DataError`` if no row has a value or the
+    column does not vary.
+    """
+    high, counts = buckets.high, buckets.counts
+    if high.size == 0:
+        raise _no_value(column)
+    if high.size <= FEW_VALUES:
+        edges = _between(high[:-1], high[1:])
     else:
-        edges = _spike_edges(distinct, counts)
-    edges = _merge_small(edges, distinct, counts, rows=values.size)
-    if edges.size == 0 and known.size == values.size:
+        edges = _spike_edges(high, counts)
+    edges = np.unique(buckets.outside(edges))
+    edges = _merge_small(edges, high, counts, rows=rows)
+    if edges.size == 0 and int(counts.sum()) == rows:
         raise _no_variation(column)
-    starts = [0, *np.searchsorted(distinct, edges, side="right").tolist()]
-    ends = [*starts[1:], distinct.size]
+    starts = [0, *np.searchsorted(high, edges, side="right").tolist()]
+    ends = [*starts[1:], high.size]
     sole = tuple(
-        float(distinct[start]) if end - start == 1 else None
+        float(high[start]) if end - start == 1 and buckets.single[start] else None
         for start, end in zip(starts, ends, strict=True)
     )
     return NumericBins(tuple(edges.tolist()), sole, tuple(map(float, missing)))
@@ -185,7 +221,7 @@ def fit_counted(
     if not counts:
         raise _no_value(column)
     levels = tuple(
-        sorted(level for level, count in counts.items() if count * _SMALL >= total)
+        sorted(level for level, count in counts.items() if count * SMALL >= total)
     )
     pooled = len(levels) < len(counts)
     if len(levels) + pooled == 1 and not absent:
@@ -210,7 +246,7 @@ def _between(low: FloatArray, high: FloatArray) -> FloatArray:
 
 def _spike_edges(distinct: FloatArray, counts: IntArray) -> FloatArray:
     """Return the deciles of the values that are no spikes, and each spike's edges."""
-    is_spike = counts * _SPIKE > counts.sum()
+    is_spike = counts * SPIKE > counts.sum()
     rest = np.repeat(distinct[~is_spike], counts[~is_spike])
     # Linear interpolation between order statistics; the position is an exact
     # integer number of tenths, so that no row changes its bin by rounding.
@@ -234,12 +270,12 @@ def _merge_small(
     *below, size = sizes.tolist()  # size: rows of the bin above the edge
     kept: list[float] = []
     for edge, rows_below in zip(edges.tolist()[::-1], below[::-1], strict=True):
-        if size * _SMALL >= rows:
+        if size * SMALL >= rows:
             kept.append(edge)
             size = rows_below
         else:
             size += rows_below
-    if size * _SMALL < rows:
+    if size * SMALL < rows:
         del kept[-1:]
     return np.array(kept[::-1])
 

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from veilscore.models.vertical import noise
+from veilscore.models import noise
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])

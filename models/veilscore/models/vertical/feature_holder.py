@@ -19,8 +19,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from veilscore.models import noise
 from veilscore.models.errors import ProtocolError
-from veilscore.models.vertical import noise
 from veilscore.models.vertical.cross_shares import cross_share
 from veilscore.models.vertical.layout import (
     ROTATED_UNIT,

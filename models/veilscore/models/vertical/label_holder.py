@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from veilscore.models import noise
 from veilscore.models.errors import DataError, ProtocolError
-from veilscore.models.vertical import noise, solve
+from veilscore.models.vertical import solve
 from veilscore.models.vertical.answers import (
     pool_below,
     read_counts,

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from veilscore.keys import linkage, point_set, small_exponents
 from veilscore.keys.point_set import PointSet
 from veilscore.keys.ristretto import POINT
+from veilscore.models import noise
 from veilscore.models.errors import ProtocolError
-from veilscore.models.vertical import noise
 from veilscore.models.vertical.marks import CANARIES, RowMark, canary
 from veilscore.models.vertical.ring import Ring
 from veilscore.models.vertical.script import (

@@ -5,11 +5,12 @@ All randomness comes from the operating system's generator, through ``secrets``.
 
 import math
 import secrets
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veilscore.models.vertical.ports import Floats
+Floats: TypeAlias = NDArray[np.float64]
 
 
 def uniform(count: int) -> Floats:

@@ -1,0 +1,197 @@
+"""The rounds of training: one sum each, and the same step at every member.
+
+A member's part of a sum is its rows, their loss, and its change of the model, cut to
+the contract's length and weighted by its rows; the members learn the sums of these, the
+coordinator nothing. With ``privacy`` it is the sum of its rows' clipped gradients and a
+share of noise, and nothing else; the step is then that of FedSGD.
+
+A member can claim any rows up to the contract's most and any change up to its length:
+that is what it can move the model by in a round. Whether all kept to it shows in the
+sum: its length is at most that of all rows' changes in one direction. A member that
+sends more is not named, and its round is refused whole.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from math import isqrt, sqrt
+from typing import Final
+
+import numpy as np
+
+from veilscore.models.errors import DataError, ProtocolError
+from veilscore.models.horizontal.fixed_point import FixedPoint, signed
+from veilscore.models.horizontal.noise_shares import LONGEST, deviation, share
+from veilscore.models.horizontal.ports import Floats, Learner, Words
+from veilscore.models.horizontal.script import Contribution, Script, Total, total
+from veilscore.models.horizontal.server_step import ServerStep
+from veilscore.models.horizontal.terms import Privacy, Terms
+
+LONGEST_LOSS: Final = 64.0  # mean loss of a member's rows; -ln of 10^-28
+_HEAD: Final = 3  # digest, rows, loss
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What all members know after a round; rows and loss 0 with ``privacy``."""
+
+    members: int
+    rows: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointModel:
+    """The tables of all features one after the other, then the intercept."""
+
+    vector: Floats
+    digest: bytes
+    rounds: tuple[Round, ...]
+
+
+def train(
+    learner: Learner, parameters: int, all_rows: int, terms: Terms
+) -> Script[JointModel]:
+    """Train the joint model with the other members.
+
+    ``all_rows`` as in ``JointBins``. Raises ``BoundError`` before anything is sent if a
+    sum could wrap, ``ProtocolError`` for a sum that breaks the contract's bounds.
+    """
+    if not 1 <= learner.rows <= terms.members.most_rows:
+        raise DataError(
+            f"{learner.rows} rows, the contract allows 1 to {terms.members.most_rows}",
+            remedy="Learn from fewer rows or raise most_rows in the contract",
+        )
+    server = ServerStep(parameters, terms)
+    one = _private_round if terms.privacy else _open_round
+    rounds: list[Round] = []
+    for number in range(1, terms.rounds + 1):
+        done, change = yield from one(learner, server, number, all_rows, terms)
+        rounds.append(done)
+        server.take(change)
+    yield from _compare(server, terms)
+    return JointModel(server.model, server.digest(), tuple(rounds))
+
+
+_RoundScript = Generator[Contribution, Words, tuple[Round, Floats]]
+
+
+def _open_round(
+    learner: Learner, server: ServerStep, number: int, all_rows: int, terms: Terms
+) -> _RoundScript:
+    members = terms.members
+    losses = FixedPoint.fitting(LONGEST_LOSS * members.most_rows, members.most)
+    changes = change_format(terms)
+    lesson = learner.learn(server.model, number, all_rows)
+    rows = learner.rows
+    change = cut(lesson.change, terms.longest_change)
+    loss = min(max(lesson.loss, 0.0), LONGEST_LOSS)
+    own = np.concatenate(
+        [
+            [_word(server.digest()), np.uint64(rows)],
+            losses.encode(np.array([rows * loss])),
+            changes.encode(rows * change),
+        ]
+    )
+    summed = yield from total(_label(terms, number), own, members)
+    _check_digest(summed, server)
+    counted = int(signed(summed.words)[1])
+    if not summed.members <= counted <= summed.members * members.most_rows:
+        raise _broken("rows", number)
+    loss_sum = float(losses.decode(summed.words[2:_HEAD])[0])
+    if not 0 <= loss_sum <= counted * LONGEST_LOSS:
+        raise _broken("loss", number)
+    moved = summed.words[_HEAD:]
+    check_length(moved, counted, summed.members, terms, number)
+    mean = changes.decode(moved) / counted
+    return Round(summed.members, counted, loss_sum / counted), mean
+
+
+def change_format(terms: Terms) -> FixedPoint:
+    """Return how changes times rows travel; raises ``BoundError``."""
+    largest = terms.longest_change * terms.members.most_rows
+    return FixedPoint.fitting(largest, terms.members.most)
+
+
+def cut(change: Floats, longest: float) -> Floats:
+    """Shorten a change to an L2 norm of ``longest``, if it is longer.
+
+    Raises ``DataError`` if it is not finite.
+    """
+    if not np.all(np.isfinite(change)):
+        raise DataError(
+            "local training did not end with finite numbers",
+            remedy="Train with a smaller local_rate",
+        )
+    length = float(np.linalg.norm(change))
+    return change if length <= longest else change * (longest / length)
+
+
+def check_length(
+    moved: Words, rows: int, members: int, terms: Terms, number: int
+) -> None:
+    """Refuse a sum that is longer than ``rows`` times the longest change.
+
+    In integers, so that all members come to one verdict.
+    """
+    units = int(rows * terms.longest_change * 2.0 ** change_format(terms).bits)
+    squared = sum(value * value for value in signed(moved).tolist())
+    # Each member rounds to units, and what it rounds was rounded to doubles.
+    slack = members * (isqrt(moved.size) + 1) + (units >> 48)
+    if isqrt(squared) > units + slack:
+        raise _broken("change", number)
+
+
+def _private_round(
+    learner: Learner, server: ServerStep, number: int, all_rows: int, terms: Terms
+) -> _RoundScript:
+    privacy, members = terms.privacy, terms.members
+    assert privacy is not None  # noqa: S101 - for the types: train asked
+    size = server.model.size
+    coded = gradient_format(privacy, terms)
+    # One row changes a member's rounded sum by its clipped gradient and by rounding.
+    touch = privacy.clip + sqrt(size) * coded.unit
+    noise = share(size, privacy.noise * touch / coded.unit, members)
+    gradient = learner.clipped_gradient(server.model)
+    own = coded.encode(gradient) + noise.view(np.uint64)
+    summed = yield from total(_label(terms, number), own, members)
+    climb = coded.decode(summed.words)
+    climb[:-1] -= terms.ridge * server.model[:-1]
+    return Round(summed.members, 0, 0.0), climb / all_rows
+
+
+def gradient_format(privacy: Privacy, terms: Terms) -> FixedPoint:
+    """Return how gradients and noise travel; raises ``BoundError``."""
+    tail = LONGEST * deviation(privacy.noise * privacy.clip, terms.members)
+    largest = privacy.clip * terms.members.most_rows + 2 * tail
+    return FixedPoint.fitting(largest, terms.members.most)
+
+
+def _compare(server: ServerStep, terms: Terms) -> Script[None]:
+    own = np.array([_word(server.digest())])
+    _check_digest((yield from total(f"{terms.run} digest", own, terms.members)), server)
+
+
+def _check_digest(summed: Total, server: ServerStep) -> None:
+    """Refuse a round before which not all members had the same model."""
+    own = int(_word(server.digest()))
+    if int(summed.words[0]) != own * summed.members % (1 << 64):
+        raise ProtocolError(
+            "members do not all have the same joint model",
+            remedy="Let all members use the same release and start the run again",
+        )
+
+
+def _word(digest: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(digest[:8], "big"))
+
+
+def _label(terms: Terms, number: int) -> str:
+    return f"{terms.run} round {number}"
+
+
+def _broken(what: str, number: int) -> ProtocolError:
+    return ProtocolError(
+        f"the sum of round {number} breaks the contract's bound on {what}: a member "
+        "sent more than it may",
+        remedy="Find the member outside of the protocol, and start the run without it",
+    )
