@@ -270,7 +270,13 @@ def test_in_parts_or_at_once_the_same_is_found(days: Days, seed: int) -> None:
         holders = draw.sample(["bank", "bureau", "market"], draw.randint(1, 2))
         said.append((asker, ScoreRequested(holders=holders), request))
         for actor in ("bank", "bureau", "market"):
-            answers = draw.choice([[], [ALLOWED], [ALLOWED, ANSWER], [ANSWER]])
+            choices: list[list[ScoreDecided | ScoreAnswered]] = [
+                [],
+                [ALLOWED],
+                [ALLOWED, ANSWER],
+                [ANSWER],
+            ]
+            answers = draw.choice(choices)
             said += [(actor, answer, request) for answer in answers]
     draw.shuffle(said)
     found: set[Finding] = set()
