@@ -1,8 +1,10 @@
 """Who gets into the hub, with what, and what the others are told."""
 
 import logging
+import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import psutil
@@ -232,6 +234,35 @@ def test_an_event_is_appended_under_the_name_in_the_certificate(hub: World) -> N
     assert hub.leaves == [(BANK_A, b"a signed event")]
     assert (proof.index, proof.checkpoint) == (0, "checkpoint\n")
     assert node.link.health().log_size == 1
+
+
+class _Waiting(list[tuple[str, bytes]]):
+    """A log that waits for its witnesses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Semaphore(0)
+        self.cosigned = threading.Event()
+
+    def append(self, leaf: tuple[str, bytes], /) -> None:
+        self.asked.release()
+        self.cosigned.wait(30.0)
+        super().append(leaf)
+
+
+def test_nobody_else_waits_while_receipts_wait_for_witnesses(hub: World) -> None:
+    node, many = hub.node(BANK_A), 40
+    hub.leaves = waiting = _Waiting()
+    with ThreadPoolExecutor(many) as callers:
+        receipts = [callers.submit(node.link.append, [b"event"]) for _ in range(many)]
+        try:
+            for _ in range(many):
+                assert waiting.asked.acquire(timeout=10.0)
+            assert list(node.link.health().attached) == [BANK_A]
+            assert not any(each.done() for each in receipts)
+        finally:
+            waiting.cosigned.set()
+        assert all(each.result().proofs for each in receipts)
 
 
 class _Broken(list[tuple[str, bytes]]):

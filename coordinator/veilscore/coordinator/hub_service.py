@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -43,6 +44,9 @@ CUT_S: Final = 0.2
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _T = TypeVar("_T")
+
+# An append may wait seconds for witnesses; nothing else has to wait with it.
+_APPENDING: Final = 64
 
 READ_BYTES: Final = 1 << 20  # of a file of the log, in one answer
 
@@ -106,6 +110,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         self._report = report
         self._version = version
         self._streams: dict[str, _Stream] = {}
+        self._appending = ThreadPoolExecutor(_APPENDING, "append")
 
     async def Attach(  # noqa: N802 - the name in the .proto file
         self,
@@ -177,7 +182,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
                 ]
             )
 
-        return await self._answer(context, "Append", append)
+        return await self._answer(context, "Append", append, self._appending)
 
     async def ReadLog(  # noqa: N802 - the name in the .proto file
         self, request: hub_pb2.ReadLogRequest, context: _Context
@@ -239,6 +244,7 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         """Close all streams, because the hub stops."""
         for stream in self._streams.values():
             stream.finish()
+        self._appending.shutdown(wait=False, cancel_futures=True)
 
     def _refused_since(self, now: float) -> list[PartyLost]:
         lost: list[PartyLost] = []
@@ -273,10 +279,12 @@ class HubService(hub_pb2_grpc.HubServiceServicer):
         context: _Context,
         method: str,
         function: Callable[[str], _T],
+        threads: Executor | None = None,
     ) -> _T:
         try:
             party, _ = self._admit(context, method)
-            return await asyncio.to_thread(function, party)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(threads, function, party)
         except Exception as error:  # noqa: BLE001 - the caller gets a fixed sentence
             return await context.abort(*self._refuse(context, method, error))
 
