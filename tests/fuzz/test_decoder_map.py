@@ -145,7 +145,6 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "hosted answer",
     ),
     "veilscore.node.scoring.query": ("score query", "hosted query", "entity id"),
-    "veilscore.node.setup": ("fingerprint file",),
     "veilscore.node.shelf": ("model manifest",),
     "veilscore.node.sources.csv_file": (
         "table in CSV",
@@ -186,6 +185,8 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.node.web.scores": ("web of a node",),
     "veilscore.runtime.flower.client_task": ("step through Flower",),
     "veilscore.runtime.flower.grid": ("reply through Flower",),
+    "veilscore.runtime.audit.fetching": ("answer of a coordinator",),
+    "veilscore.runtime.joining": ("fingerprint file",),
     "veilscore.runtime.rest_client": ("answer of a program",),
     "veilscore.runtime.session": ("frames to the hub", "frames to a node"),
     "veilscore.runtime.settings": (

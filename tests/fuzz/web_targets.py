@@ -22,6 +22,7 @@ from veilscore.keys import files
 from veilscore.keys.tlog.tree import leaf_hash
 from veilscore.node.hosting.form_file import encode
 from veilscore.node.web.scores import ScoreResponse
+from veilscore.runtime.audit.fetching import RemoteLog
 from veilscore.runtime.errors import RequestError
 from veilscore.runtime.rest_client import Program, RestClient
 from veilscore.runtime.web.problems import Problem
@@ -267,8 +268,32 @@ def answer_of_a_program(stock: Stock) -> Target:
     )
 
 
+def answer_of_a_coordinator(stock: Stock) -> Target:
+    """Read what answers an auditor: a file of the log, or why there is none."""
+    said = b""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        status = {b"2": 200, b"4": 401}.get(said[:1], 403)
+        return httpx.Response(status, content=said[1:])
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    stock.parts.enter_context(client)
+
+    def decode(data: bytes) -> None:
+        nonlocal said
+        said = data
+        RemoteLog(client, "http://coordinator/").read("checkpoint")
+
+    problem = Problem(title="Forbidden", status=403, code="access", detail="no")
+    refusal = problem.model_dump_json().encode()
+    return Target(
+        decode, [b"2checkpoint"], refused=[b"3" + refusal, b"4" + refusal], share=0.2
+    )
+
+
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "web of a node": web_of_a_node,
     "answer of a program": answer_of_a_program,
+    "answer of a coordinator": answer_of_a_coordinator,
     "web of the coordinator": web_of_the_coordinator,
 }

@@ -23,8 +23,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.registry import Role
 from veilscore.keys.tlog.events import read_event
 from veilscore.node.link import Link
-from veilscore.runtime.channel import TlsIdentity
-from veilscore.runtime.https import client_context
+from veilscore.runtime.tls import TlsIdentity, client_context
 from veilscore.v1.audit_pb2 import Event
 
 HOST = "127.0.0.1"

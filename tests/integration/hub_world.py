@@ -21,7 +21,8 @@ from veilscore.keys.receiving import verify_signed_key
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.node.link import Link
-from veilscore.runtime.channel import KEEPALIVE_S, TlsIdentity
+from veilscore.runtime.channel import KEEPALIVE_S
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1 import hub_pb2
 
 PARTIES: Final[tuple[str, str, str]] = ("bank-a", "bank-b", "farm-office")

@@ -23,6 +23,7 @@ from playwright.sync_api import (
 )
 
 from tests.unit.tlog.sample_log import Parties, SampleLog
+from tests.unit.web.closed_site import closed_site
 from tests.unit.web.sample_coordinator import (
     SampleCoordinator,
     fill_log,
@@ -122,10 +123,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def all_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleLog]:
     log = SampleLog(tmp_path_factory.mktemp("log"), Parties.generate())
     fill_log(log)
     log.fill(20, "bank", "bureau")
+    yield log
+    log.store.close()
+
+
+@pytest.fixture(scope="module")
+def all_sites(log: SampleLog) -> Iterator[Sites]:
     node, coordinator = SampleNode(), SampleCoordinator(log)
     with ExitStack() as stack:
         node_address = stack.enter_context(serving(sample_node_app(node)))
@@ -135,7 +142,6 @@ def all_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         kinds = [field.name for field in Event.DESCRIPTOR.oneofs[0].fields]
         newest = [log.service.events(kind=kind, limit=1)[0].index for kind in kinds]
         yield Sites(node, node_address, coordinator_address, newest)
-    log.store.close()
 
 
 @pytest.fixture
@@ -193,6 +199,36 @@ def test_every_page_of_the_node(watched: Watched, sites: Sites) -> None:
     sites.node.current = empty_status()
     sites.node.reasons = list(Unready)
     check_pages(watched, [f"{sites.node_address}/"])
+
+
+@pytest.mark.parametrize("party", ["", "gone", "auditor-1"])
+def test_a_closed_log_in_a_browser(
+    browser: Browser, log: SampleLog, party: str
+) -> None:
+    """The browser shows the certificate that was loaded into it."""
+    language = "zh-CN"
+    with closed_site(log) as closed:
+        shown = closed.certifier.identity(party) if party else None
+        context = browser.new_context(
+            locale=language,
+            ignore_https_errors=True,  # its authority is none that browsers know
+            client_certificates=[
+                {"origin": closed.address, "cert": shown.certificate, "key": shown.key}
+            ]
+            if shown
+            else [],
+        )
+        watched = Watched(context.new_page(), language)
+        if party == "auditor-1":
+            check_pages(watched, [closed.address + path for path in COORDINATOR_PATHS])
+            expect(watched.page.locator("h1")).to_be_visible()
+        else:
+            watched.open(closed.address)
+            expect(watched.page.locator("h1")).to_have_text(
+                "不允许此操作" if party else "请证明您的身份"
+            )
+            assert accessibility_flaws(watched.page) == []
+        context.close()
 
 
 def test_the_watch_sees_what_the_policy_forbids(browser: Browser, sites: Sites) -> None:

@@ -24,8 +24,9 @@ from veilscore.keys.certificates import Certificate
 from veilscore.keys.errors import InvalidKeyError
 from veilscore.keys.receiving import ReceivingKeys
 from veilscore.node.errors import CoordinatorRefusedError
-from veilscore.runtime.channel import TlsIdentity, client_credentials
+from veilscore.runtime.channel import client_credentials
 from veilscore.runtime.errors import PortInUseError, UnreachableError
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1 import hub_pb2, hub_pb2_grpc
 
 BANK_A, BANK_B, FARM_OFFICE = PARTIES

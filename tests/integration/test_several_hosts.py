@@ -175,7 +175,9 @@ def take_evidence(federation: FirstContact, auditor: Host) -> None:
     request = listed[-1].split()[-1]
     said = auditor.run(*walk.typed("audit bundle", REQUEST=request))
     assert f"score request {request}" in said
+    assert "✓ proofs of the entries" in auditor.run(*walk.typed("audit prove"))
     (auditor.folder / "log.tar").unlink()
+    assert "✓ witnesses" in auditor.run(*walk.typed("audit verify 7.tlog-proof"))
     said = auditor.run(*walk.typed("audit verify evidence.json"))
     assert "cosigned by auditor" in said
     assert "bits, of bank" in said

@@ -56,12 +56,13 @@ class Access:
             party = self._party(certificate)
         except RegistryError as error:
             raise AccessError(
-                f"{certificate.party} is not a registered party",
+                f"the party {certificate.party} is not registered",
                 party=certificate.party,
             ) from error
         if not party.roles:
             raise AccessError(
-                f"{party.name} was expelled and has no role any more", party=party.name
+                f"the party {party.name} was expelled and has no role any more",
+                party=party.name,
             )
         return party
 

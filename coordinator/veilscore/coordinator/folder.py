@@ -16,8 +16,8 @@ from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.log_policy import LogPolicy, read_policy
 from veilscore.keys.tlog.store import LogStore
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import ConfigError
+from veilscore.runtime.tls import TlsIdentity
 
 LOG: Final = "log.db"
 SIGNING, TLS, AUTHORITY = "signing", "tls", "authority"  # secrets in the keystore

@@ -24,16 +24,12 @@ from veilscore.coordinator.hub_service import (
     ReadLogFile,
 )
 from veilscore.coordinator.relay import QUEUE_BYTES, Relay
-from veilscore.runtime.channel import (
-    KEEPALIVE_S,
-    TlsIdentity,
-    channel_options,
-    server_credentials,
-)
+from veilscore.runtime.channel import KEEPALIVE_S, channel_options, server_credentials
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
 from veilscore.runtime.errors import PeerLostError, PortInUseError, UnreachableError
 from veilscore.runtime.loop_thread import LoopThread
 from veilscore.runtime.session import EnvelopeArrived, NoticeArrived, PartyLost
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1 import hub_pb2, hub_pb2_grpc
 
 SEND_S: Final = 30.0

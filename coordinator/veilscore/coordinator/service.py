@@ -35,10 +35,10 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
 from veilscore.keys.tlog.events import Detail
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import FlowerError, PeerLostError, UnreachableError
 from veilscore.runtime.flower.pin import require_pinned
 from veilscore.runtime.supervise import port_is_free
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.runtime.web.server import WebServer
 from veilscore.runtime.web.tokens import AccessToken
 from veilscore.v1.audit_pb2 import PartyJoined, RegistryPublished, Started

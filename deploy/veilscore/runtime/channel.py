@@ -8,7 +8,6 @@ touching a file.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
@@ -16,6 +15,7 @@ import grpc
 
 from veilscore.keys.certificates import Certificate
 from veilscore.keys.errors import InvalidKeyError
+from veilscore.runtime.tls import TlsIdentity
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 KEEPALIVE_S: Final = 1.0
@@ -25,15 +25,6 @@ KEEPALIVE_S: Final = 1.0
 os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
 Options = list[tuple[str, int | str]]
-
-
-@dataclass(frozen=True, slots=True)
-class TlsIdentity:
-    """What one end shows and trusts, all in PEM."""
-
-    authority: bytes
-    certificate: bytes
-    key: bytes = field(repr=False)
 
 
 def channel_options(keepalive_s: float = KEEPALIVE_S) -> Options:

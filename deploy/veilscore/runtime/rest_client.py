@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from veilscore.keys import files
 from veilscore.runtime.errors import HostError, UnreachableError, WireError
-from veilscore.runtime.https import client_context
+from veilscore.runtime.tls import client_context
 from veilscore.runtime.web.problems import Problem
 from veilscore.runtime.web.tokens import read_token
 

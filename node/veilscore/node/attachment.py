@@ -20,11 +20,7 @@ import grpc
 from veilscore.fault import Fault
 from veilscore.node.errors import CoordinatorRefusedError
 from veilscore.node.link_faults import explain
-from veilscore.runtime.channel import (
-    Options,
-    TlsIdentity,
-    client_credentials,
-)
+from veilscore.runtime.channel import Options, client_credentials
 from veilscore.runtime.chunks import CHUNK_BYTES
 from veilscore.runtime.errors import PeerLostError, UnreachableError, WireError
 from veilscore.runtime.session import (
@@ -34,6 +30,7 @@ from veilscore.runtime.session import (
     Session,
     SessionOpened,
 )
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1 import hub_pb2, hub_pb2_grpc
 
 if TYPE_CHECKING:

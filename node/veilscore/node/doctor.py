@@ -19,9 +19,9 @@ from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.recon_state import EVENTS, ReconState
 from veilscore.node.sources.loading import load_columns
 from veilscore.runtime import checkup, joining
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.checkup import Finding
 from veilscore.runtime.errors import UnreachableError
+from veilscore.runtime.tls import TlsIdentity
 
 DIAL_S = 3.0
 

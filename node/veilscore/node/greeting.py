@@ -11,7 +11,8 @@ import grpc
 
 from veilscore.keys.enrolment import WelcomeKit
 from veilscore.node.link_faults import explain
-from veilscore.runtime.channel import TlsIdentity, channel_options, client_credentials
+from veilscore.runtime.channel import channel_options, client_credentials
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1 import hub_pb2, hub_pb2_grpc
 
 if TYPE_CHECKING:

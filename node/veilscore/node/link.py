@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from veilscore.keys.tlog.archive import MAX_FILE
 from veilscore.node.attachment import QUEUE_BYTES, Attachment, StateChanged
-from veilscore.runtime.channel import KEEPALIVE_S, TlsIdentity, channel_options
+from veilscore.runtime.channel import KEEPALIVE_S, channel_options
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
 from veilscore.runtime.errors import UnreachableError, WireError
 from veilscore.runtime.loop_thread import LoopThread
 from veilscore.runtime.session import EnvelopeArrived, Event, NoticeArrived, PartyLost
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1 import hub_pb2
 
 if TYPE_CHECKING:

@@ -49,8 +49,8 @@ from veilscore.node.training.summons import Summons
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.node.trusted_registry import TrustedRegistry
 from veilscore.runtime import joining
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.flower.client_task import TaskRecord
+from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1.audit_pb2 import Started
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.hub_pb2 import Notice, NoticeKind

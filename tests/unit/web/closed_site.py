@@ -15,8 +15,7 @@ from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import TlsKey
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import PartyRecord, Registry, Role
-from veilscore.runtime.channel import TlsIdentity
-from veilscore.runtime.https import client_context
+from veilscore.runtime.tls import TlsIdentity, client_context
 from veilscore.runtime.web.server import WebServer
 
 

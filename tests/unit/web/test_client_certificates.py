@@ -16,9 +16,8 @@ from fastapi import FastAPI, Request
 from tests.unit.web.closed_site import Certifier
 from veilscore.keys.certificates import Certificate
 from veilscore.keys.errors import InvalidKeyError
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import ConfigError
-from veilscore.runtime.https import client_context, server_context
+from veilscore.runtime.tls import TlsIdentity, client_context, server_context
 from veilscore.runtime.web.client_certificates import shown_certificate
 from veilscore.runtime.web.server import WebServer
 

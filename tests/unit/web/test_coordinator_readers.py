@@ -104,8 +104,8 @@ def test_who_shows_nothing_reads_nothing(
 @pytest.mark.parametrize(
     ("party", "why"),
     [
-        ("gone", "gone was expelled and has no role any more"),
-        ("stranger", "stranger is not a registered party"),
+        ("gone", "the party gone was expelled and has no role any more"),
+        ("stranger", "the party stranger is not registered"),
     ],
 )
 def test_the_expelled_and_the_unknown_read_nothing(
@@ -163,8 +163,8 @@ def test_nobody_but_the_operator_changes_anything(
             assert answer.status_code == 403, path
             assert answer.json()["code"] == "access"
             assert answer.json()["detail"] == (
-                f"{party} may only read here, as {', '.join(sorted(roles))}: this is "
-                "for the operator"
+                f"the party {party} may only read here, as "
+                f"{', '.join(sorted(roles))}: this is for the operator"
             )
             assert nobody.request(method, path, content=CONTRACT).status_code == 401
     assert [run.phase for run in site.coordinator.runs()] == ["proposed"]

@@ -13,9 +13,8 @@ from fastapi import FastAPI
 from tests.unit.web.sample_node import TOKEN, SampleNode, sample_node_app
 from veilscore.keys.authority import DevelopmentAuthority
 from veilscore.keys.certificates import TlsKey
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import ConfigError, PortInUseError
-from veilscore.runtime.https import client_context
+from veilscore.runtime.tls import TlsIdentity, client_context
 from veilscore.runtime.web.server import WebServer
 
 

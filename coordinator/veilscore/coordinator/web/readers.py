@@ -86,5 +86,6 @@ class Readers:
 def _only_reads(party: PartyRecord, but: str) -> AccessError:
     roles = ", ".join(sorted(party.roles))
     return AccessError(
-        f"{party.name} may only read here, as {roles}: {but}", party=party.name
+        f"the party {party.name} may only read here, as {roles}: {but}",
+        party=party.name,
     )

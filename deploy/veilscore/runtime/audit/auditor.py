@@ -19,8 +19,8 @@ from veilscore.keys.identity import Signer, check_party_name
 from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import Role
 from veilscore.runtime import party_folder
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.joining import SIGNING, TLS, KitPlace, keep_kit, load_kit
+from veilscore.runtime.tls import TlsIdentity
 
 CARD = "card.json"
 

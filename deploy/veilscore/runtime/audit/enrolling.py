@@ -48,6 +48,8 @@ def join(
     fingerprint: Annotated[
         str, typer.Option(metavar="HEX", help="Of the coordinator, out of band.")
     ],
+    *,
+    as_json: Json = False,
 ) -> None:
     """Check the coordinator's kit and keep it."""
     pinned = parse_fingerprint(fingerprint)
@@ -55,9 +57,13 @@ def join(
         raise typer.BadParameter("it must not be empty", param_hint="--fingerprint")
     found = auditor.Auditor.open(own)
     welcome = found.join(files.read(kit), pinned)
-    parties = ", ".join(sorted(welcome.registry.fingerprints()))
-    typer.echo(f"Joined as {found.name}. Registered parties: {parties}.")
+    parties = sorted(welcome.registry.fingerprints())
     quorum = read_policy(found.policy).quorum
+    if as_json:
+        told = {"party": found.name, "parties": parties, "quorum": quorum}
+        typer.echo(json.dumps(told))
+        return
+    typer.echo(f"Joined as {found.name}. Registered parties: {', '.join(parties)}.")
     typer.echo(f"The log counts with the quorum {quorum!r}, as {found.policy} says.")
 
 

@@ -14,7 +14,7 @@ from veilscore.keys.tlog.chain import own_files
 from veilscore.keys.tlog.export import plan_export
 from veilscore.runtime.audit.auditor import Auditor
 from veilscore.runtime.errors import UnreachableError, WireError
-from veilscore.runtime.https import client_context
+from veilscore.runtime.tls import client_context
 
 _TIMEOUT_S = 30
 _NOT_LET_IN = {401, 403}

@@ -11,10 +11,9 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import HostError
-from veilscore.runtime.https import server_context
 from veilscore.runtime.supervise import port_is_free
+from veilscore.runtime.tls import TlsIdentity, server_context
 from veilscore.runtime.web.client_certificates import CertificateProtocol
 
 _GRACE_S: Final = 3  # for answers under way when the site is stopped

@@ -1,16 +1,26 @@
-"""TLS for HTTP between parties: one authority, and a certificate that names the client.
+"""What one end of TLS shows and trusts, and TLS for HTTP between parties.
 
-A server here lets a client without a certificate in, so that its application can refuse
-it in a way that its reader understands. One with a certificate of another authority, or
-that is not valid now, does not get through the handshake.
+There is one authority, and a certificate names the client. A server here lets a client
+without a certificate in, so that its application can refuse it in a way that its reader
+understands. One with a certificate of another authority, or that is not valid now, does
+not get through the handshake.
 """
 
 import os
 import ssl
+from dataclasses import dataclass, field
 
 from veilscore.keys.errors import InvalidKeyError
-from veilscore.runtime.channel import TlsIdentity
 from veilscore.runtime.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TlsIdentity:
+    """What one end shows and trusts, all in PEM."""
+
+    authority: bytes
+    certificate: bytes
+    key: bytes = field(repr=False)
 
 
 def server_context(identity: TlsIdentity) -> ssl.SSLContext:
