@@ -247,7 +247,7 @@ def envelope_header(stock: Stock) -> Target:
     """Let the bank bind any header into seal and signature of a score message."""
     people, peer = stock.people, stock.peer("bureau", SCORE)
     bank = people.signers["bank"]
-    ledger = Ledger(Database(stock.file("scoring.db")), people.keystores["bureau"])
+    ledger = Ledger(Database(stock.file("scoring.db")))
     keys = {peer.key_id: stock.receiving["bureau"]}
     opener = Opener("bureau", SCORE, keys, ledger.received, _LONGEST)
 

@@ -32,6 +32,9 @@ from veilscore.keys.tlog.tiles import Tile, decode_bundle
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.node.recon_state import Difference, ReconState
 from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.openings import Openings
+from veilscore.node.scoring.query import Query
+from veilscore.node.scoring.shredder import Shredder
 from veilscore.v1.audit_pb2 import (
     ScoreDecided,
     ScoreRequested,
@@ -39,6 +42,7 @@ from veilscore.v1.audit_pb2 import (
     Started,
 )
 from veilscore.v1.hub_pb2 import AppendResponse, EventProof
+from veilscore.v1.score_pb2 import ScoreQueryBody
 
 
 def _text(data: bytes) -> str:
@@ -288,17 +292,19 @@ def log_file(stock: Stock) -> Target:
 def node_databases(stock: Stock) -> Target:
     """Read a node's own events and its ledger, whatever a disk made of them."""
     made, path = stock.file("made.db"), stock.file("fuzzed.db")
-    bank, store = stock.parties.signers["bank"], stock.people.keystores["bank"]
+    bank = stock.parties.signers["bank"]
     database = Database(made)
     chain = ActorChain(database, bank, "bank")
     chain.extend([Started(version="0.1.0")], "", NOW_MS)
-    ledger = Ledger(database, store)
+    ledger = Ledger(database)
     ledger.received["received score market"] = 7
     ledger.sent["sent score market"] = 7
     ledger.spend_nonce("market", bytes(16), 2_000_000_000, 0)
-    ledger.commit(bytes(32), "query", b"a query")
     ReconState.prepare(database)
     ReconState(1, 7, 1, (Difference("fork", 0, "what"),)).write(database, _mark())
+    shredder = Shredder(stock.file("shredder.db"), 0)
+    query = Query.of(ScoreQueryBody(entities=["X:firm 1", "X:firm 2"]))
+    Openings(database, shredder, bytes(32)).commit(query, 0)
     database.close()
 
     def decode(data: bytes) -> None:
@@ -308,13 +314,13 @@ def node_databases(stock: Stock) -> Target:
             chain = ActorChain(database, bank, "bank")
             chain.pending()
             chain.extend([Started(version="0.1.0")], "", NOW_MS)
-            ledger = Ledger(database, store)
+            ledger = Ledger(database)
             ledger.received.get("received score market", 0)
             ledger.sent.get("sent score market", 0)
             ledger.nonce_seen("market", bytes(16))
-            ledger.opening(bytes(32), "query")
             ReconState.read(database)
             Requests("bank").read(ReconState.mark(database).requests, "mark")
+            _read_openings(Openings(database, shredder, bytes(32)), query.digest)
         finally:
             database.close()
 
@@ -328,6 +334,33 @@ def _mark() -> Mark:
         event = Parties.generate().event("bank", ActorHead(), detail, correlation="r")
         requests.add(event)
     return Mark(7, "a note", 3, (2,), 3, requests.write())
+
+
+def keys_of_openings(stock: Stock) -> Target:
+    """Read openings by their keys, whatever a disk made of those."""
+    made, path = stock.file("made shredder.db"), stock.file("fuzzed shredder.db")
+    database, shredder = Database(stock.file("openings.db")), Shredder(made, 0)
+    query = Query.of(ScoreQueryBody(entities=["X:firm 1", "X:firm 2"]))
+    Openings(database, shredder, bytes(32)).commit(query, 0)
+    shredder.destroy([])
+    shredder.close()
+
+    def decode(data: bytes) -> None:
+        _written(path, data)
+        damaged = Shredder(path, 0)
+        try:
+            _read_openings(Openings(database, damaged, bytes(32)), query.digest)
+        finally:
+            damaged.close()
+
+    return Target(decode, [made.read_bytes()], share=0.05)
+
+
+def _read_openings(openings: Openings, digest: bytes) -> None:
+    openings.about("X:firm 1")
+    kept = openings.of(digest)
+    openings.terms(kept)
+    openings.entity(kept, 1)
 
 
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
@@ -346,4 +379,5 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "export in a folder": export_folder,
     "log file": log_file,
     "databases of a node": node_databases,
+    "keys of openings": keys_of_openings,
 }

@@ -35,7 +35,9 @@ from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.openings import Openings, tag_key
 from veilscore.node.scoring.settings import ScoringSettings
+from veilscore.node.scoring.shredder import Shredder
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.hub_pb2 import AppendResponse, EventProof, SignedKey
@@ -272,7 +274,11 @@ class Node:
         people, world = self._world.people, self._world
         signer = people.signers[self._party]
         self._database = Database(self.events)
-        self.ledger = Ledger(self._database, self._keystore)
+        self.ledger = Ledger(self._database)
+        self._shredder = Shredder(self._folder / "shredder.sqlite", self.clock())
+        self.openings = Openings(
+            self._database, self._shredder, tag_key(self._keystore)
+        )
         self.chain = ActorChain(self._database, signer, self._party)
         self.receipts = Receipts(
             self.chain, self._link.append, own_word(world.log_key), self.clock
@@ -289,6 +295,7 @@ class Node:
             columns=self._data,
             workers=self.workers,
             ledger=self.ledger,
+            openings=self.openings,
             receipts=self.receipts,
             cards=self.hosted,
             clock=self.clock,
@@ -302,6 +309,8 @@ class Node:
         self._world.recipients.pop(self._party, None)
         self.desk.close()
         self.ledger.close()
+        self.openings.close()
+        self._shredder.close()
         self._database.close()
 
     def crash(self) -> None:

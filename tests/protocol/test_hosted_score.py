@@ -1,6 +1,5 @@
 """Hosted scores: right to the point, charged and logged before they leave."""
 
-import hashlib
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +23,7 @@ from tests.protocol.score_cards import entity
 from tests.protocol.score_cards import plain_score as joint_plain_score
 from tests.protocol.score_world import People, World, world
 from veilscore.keys.paillier.private import PrivateKey
+from veilscore.keys.tlog.commitments import check_path
 from veilscore.models.hosted import Form, HostedCard
 from veilscore.models.padded_batch import Batch
 from veilscore.node.errors import (
@@ -38,9 +38,9 @@ from veilscore.node.hosting import serving
 from veilscore.node.hosting.form_file import digest
 from veilscore.node.hosting.query import HostedQuery
 from veilscore.node.hosting.requesting import HostedRequest, most_applicants
-from veilscore.node.scoring.ledger import commitment
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.runtime.errors import PeerLostError, UnreachableError
+from veilscore.v1.opening_pb2 import CommittedTerms
 from veilscore.v1.score_pb2 import HostedQueryBody, ScoreAnswer
 
 PEOPLE = applicants(130)
@@ -135,19 +135,25 @@ def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None
     assert told.model == digest(SCORECARD.form)
     assert list(told.holders) == [HOLDER]
     assert (told.purpose, told.entities_bucket) == ("pre_loan", 8)
-    for name, shown in (("query", told.commitment), ("consent", told.consent)):
-        opened = hub.nodes["bank"].ledger.opening(query, name)
-        assert opened is not None
-        assert commitment(*opened) == shown
-        if name == "query":
-            assert hashlib.sha256(opened[1]).digest() == query
+    bank = hub.nodes["bank"].openings
+    kept = bank.of(query)
+    bank.terms(kept).check(told.terms)
+    terms = CommittedTerms.FromString(bank.terms(kept).data)
+    assert (terms.hosted, terms.entities) == (True, 1)
+    body = HostedQueryBody.FromString(terms.query)
+    assert (body.applicants, body.nonce, body.ciphertexts) == (5, b"", b"")
+    row = bank.entity(kept, 0)
+    check_path(row.opening, 0, 1, row.path, told.entities)
     assert (decided.score_decided.allowed, decided.score_decided.model) == (
         True,
         digest(SCORECARD.form),
     )
-    answer = hub.nodes[HOLDER].ledger.opening(query, "answer")
-    assert answer is not None
-    assert commitment(*answer) == answered.score_answered.commitment
+    holder = hub.nodes[HOLDER].openings
+    answer = holder.answer(holder.of(query))
+    answer.check(answered.score_answered.commitment)
+    same = holder.entity(holder.of(query), 0)
+    assert same.opening.data == row.opening.data
+    check_path(same.opening, 0, 1, same.path, decided.score_decided.entities)
     assert answered.score_answered.ciphertexts == 1
     assert answered.score_answered.paillier_bits == 2048
 

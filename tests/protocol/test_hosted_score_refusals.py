@@ -16,6 +16,7 @@ from tests.protocol.hosted_cards import (
     hosted,
 )
 from tests.protocol.score_world import SOON, People, World, world
+from veilscore.node.errors import NoOpeningError
 from veilscore.node.hosting.form_file import digest
 from veilscore.node.hosting.query import HostedQuery as CanonicalHostedQuery
 from veilscore.node.scoring.refusals import SENTENCES, Reason
@@ -152,7 +153,8 @@ def test_a_query_with_one_flaw_gets_its_code(hub: World, name: str) -> None:
     known = {b"", digest(FORM), digest(LINEAR.form)}
     assert decided.score_decided.model in known
     node = hub.nodes[HOLDER]
-    assert node.ledger.opening(query.digest, "answer") is None
+    with pytest.raises(NoOpeningError):
+        node.openings.of(query.digest)
     assert node.ledger.spent("bank", FORM.card) == 0
 
 

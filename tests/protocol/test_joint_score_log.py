@@ -17,12 +17,15 @@ from tests.protocol.score_world import (
 )
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.keys.tlog.commitments import check_path
 from veilscore.keys.tlog.events import read_event
 from veilscore.node.errors import HolderRefusedError
 from veilscore.node.scoring.incidents import BURST, EVERY_S, Incidents
-from veilscore.node.scoring.ledger import commitment
+from veilscore.node.scoring.openings import Kept, Openings
 from veilscore.node.scoring.requester import JointRequest
 from veilscore.runtime.errors import UnreachableError
+from veilscore.v1.opening_pb2 import CommittedEntity, CommittedTerms
+from veilscore.v1.score_pb2 import ScoreQueryBody
 
 
 @pytest.fixture
@@ -89,23 +92,33 @@ def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None
     assert {each.correlation for each in others} == {requested.correlation}
     assert requested.score_requested.entities_bucket == 4
     assert requested.score_requested.holders == ["bureau", "market"]
-    opened = hub.nodes["bank"].ledger.opening(query, "query")
-    consent = hub.nodes["bank"].ledger.opening(query, "consent")
-    assert opened is not None
-    assert consent is not None
-    assert commitment(*opened) == requested.score_requested.commitment
-    assert hashlib.sha256(opened[1]).digest() == query
-    assert commitment(*consent) == requested.score_requested.consent
-    assert consent[1] == b"contract 17"
+    bank = hub.nodes["bank"].openings
+    kept = bank.of(query)
+    bank.terms(kept).check(requested.score_requested.terms)
+    shown = CommittedTerms.FromString(bank.terms(kept).data)
+    body = ScoreQueryBody.FromString(shown.query)
+    assert (body.purpose, body.consent, body.nonce) == ("pre_loan", "contract 17", b"")
+    assert (len(body.entities), shown.entities) == (0, 3)
+    _check_entity(bank, kept, requested.score_requested.entities)
     for event in others:
+        holder = hub.nodes[event.actor].openings
+        kept = holder.of(query)
         if event.HasField("score_answered"):
-            answer = hub.nodes[event.actor].ledger.opening(query, "answer")
-            assert answer is not None
-            assert commitment(*answer) == event.score_answered.commitment
+            holder.answer(kept).check(event.score_answered.commitment)
             assert event.score_answered.paillier_bits == 2048
         else:
-            assert event.score_decided.allowed
-            assert event.score_decided.model == requested.score_requested.model
+            decided = event.score_decided
+            assert decided.allowed
+            assert decided.model == requested.score_requested.model
+            holder.terms(kept).check(decided.terms)
+            assert holder.terms(kept).data == bank.terms(bank.of(query)).data
+            _check_entity(holder, kept, decided.entities)
+
+
+def _check_entity(openings: Openings, kept: Kept, root: bytes) -> None:
+    shown = openings.entity(kept, 1)
+    check_path(shown.opening, 1, 3, shown.path, root)
+    assert CommittedEntity.FromString(shown.opening.data).entity == NAMES[1]
 
 
 def test_an_answer_names_the_request_as_the_log_does(hub: World) -> None:
@@ -143,8 +156,8 @@ def test_two_questions_about_one_entity_share_nothing_in_the_log(hub: World) -> 
         for each in hub.events(actor="bank")
         if each.kind == "score_requested"
     )
-    assert first.commitment != second.commitment
-    assert first.consent != second.consent
+    assert first.terms != second.terms
+    assert first.entities != second.entities
     assert len({each.event.correlation for each in hub.events()}) == 2
 
 

@@ -18,7 +18,11 @@ from tests.protocol.score_cards import (
 from tests.protocol.score_world import SOON, People, World, changed, world
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.columns import Columns
-from veilscore.node.errors import HolderRefusedError, HolderUnavailableError
+from veilscore.node.errors import (
+    HolderRefusedError,
+    HolderUnavailableError,
+    NoOpeningError,
+)
 from veilscore.node.scoring.query import Query
 from veilscore.node.scoring.refusals import SENTENCES, Reason
 from veilscore.v1.hub_pb2 import AppendResponse
@@ -143,7 +147,8 @@ def test_a_query_with_one_flaw_gets_its_code(hub: World, name: str) -> None:
     assert not decided.score_decided.allowed
     assert decided.score_decided.code == code
     assert decided.correlation == Query.of(body).correlation
-    assert hub.nodes["bureau"].ledger.opening(Query.of(body).digest, "answer") is None
+    with pytest.raises(NoOpeningError):
+        hub.nodes["bureau"].openings.of(Query.of(body).digest)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff" * 40, b"\x0a\x10"])

@@ -161,6 +161,12 @@ class BudgetSpentError(NodeError):
     code = "budget-spent"
 
 
+class NoOpeningError(ScoringError):
+    """An opening of a commitment that was never kept here, or was erased."""
+
+    code = "no-opening"
+
+
 class StoppingError(ScoringError):
     """A score request that this node's own end cut short."""
 

@@ -39,6 +39,8 @@ from veilscore.node.recon_state import EVENTS
 from veilscore.node.reconciliation import Reconciliation
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.openings import Openings, tag_key
+from veilscore.node.scoring.shredder import Shredder
 from veilscore.node.shelf import Shelf
 from veilscore.node.snapshot import load_snapshot
 from veilscore.node.supernode import SuperNode, SuperNodeConfig
@@ -90,8 +92,12 @@ class NodeService:
         self._parts.callback(database.close)
         self._chain = ActorChain(database, signer, settings.party)
         self.shelf = Shelf(settings.state / "models", keystore)
-        self.ledger = Ledger(database, keystore)
+        self.ledger = Ledger(database)
         self._parts.callback(self.ledger.close)
+        shredder = Shredder(settings.state / "shredder.db", time.time())
+        self._parts.callback(shredder.close)
+        self._openings = Openings(database, shredder, tag_key(keystore))
+        self._parts.callback(self._openings.close)
         self._runs = RunLedger(settings.state / "runs.db", settings.training.runs_a_day)
         self._parts.callback(self._runs.close)
         self._keystore = keystore
@@ -151,6 +157,7 @@ class NodeService:
             columns=self.snapshot.columns,
             workers=self._workers,
             ledger=self.ledger,
+            openings=self._openings,
             receipts=self.receipts,
             cards=self.cards,
         )

@@ -79,6 +79,9 @@ class Event(_message.Message):
     REGISTRY_PUBLISHED_FIELD_NUMBER: _builtins.int
     INCIDENT_FIELD_NUMBER: _builtins.int
     LOG_RECONCILED_FIELD_NUMBER: _builtins.int
+    CONSENT_REGISTERED_FIELD_NUMBER: _builtins.int
+    CONSENT_WITHDRAWN_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Format version, 1."""
     actor: _builtins.str
@@ -147,6 +150,18 @@ class Event(_message.Message):
     def log_reconciled(self) -> Global___LogReconciled:
         """A party compared its own log with this one."""
 
+    @_builtins.property
+    def consent_registered(self) -> Global___ConsentRegistered:
+        """A party that collected a consent keeps it from now on."""
+
+    @_builtins.property
+    def consent_withdrawn(self) -> Global___ConsentWithdrawn:
+        """A consent is no longer valid."""
+
+    @_builtins.property
+    def erased(self) -> Global___Erased:
+        """Openings of commitments were destroyed."""
+
     def __init__(
         self,
         *,
@@ -170,12 +185,15 @@ class Event(_message.Message):
         registry_published: Global___RegistryPublished | None = ...,
         incident: Global___Incident | None = ...,
         log_reconciled: Global___LogReconciled | None = ...,
+        consent_registered: Global___ConsentRegistered | None = ...,
+        consent_withdrawn: Global___ConsentWithdrawn | None = ...,
+        erased: Global___Erased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent_registered", b"consent_registered", "consent_withdrawn", b"consent_withdrawn", "detail", b"detail", "erased", b"erased", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correlation", b"correlation", "detail", b"detail", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "consent_registered", b"consent_registered", "consent_withdrawn", b"consent_withdrawn", "correlation", b"correlation", "detail", b"detail", "erased", b"erased", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published", "incident", "log_reconciled"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published", "incident", "log_reconciled", "consent_registered", "consent_withdrawn", "erased"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
@@ -399,22 +417,26 @@ class ScoreRequested(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    COMMITMENT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     HOLDERS_FIELD_NUMBER: _builtins.int
     ENTITIES_BUCKET_FIELD_NUMBER: _builtins.int
-    CONSENT_FIELD_NUMBER: _builtins.int
-    commitment: _builtins.bytes
-    """Salted commitment over the query body."""
+    TERMS_FIELD_NUMBER: _builtins.int
+    ENTITIES_FIELD_NUMBER: _builtins.int
     model: _builtins.bytes
     """SHA-256 of the model's manifest, or that names the form of a hosted card."""
     purpose: _builtins.str
     """Why it was asked."""
     entities_bucket: _builtins.int
     """Number of entities or applicants, rounded up to a power of two."""
-    consent: _builtins.bytes
-    """Salted commitment over the consent reference."""
+    terms: _builtins.bytes
+    """Salted commitment over a CommittedTerms: all of the query but its nonce and whom it
+    is about.
+    """
+    entities: _builtins.bytes
+    """RFC 6962 root over one salted commitment for each entity, or for each row of
+    ciphertexts of a hosted query, in the order of the query.
+    """
     @_builtins.property
     def holders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Data holders asked."""
@@ -422,16 +444,16 @@ class ScoreRequested(_message.Message):
     def __init__(
         self,
         *,
-        commitment: _builtins.bytes = ...,
         model: _builtins.bytes = ...,
         purpose: _builtins.str = ...,
         holders: _abc.Iterable[_builtins.str] | None = ...,
         entities_bucket: _builtins.int = ...,
-        consent: _builtins.bytes = ...,
+        terms: _builtins.bytes = ...,
+        entities: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "consent", b"consent", "entities_bucket", b"entities_bucket", "holders", b"holders", "model", b"model", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entities", b"entities", "entities_bucket", b"entities_bucket", "holders", b"holders", "model", b"model", "purpose", b"purpose", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,22 +468,32 @@ class ScoreDecided(_message.Message):
     ALLOWED_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    ENTITIES_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether it answers."""
     code: _builtins.str
     """Stable code of the refusal; empty when allowed."""
     model: _builtins.bytes
     """SHA-256 of the model's manifest, or that names the form of a hosted card."""
+    terms: _builtins.bytes
+    """As in ScoreRequested, of the query as it came and under salts of this data holder;
+    empty when refused.
+    """
+    entities: _builtins.bytes
+    """As in ScoreRequested, under salts of this data holder; empty when refused."""
     def __init__(
         self,
         *,
         allowed: _builtins.bool = ...,
         code: _builtins.str = ...,
         model: _builtins.bytes = ...,
+        terms: _builtins.bytes = ...,
+        entities: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "code", b"code", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "code", b"code", "entities", b"entities", "model", b"model", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -678,3 +710,106 @@ class TypeCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TypeCount: _TypeAlias = TypeCount  # noqa: Y015
+
+@_typing.final
+class ConsentRegistered(_message.Message):
+    """A party that collected a consent keeps it from now on. Both tags are HMAC-SHA256 under
+    a key of that party, over a secret nonce of this event; two events about one person
+    have no tag in common. Signed by that party. Seen by everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    consent: _builtins.bytes
+    """Tag of the reference of the consent."""
+    subject: _builtins.bytes
+    """Tag of the entity that gave it."""
+    until: _builtins.int
+    """Seconds since 1970 after which it is not valid."""
+    document: _builtins.bytes
+    """Salted commitment over the document."""
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What scores may be asked for under it."""
+
+    def __init__(
+        self,
+        *,
+        consent: _builtins.bytes = ...,
+        subject: _builtins.bytes = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        until: _builtins.int = ...,
+        document: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "document", b"document", "purposes", b"purposes", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentRegistered: _TypeAlias = ConsentRegistered  # noqa: Y015
+
+@_typing.final
+class ConsentWithdrawn(_message.Message):
+    """A consent is no longer valid. Signed by the party that registered it. Seen by
+    everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTERED_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    registered: _builtins.int
+    """Number of that party's event that registered it."""
+    consent: _builtins.bytes
+    """Tag of the reference, over a nonce of this event."""
+    subject: _builtins.bytes
+    """Tag of the entity, over a nonce of this event."""
+    def __init__(
+        self,
+        *,
+        registered: _builtins.int = ...,
+        consent: _builtins.bytes = ...,
+        subject: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "registered", b"registered", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentWithdrawn: _TypeAlias = ConsentWithdrawn  # noqa: Y015
+
+@_typing.final
+class Erased(_message.Message):
+    """Keys were destroyed without which commitments in this log cannot be opened any more.
+    Signed by the party that kept them. Seen by everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    OPENINGS_BUCKET_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Stable code: "entity", "request", "before" or "retention"."""
+    openings_bucket: _builtins.int
+    """Number of openings, rounded up to a power of two."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        openings_bucket: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["openings_bucket", b"openings_bucket", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Erased: _TypeAlias = Erased  # noqa: Y015

@@ -62,12 +62,12 @@ def story() -> list[Said]:
     approved = RunDecided(contract=CONTRACT, approved=True)
     allowed = ScoreDecided(allowed=True, model=MODEL)
     requested = ScoreRequested(
-        commitment=bytes(32),
+        terms=bytes(32),
         model=MODEL,
         purpose="pre_loan",
         holders=HOLDERS,
         entities_bucket=4,
-        consent=bytes(32),
+        entities=bytes(32),
     )
     return [
         *(Said(name, key) for name in NODES),

@@ -222,7 +222,7 @@ def test_a_hosted_score_is_told_from_a_joint_one(
 
     def change(told: list[Said]) -> list[Said]:
         asked = ScoreRequested(
-            commitment=bytes(32), model=form, purpose="pre_loan", holders=["bureau"]
+            terms=bytes(32), model=form, purpose="pre_loan", holders=["bureau"]
         )
         decided = ScoreDecided(allowed=True, model=form)
         answered = answer(3072)(Said("bureau", decided, "ab" * 32))

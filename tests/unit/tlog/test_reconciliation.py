@@ -34,7 +34,7 @@ def desk(tmp_path: Path, parties: Parties) -> Iterator[Desk]:
 
 
 ASKED = ScoreRequested(
-    commitment=bytes(32), model=MODEL, purpose="pre_loan", holders=HOLDERS
+    terms=bytes(32), model=MODEL, purpose="pre_loan", holders=HOLDERS
 )
 ALLOWED = ScoreDecided(allowed=True, model=MODEL)
 REFUSED = ScoreDecided(allowed=False, code="quota")

@@ -33,7 +33,7 @@ DETAILS: list[Detail] = [
     audit_pb2.StepDone(step="counts", sent=bytes(32), bytes_bucket=1 << 20),
     audit_pb2.RunClosed(completed=False, party="bank", reason="it has left"),
     audit_pb2.ModelRegistered(model=bytes(32), manifest=b"{}"),
-    audit_pb2.ScoreRequested(commitment=bytes(32), holders=["bureau", "market"]),
+    audit_pb2.ScoreRequested(terms=bytes(32), holders=["bureau", "market"]),
     audit_pb2.ScoreDecided(),
     audit_pb2.ScoreAnswered(commitment=bytes(32), ciphertexts=1, paillier_bits=3072),
     audit_pb2.Started(),

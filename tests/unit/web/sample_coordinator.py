@@ -108,12 +108,12 @@ def fill_log(log: SampleLog) -> None:
         done(name, ModelRegistered(model=model, manifest=manifest), RUN)
     done("hub", RunClosed(completed=True), RUN)
     asked = ScoreRequested(
-        commitment=digest("entities"),
+        terms=digest("terms"),
         model=model,
         purpose="pre_loan",
         holders=["bureau", "market"],
         entities_bucket=4,
-        consent=digest("consent"),
+        entities=digest("entities"),
     )
     done("bank", asked, QUERY)
     for name in ("bureau", "market"):

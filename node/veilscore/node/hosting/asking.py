@@ -82,11 +82,14 @@ class HostedAsking:
             model=query.body.form,
             holders=[form.holder],
             entities=len(rows),
+            now=self.clock(),
+            rows=len(packed) // form.inputs,
         )
         message = ScoreMessage(hosted=HostedQuery(body=query.raw))
-        with self.journal.proving(event):
-            self.waiting.collect(request, message, peers, until)
-        scores = request.scores(self.workers.decrypt(private, request.ciphertexts))
+        with self.journal.concluding(query):
+            with self.journal.proving(event):
+                self.waiting.collect(request, message, peers, until)
+            scores = request.scores(self.workers.decrypt(private, request.ciphertexts))
         with suppress(WorkerError):  # the node stops, and the scores are there
             self.workers.prefill_own(private, min(len(packed), _ZEROS_KEPT))
         return Scores(query.correlation, scores)

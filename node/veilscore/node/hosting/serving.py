@@ -79,6 +79,7 @@ class Serving:
                 public=accepted.public,
                 ciphertexts=ciphertexts,
                 now=now,
+                rows=len(ciphertexts),
                 charge=partial(self._charge, accepted),
             )
             check_deadline(body.deadline, self.clock())

@@ -103,13 +103,15 @@ class Asking:
             model=shelved.hash,
             holders=query.body.holders,
             entities=len(query.body.entities),
+            now=self.clock(),
         )
         message = ScoreMessage(query=ScoreQuery(body=query.raw))
-        with self.journal.proving(event):
-            self.waiting.collect(request, message, peers, until)
-        residues = request.decrypted(private, self.workers)
-        scores = request.scores(residues, own_points, known)
-        return Scores(query.correlation, scores)
+        with self.journal.concluding(query):
+            with self.journal.proving(event):
+                self.waiting.collect(request, message, peers, until)
+            residues = request.decrypted(private, self.workers)
+            scores = request.scores(residues, own_points, known)
+            return Scores(query.correlation, scores)
 
     def _check(self, entities: Sequence[str], timeout_s: float) -> PrivateKey:
         if len(entities) > self.max_entities:

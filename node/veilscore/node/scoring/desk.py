@@ -36,6 +36,7 @@ from veilscore.node.scoring.incidents import Incidents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.openings import Openings
 from veilscore.node.scoring.post import MAX_BYTES, FindPeers, HubLink, Post
 from veilscore.node.scoring.receiving_keys import ScoreKeys
 from veilscore.node.scoring.refusals import Reason
@@ -81,6 +82,7 @@ class ScoringDesk:
         columns: Columns,
         workers: PaillierWorkers,
         ledger: Ledger,
+        openings: Openings,
         receipts: Receipts,
         cards: HostedCards,
         clock: Callable[[], float] = time.time,
@@ -98,7 +100,7 @@ class ScoringDesk:
             Opener(party, SCORE, self._keys.by_id, ledger.received, MAX_BYTES),
         )
         table = Table(columns)
-        journal = Journal(ledger, receipts)
+        journal = Journal(ledger, openings, receipts)
         self._waiting = Waiting(self._post)
         self._asking = Asking(
             party=party,

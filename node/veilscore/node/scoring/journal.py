@@ -18,6 +18,7 @@ from veilscore.keys.errors import ReplayError
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.openings import Openings
 from veilscore.node.scoring.query import AnyQuery
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.v1.audit_pb2 import ScoreAnswered, ScoreDecided, ScoreRequested
@@ -31,6 +32,7 @@ class Journal:
     """One party's ledger and its events; safe to use from several threads."""
 
     ledger: Ledger
+    openings: Openings
     receipts: Receipts
 
     def reply(
@@ -70,27 +72,35 @@ class Journal:
         public: PublicKey,
         ciphertexts: Sequence[int],
         now: float,
+        rows: int = 0,
         charge: Callable[[], None] = lambda: None,
     ) -> ScoreAnswer:
         """Return the answer to an accepted query, once the log holds what became of it.
 
-        The nonce, what ``charge`` takes from a budget, the opening of the commitment
-        and both events are on disk together, or none of them is.
+        The nonce, what ``charge`` takes from a budget, the openings of the commitments
+        and both events are on disk together, or none of them is. A hosted query has
+        ``rows`` of ciphertexts.
 
         Raises QueryRefusedError for a copy that came at the same time, and when the
         log cannot be written, and what ``charge`` raises.
         """
         body, blob = query.body, public.encode(ciphertexts)
         try:
-            with self.ledger.together():
+            with self._together():
                 self.ledger.spend_nonce(body.requester, body.nonce, body.deadline, now)
                 charge()
+                kept = self.openings.commit(query, now, answer=blob, rows=rows)
                 answered = ScoreAnswered(
-                    commitment=self.ledger.commit(query.digest, "answer", blob),
+                    commitment=kept.answer,
                     ciphertexts=len(ciphertexts),
                     paillier_bits=public.bits,
                 )
-                decided = ScoreDecided(allowed=True, model=model)
+                decided = ScoreDecided(
+                    allowed=True,
+                    model=model,
+                    terms=kept.terms,
+                    entities=kept.entities,
+                )
                 last = self.receipts.write(
                     decided, answered, correlation=query.correlation
                 )
@@ -110,23 +120,44 @@ class Journal:
         model: bytes,
         holders: Sequence[str],
         entities: int,
+        now: float,
+        rows: int = 0,
     ) -> bytes:
         """Write a request of our own down before it is sent; return its event.
 
         Raises LogStoreError.
         """
-        with self.ledger.together():
+        with self._together():
+            kept = self.openings.commit(query, now, rows=rows)
             requested = ScoreRequested(
-                commitment=self.ledger.commit(query.digest, "query", query.raw),
+                terms=kept.terms,
+                entities=kept.entities,
                 model=model,
                 purpose=query.body.purpose,
                 holders=holders,
                 entities_bucket=1 << (entities - 1).bit_length(),
-                consent=self.ledger.commit(
-                    query.digest, "consent", query.body.consent.encode()
-                ),
             )
             return self.receipts.write(requested, correlation=query.correlation)
+
+    @contextmanager
+    def concluding(self, query: AnyQuery) -> Generator[None]:
+        """Note how a request of our own ends: "answered", or the code of a fault."""
+        outcome = "internal"
+        try:
+            yield
+            outcome = "answered"
+        except Fault as fault:
+            outcome = fault.code
+            raise
+        finally:
+            self.openings.conclude(query.digest, outcome)
+
+    @contextmanager
+    def _together(self) -> Generator[None]:
+        """Write what the body records at once, and what waited for the next time."""
+        with self.ledger.together():
+            self.openings.write_outcomes()
+            yield
 
     @contextmanager
     def proving(self, event: bytes) -> Generator[None]:

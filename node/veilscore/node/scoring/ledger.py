@@ -1,22 +1,19 @@
 """What scoring must remember over a restart, in the file of the node's events.
 
-Sequence marks of envelopes, nonces that were answered, the bits that requesters got of
-hosted cards, and the openings of the salted
-commitments in the log: the log shows a commitment to everybody, its opening stays here
-until an auditor asks for it. Openings name entities and are sealed by the keystore.
+Sequence marks of envelopes, nonces that were answered, and the bits that requesters got
+of hosted cards. Of a nonce only a hash is kept: whoever had it, and the rest of the
+query but the id, could try ids until the query's digest in the log fits.
 
-Nonces, bits spent and openings are on disk when a call returns, or with what is written
+Nonces and bits spent are on disk when a call returns, or with what is written
 ``together``; LogStoreError if they cannot be.
 """
 
 import hashlib
-import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from veilscore.keys.errors import LogStoreError, ReplayError
-from veilscore.keys.keystore import Keystore
 from veilscore.keys.tlog.database import Database
 from veilscore.node.errors import BudgetSpentError
 
@@ -28,25 +25,15 @@ _SCHEMA: Final = (
         requester TEXT NOT NULL, nonce BLOB NOT NULL, deadline INTEGER NOT NULL,
         PRIMARY KEY (requester, nonce)
     ) STRICT""",
-    """CREATE TABLE IF NOT EXISTS openings (
-        query BLOB NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
-        PRIMARY KEY (query, name)
-    ) STRICT""",
     """CREATE TABLE IF NOT EXISTS budgets (
         requester TEXT NOT NULL, card TEXT NOT NULL, bits INTEGER NOT NULL,
         PRIMARY KEY (requester, card)
     ) STRICT""",
 )
-_DOMAIN: Final = b"veilscore-commitment/1\0"
-_SALT: Final = 32
+_DOMAIN: Final = b"veilscore-nonce/1\0"
 _RESERVED: Final = 1000  # sequence numbers at a time
 # A nonce outlives its deadline by more than a clock is ever set back.
 _NONCE_KEPT_S: Final = 7 * 86_400
-
-
-def commitment(salt: bytes, data: bytes) -> bytes:
-    """Return what the log shows of ``data``; ``salt`` is 32 random bytes."""
-    return hashlib.sha256(_DOMAIN + salt + data).digest()
 
 
 class SentMarks:
@@ -119,8 +106,7 @@ def _store(database: Database, name: str, seq: int) -> None:
 class Ledger:
     """Tables of the node's file; safe to use from any thread."""
 
-    def __init__(self, database: Database, keystore: Keystore) -> None:
-        self._keystore = keystore
+    def __init__(self, database: Database) -> None:
         self._db = database
         for statement in _SCHEMA:
             self._db.run(statement)
@@ -145,7 +131,7 @@ class Ledger:
     def nonce_seen(self, requester: str, nonce: bytes) -> bool:
         """Say whether a query of this requester with this nonce was answered."""
         query = "SELECT 1 FROM nonces WHERE requester = ? AND nonce = ?"
-        return self._db.row((int,), query, requester, nonce) is not None
+        return self._db.row((int,), query, requester, _hidden(nonce)) is not None
 
     def spend_nonce(
         self, requester: str, nonce: bytes, deadline: int, now: float
@@ -157,7 +143,7 @@ class Ledger:
             if not self._db.run(
                 "INSERT OR IGNORE INTO nonces VALUES (?, ?, ?)",
                 requester,
-                nonce,
+                _hidden(nonce),
                 deadline,
             ):
                 raise ReplayError("the nonce was used before", party=requester)
@@ -196,29 +182,6 @@ class Ledger:
         )
         self._db.run(statement, bits, requester, card)
 
-    def commit(self, query: bytes, name: str, data: bytes) -> bytes:
-        """Return a salted commitment to ``data`` and keep its opening.
 
-        ``query`` is the digest of the query it concerns.
-        """
-        salt = secrets.token_bytes(_SALT)
-        sealed = self._keystore.seal_at_rest(_place(query, name), salt + data)
-        self._db.run("INSERT INTO openings VALUES (?, ?, ?)", query, name, sealed)
-        return commitment(salt, data)
-
-    def opening(self, query: bytes, name: str) -> tuple[bytes, bytes] | None:
-        """Return salt and data of a commitment, or None if there is none."""
-        row = self._db.row(
-            (bytes,),
-            "SELECT sealed FROM openings WHERE query = ? AND name = ?",
-            query,
-            name,
-        )
-        if row is None:
-            return None
-        opened = self._keystore.open_at_rest(_place(query, name), row[0])
-        return opened[:_SALT], opened[_SALT:]
-
-
-def _place(query: bytes, name: str) -> str:
-    return f"opening {name} {query.hex()}"
+def _hidden(nonce: bytes) -> bytes:
+    return hashlib.sha256(_DOMAIN + nonce).digest()

@@ -29,8 +29,8 @@ def audit_score(evidence: VerifiedEvents) -> None:
         evidence.fact("requester", request.actor)
         evidence.fact("purpose", asked.purpose)
         evidence.fact("asked about", f"at most {asked.entities_bucket} entities")
-        evidence.fact("query", f"commitment {asked.commitment.hex()}")
-        evidence.fact("consent", f"commitment {asked.consent.hex()}")
+        evidence.fact("terms", f"commitment {asked.terms.hex()}")
+        evidence.fact("entities", f"root {asked.entities.hex()}")
     with evidence.step(DECISIONS):
         answered = _decisions(evidence, list(asked.holders), asked.model)
     with evidence.step(ENCRYPTION):
