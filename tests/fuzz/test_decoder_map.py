@@ -71,6 +71,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "party card",
         "welcome kit",
         "evidence",
+        "opening file",
     ),
     "veilscore.keys.identity": ("registry that its signer made up", "private keys"),
     "veilscore.keys.keystore": (
@@ -95,7 +96,11 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.keys.registry": ("registry that its signer made up",),
     "veilscore.keys.sealing": ("envelope", "envelope header"),
     "veilscore.keys.tlog.archive": ("export in a tar", "export in a folder"),
-    "veilscore.keys.tlog.database": ("log file", "databases of a node"),
+    "veilscore.keys.tlog.database": (
+        "log file",
+        "databases of a node",
+        "keys of openings",
+    ),
     "veilscore.keys.tlog.cosignature": (
         "cosigned checkpoint",
         "submission to a witness",
@@ -107,6 +112,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.keys.tlog.mark": ("databases of a node",),
     "veilscore.node.recon_state": ("databases of a node",),
     "veilscore.keys.tlog.evidence.exhibit": ("exhibit",),
+    "veilscore.keys.tlog.evidence.opened": ("opening file",),
     "veilscore.keys.tlog.events": ("event", "event that its actor made up"),
     "veilscore.keys.tlog.export": ("log document",),
     "veilscore.keys.tlog.note": (
@@ -145,6 +151,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "hosted answer",
     ),
     "veilscore.node.scoring.query": ("score query", "hosted query", "entity id"),
+    "veilscore.node.scoring.openings": ("databases of a node", "keys of openings"),
     "veilscore.node.shelf": ("model manifest",),
     "veilscore.node.sources.csv_file": (
         "table in CSV",
@@ -182,6 +189,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "polish polish-1: rows_taken, last part",
         "polish polish-1: block",
     ),
+    "veilscore.node.web.records": ("web of a node",),
     "veilscore.node.web.scores": ("web of a node",),
     "veilscore.runtime.flower.client_task": ("step through Flower",),
     "veilscore.runtime.flower.grid": ("reply through Flower",),
@@ -219,6 +227,9 @@ OWN: Final[Mapping[str, str]] = {
     "veilscore.node.entities": "hashes of ids",
     "veilscore.node.training.alignment": "points that it hashed its own ids to",
     "veilscore.node.commands": _TYPED,
+    "veilscore.node.scoring.consents": "what this node has sealed itself",
+    "veilscore.node.scoring.records": "what this node has sealed itself, and what its "
+    "operator types",
     "veilscore.node.scoring.receiving_keys": _KEYSTORE,
     "veilscore.node.service": "settings that were checked, secrets out of a keystore, "
     "and headers that it drops if they cannot be read",

@@ -9,6 +9,7 @@ from typing import Final
 from tests.fuzz.stock import Stock
 from tests.fuzz.target import Target
 from tests.unit.tlog.evidence_story import QUERY, RUN
+from tests.unit.tlog.opening_story import Shower
 from tests.unit.tlog.sample_log import NOW_MS
 from veilscore.keys.documents import sign_document
 from veilscore.keys.identity import EVIDENCE_DOMAIN
@@ -72,6 +73,18 @@ def evidence_bundle(stock: Stock) -> Target:
     return Target(lambda data: audit_evidence(data, fingerprint=pinned), bundles)
 
 
+def opening_file(stock: Stock) -> Target:
+    """Read what parties show of a request, beside its evidence."""
+    shower = Shower(stock.file("shown").parent, stock.parties)
+    stock.parts.callback(shower.evidence.log.close)
+    files = [
+        shower.bank.file("bank", 1, consents=[shower.consent]),
+        shower.bureau.file("bureau", 0, 2),
+    ]
+    written = [file.sign(stock.parties.signers[file.party]) for file in files]
+    return Target(shower.audit_bytes, written, share=0.3)
+
+
 def made_up_evidence(stock: Stock) -> Target:
     """Let a finder sign whatever it likes."""
     log, bank = stock.witnessed_log, stock.parties.signers["bank"]
@@ -126,6 +139,7 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "submission to a witness": submission,
     "evidence": evidence,
     "evidence bundle": evidence_bundle,
+    "opening file": opening_file,
     "evidence that its finder made up": made_up_evidence,
     "exhibit": exhibit,
 }

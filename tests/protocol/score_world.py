@@ -36,6 +36,7 @@ from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.openings import Openings, tag_key
+from veilscore.node.scoring.records import Records
 from veilscore.node.scoring.settings import ScoringSettings
 from veilscore.node.scoring.shredder import Shredder
 from veilscore.node.shelf import Shelf, ShelvedModel
@@ -243,7 +244,7 @@ class Node:
     ) -> None:
         self._world = world
         self._party = party
-        self._settings = settings
+        self.settings = settings
         self._data = data or columns(ROWS.get(party, {}))
         self._folder = world.folder / party
         self._folder.mkdir()
@@ -283,10 +284,20 @@ class Node:
         self.receipts = Receipts(
             self.chain, self._link.append, own_word(world.log_key), self.clock
         )
+        self.records = Records.of(
+            self._party,
+            signer,
+            self.openings,
+            self.chain,
+            self.receipts,
+            registered_only=self.settings.registered_consents_only,
+            keep_days=1827,
+            clock=self.clock,
+        )
         self.desk = ScoringDesk(
             self._party,
             people.registry,
-            self._settings,
+            self.settings,
             signer=signer,
             keystore=self._keystore,
             private=people.paillier.get(self._party),
@@ -296,6 +307,7 @@ class Node:
             workers=self.workers,
             ledger=self.ledger,
             openings=self.openings,
+            consents=self.records.consents,
             receipts=self.receipts,
             cards=self.hosted,
             clock=self.clock,

@@ -23,7 +23,6 @@ from tests.protocol.score_cards import entity
 from tests.protocol.score_cards import plain_score as joint_plain_score
 from tests.protocol.score_world import People, World, world
 from veilscore.keys.paillier.private import PrivateKey
-from veilscore.keys.tlog.commitments import check_path
 from veilscore.models.hosted import Form, HostedCard
 from veilscore.models.padded_batch import Batch
 from veilscore.node.errors import (
@@ -143,7 +142,7 @@ def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None
     body = HostedQueryBody.FromString(terms.query)
     assert (body.applicants, body.nonce, body.ciphertexts) == (5, b"", b"")
     row = bank.entity(kept, 0)
-    check_path(row.opening, 0, 1, row.path, told.entities)
+    row.check(1, told.entities)
     assert (decided.score_decided.allowed, decided.score_decided.model) == (
         True,
         digest(SCORECARD.form),
@@ -153,7 +152,7 @@ def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None
     answer.check(answered.score_answered.commitment)
     same = holder.entity(holder.of(query), 0)
     assert same.opening.data == row.opening.data
-    check_path(same.opening, 0, 1, same.path, decided.score_decided.entities)
+    same.check(1, decided.score_decided.entities)
     assert answered.score_answered.ciphertexts == 1
     assert answered.score_answered.paillier_bits == 2048
 

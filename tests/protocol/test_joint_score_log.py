@@ -17,7 +17,6 @@ from tests.protocol.score_world import (
 )
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
-from veilscore.keys.tlog.commitments import check_path
 from veilscore.keys.tlog.events import read_event
 from veilscore.node.errors import HolderRefusedError
 from veilscore.node.scoring.incidents import BURST, EVERY_S, Incidents
@@ -117,7 +116,7 @@ def test_the_log_holds_commitments_that_the_parties_can_open(hub: World) -> None
 
 def _check_entity(openings: Openings, kept: Kept, root: bytes) -> None:
     shown = openings.entity(kept, 1)
-    check_path(shown.opening, 1, 3, shown.path, root)
+    shown.check(3, root)
     assert CommittedEntity.FromString(shown.opening.data).entity == NAMES[1]
 
 

@@ -29,6 +29,7 @@ PARTY_CARD_DOMAIN: Final = b"veilscore-party-card/1\0"
 WELCOME_KIT_DOMAIN: Final = b"veilscore-welcome-kit/1\0"
 EVIDENCE_DOMAIN: Final = b"veilscore-evidence/1\0"
 AGGREGATION_DOMAIN: Final = b"veilscore-aggregation/1\0"
+OPENING_DOMAIN: Final = b"veilscore-opening/1\0"
 
 _PARTY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}[a-z0-9]")
 _FIELD_PRIME = 2**255 - 19

@@ -25,7 +25,7 @@ from veilscore.keys.entity_ids import EntityKind
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
 from veilscore.keys.tlog.log_policy import read_policy
-from veilscore.node import config, progress, setup
+from veilscore.node import config, progress, record_commands, setup
 from veilscore.node.batch import Borrowers, Question, score_file
 from veilscore.node.command_files import Encoding, tell
 from veilscore.node.hosting import commands as hosting
@@ -37,6 +37,10 @@ from veilscore.runtime.settings import Settings, loads
 
 app = typer.Typer(help="Run a node beside an institution's data.", no_args_is_help=True)
 app.command("form")(hosting.form)
+app.command()(record_commands.disclose)
+app.command("asked-about")(record_commands.asked_about)
+app.command()(record_commands.erase)
+app.add_typer(record_commands.consents, name="consent")
 START_S = 60.0
 _HASH_BYTES: Final = 32
 

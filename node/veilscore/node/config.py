@@ -38,13 +38,15 @@ class FlowerSettings(Settings):
 
 
 class LogSettings(Settings):
-    """``[log]``: whose checkpoints of the audit log this node believes."""
+    """``[log]``: whose checkpoints of the audit log count, what is kept beside it."""
 
     policy: LocalPath  # C2SP tlog-policy, the node's own copy
     # Seconds for which the log's own word may stand for its witnesses'.
     grace_s: Annotated[int, Field(ge=0, le=7 * 86_400)] = 4 * 3600
     # Hours between comparisons of this node's own log with it.
     recon_every_h: Annotated[float, Field(ge=0.001, le=168)] = 24
+    # Days for which the openings of commitments are kept: five years.
+    keep_openings_days: Annotated[int, Field(ge=1, le=36_525)] = 1827
 
 
 class NodeSettings(Settings):

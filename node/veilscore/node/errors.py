@@ -161,10 +161,22 @@ class BudgetSpentError(NodeError):
     code = "budget-spent"
 
 
-class NoOpeningError(ScoringError):
+class NoOpeningError(NodeError):
     """An opening of a commitment that was never kept here, or was erased."""
 
     code = "no-opening"
+
+
+class ConsentError(RefusedError):
+    """A request that the registered consent does not allow."""
+
+    code = "consent"
+
+
+class UnknownConsentError(NodeError):
+    """A consent that is not registered here, or not any more."""
+
+    code = "unknown-consent"
 
 
 class StoppingError(ScoringError):

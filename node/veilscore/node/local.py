@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from veilscore.node import config
 from veilscore.node.web.hosted import HostedScoreResponse
+from veilscore.node.web.records import Asked, Counted, Erasing, KeptConsent
 from veilscore.node.web.scores import ScoreResponse
 from veilscore.runtime.rest_client import Program, RestClient
 
@@ -45,6 +46,31 @@ class LocalNode(RestClient):
     def hosted_scores(self, request: Mapping[str, object]) -> HostedScoreResponse:
         """Ask for hosted scores."""
         return self.ask(HostedScoreResponse, "POST", "/v1/hosted-scores", json=request)
+
+    def disclose(self, wanted: Mapping[str, object]) -> bytes:
+        """Return an opening file."""
+        answer = self.ask(dict[str, str], "POST", "/v1/openings", json=wanted)
+        return answer["file"].encode()
+
+    def asked_about(self, entity: Mapping[str, object]) -> list[Asked]:
+        """Return the requests that an entity is in."""
+        return self.ask(list[Asked], "POST", "/v1/asked-about", json=entity)
+
+    def erase(self, wanted: Mapping[str, object]) -> int:
+        """Erase openings and return how many."""
+        return self.ask(Erasing, "POST", "/v1/erasures", json=wanted).openings
+
+    def register_consent(self, consent: Mapping[str, object]) -> int:
+        """Register a consent and return the number of the event."""
+        return self.ask(Counted, "POST", "/v1/consents", json=consent).event
+
+    def withdraw_consent(self, consent: Mapping[str, object]) -> None:
+        """Withdraw a consent."""
+        self.send("POST", "/v1/consents/withdraw", json=consent)
+
+    def consents(self) -> list[KeptConsent]:
+        """Return the registered consents."""
+        return self.ask(list[KeptConsent], "GET", "/v1/consents")
 
     def decide(self, run: str, *, approved: bool) -> None:
         """Approve or refuse a waiting run."""

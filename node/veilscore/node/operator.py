@@ -21,6 +21,7 @@ from veilscore.node.receipts import Recorded
 from veilscore.node.reconciliation import Reconciliation
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.ledger import Ledger
+from veilscore.node.scoring.records import Records
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.service import VERSION, NodeService
 from veilscore.node.shelf import ShelvedModel
@@ -135,6 +136,11 @@ class OperatorView:
         return self._service.scoring.ask_hosted(
             form, rows, purpose=_purpose(purpose), consent=consent
         )
+
+    @property
+    def records(self) -> Records:
+        """What is kept of requests and consents."""
+        return self._service.records
 
     def approve(self, run: str) -> None:
         """Let this node take part in a pending run."""

@@ -40,6 +40,7 @@ from veilscore.node.reconciliation import Reconciliation
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.openings import Openings, tag_key
+from veilscore.node.scoring.records import Records
 from veilscore.node.scoring.shredder import Shredder
 from veilscore.node.shelf import Shelf
 from veilscore.node.snapshot import load_snapshot
@@ -136,6 +137,16 @@ class NodeService:
             grace_s=settings.log.grace_s,
         )
         self.reconciliation = self._make_reconciliation(settings)
+        self.records = Records.of(
+            settings.party,
+            self._signer,
+            self._openings,
+            self._chain,
+            self.receipts,
+            registered_only=settings.scoring.registered_consents_only,
+            keep_days=settings.log.keep_openings_days,
+            clock=time.time,
+        )
         self.training = TrainingDesk(
             settings.training,
             self._surroundings,
@@ -158,6 +169,7 @@ class NodeService:
             workers=self._workers,
             ledger=self.ledger,
             openings=self._openings,
+            consents=self.records.consents,
             receipts=self.receipts,
             cards=self.cards,
         )
@@ -347,8 +359,14 @@ class NodeService:
         while not self._stopping.wait(REFRESH_S):
             self._attempt(self.refresh_registry, "look at the registry")
             self._attempt(self.receipts.catch_up, "send the events that wait")
+            self._attempt(self._erase_old, "erase openings")
             if lost := self._summons.overdue(time.monotonic()):
                 self._report_lost(*lost)
+
+    def _erase_old(self) -> None:
+        """Erase what a crash left to be erased, and once a day what is too old."""
+        self.records.eraser.finish()
+        self.records.eraser.keep_retention(time.time())
 
     def _attempt(self, work: Callable[[], None], what: str) -> None:
         """Do what may fail while the coordinator is away; it is tried again later."""

@@ -8,7 +8,7 @@ import pytest
 
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.keystore import Keystore
-from veilscore.keys.tlog.commitments import Opening, check_path
+from veilscore.keys.tlog.commitments import Opening
 from veilscore.keys.tlog.database import Database
 from veilscore.node.errors import NoOpeningError
 from veilscore.node.scoring.openings import FIRST, Openings, tag_key
@@ -65,7 +65,7 @@ def test_every_part_opens_what_is_shown_of_it(openings: Openings) -> None:
     assert (terms.hosted, terms.entities, list(terms.consents)) == (False, 3, [])
     for index, firm in enumerate(FIRMS):
         entity = openings.entity(kept, index)
-        check_path(entity.opening, index, 3, entity.path, shown.entities)
+        entity.check(3, shown.entities)
         told = CommittedEntity.FromString(entity.opening.data)
         assert (told.entity, told.consent) == (firm, 9 if index == 1 else 0)
     with pytest.raises(NoOpeningError):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.commitments import (
     Opening,
-    check_path,
+    Shown,
     commitments_root,
     path_to,
 )
@@ -53,7 +53,7 @@ def test_one_place_is_shown_and_no_other(size: int, data: st.DataObject) -> None
     root = commitments_root(commitments)
     index = data.draw(st.integers(0, size - 1))
     path = path_to(commitments, index)
-    check_path(openings[index], index, size, path, root)
+    Shown(openings[index], index, path).check(size, root)
     for opening, at, length in (
         (replace(openings[index], data=b"another"), index, size),
         (replace(openings[index], salt=b"short"), index, size),
@@ -61,4 +61,4 @@ def test_one_place_is_shown_and_no_other(size: int, data: st.DataObject) -> None
         (openings[index], index, 2 * size + 1),
     ):
         with pytest.raises(ProofError):
-            check_path(opening, at, length, path, root)
+            Shown(opening, at, path).check(length, root)

@@ -42,6 +42,9 @@ DETAILS: list[Detail] = [
     audit_pb2.LogReconciled(
         own_size=7, events=[audit_pb2.TypeCount(type="started", count=7)]
     ),
+    audit_pb2.ConsentRegistered(consent=bytes(32), purposes=["pre_loan"], until=9),
+    audit_pb2.ConsentWithdrawn(registered=4, consent=bytes(32), subject=bytes(32)),
+    audit_pb2.Erased(reason="entity", openings_bucket=4),
 ]
 
 

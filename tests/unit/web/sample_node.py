@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.sample_contract import sample_contract
+from tests.unit.web.sample_records import SampleRecords
 from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
 from veilscore.models.hosted import Form
@@ -181,6 +182,7 @@ class SampleNode:
         self.asked_hosted: list[tuple[Form, list[list[int]], str]] = []
         self.fault: Exception | None = None
         self.unscored: set[str] = set()
+        self.kept = SampleRecords()
 
     def status(self) -> NodeStatus:
         return self.current
@@ -221,6 +223,12 @@ class SampleNode:
 
     def _request(self) -> str:
         return request_id(len(self.consents))
+
+    @property
+    def records(self) -> SampleRecords:
+        if self.fault:
+            raise self.fault
+        return self.kept
 
     def approve(self, run: str) -> None:
         self._decide(("approve", run))

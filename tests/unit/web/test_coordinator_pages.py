@@ -217,7 +217,8 @@ def test_bytes_that_are_no_contract_are_shown_as_bytes(body: bytes) -> None:
 
 def test_empty_fields_are_shown_too() -> None:
     shown = spread_detail(Event(score_decided=ScoreDecided(allowed=False)))
-    assert [field.name for field in shown] == ["allowed", "code", "model"]
+    names = ["allowed", "code", "model", "terms", "entities"]
+    assert [field.name for field in shown] == names
     assert shown[0].value is False
 
 

@@ -266,6 +266,11 @@ def test_the_interface_describes_itself(node_client: httpx.Client) -> None:
         "/v1/status",
         "/v1/runs/{run}/approve",
         "/v1/runs/{run}/refuse",
+        "/v1/openings",
+        "/v1/asked-about",
+        "/v1/erasures",
+        "/v1/consents",
+        "/v1/consents/withdraw",
     }
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     page = node_client.get("/api?lang=en").text

@@ -68,6 +68,9 @@ def verify(
     leaf: Annotated[
         Path | None, typer.Option(help="The entry that a .tlog-proof is about.")
     ] = None,
+    opening: Annotated[
+        Path | None, typer.Option(help="What a party shows of a bundle's request.")
+    ] = None,
     fingerprint: Fingerprint = "",
     policy: Policy = None,
     as_json: Json = False,
@@ -76,7 +79,7 @@ def verify(
 
     Ends with exit code 0 if every step passes, and 7 if one does not.
     """
-    trust = Trust.read(fingerprint, policy, checkpoint, leaf)
+    trust = Trust.read(fingerprint, policy, checkpoint, leaf, opening)
     verifying.verify(export, trust, as_json=as_json)
 
 

@@ -44,6 +44,7 @@ class Trust:
     policy: LogPolicy | None
     older: str | None = None  # a checkpoint from an earlier visit
     leaf: bytes | None = None  # the entry that a proof is about
+    opening: bytes | None = None  # what a party shows of a request
 
     @classmethod
     def read(
@@ -52,6 +53,7 @@ class Trust:
         policy: Path | None,
         older: Path | None = None,
         leaf: Path | None = None,
+        opening: Path | None = None,
     ) -> Self:
         """Read what was named on the command line."""
         return cls(
@@ -59,6 +61,7 @@ class Trust:
             read_policy(policy) if policy else None,
             files.read(older).decode(errors="replace") if older else None,
             files.read(leaf) if leaf else None,
+            files.read(opening) if opening else None,
         )
 
     @classmethod
@@ -89,7 +92,12 @@ class Trust:
                 files.read(path),
                 fingerprint=self.fingerprint,
                 policy=self.policy,
+                opening=self.opening,
                 watch=watch,
+            )
+        if self.opening is not None:
+            raise typer.BadParameter(
+                "an opening goes with a bundle", param_hint="--opening"
             )
         with open_export(path) as export:
             return audit_export(

@@ -40,6 +40,22 @@ class Opening:
             raise ProofError("the salt and the data do not open the commitment")
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Shown:
+    """One of many commitments, opened, and the proof of its place under the root."""
+
+    opening: Opening
+    index: int  # from 0
+    path: tuple[bytes, ...]
+
+    def check(self, size: int, root: bytes) -> None:
+        """Raise ProofError unless the root over ``size`` commitments has this one."""
+        if len(self.opening.salt) != SALT_BYTES:
+            raise ProofError(f"a salt is {SALT_BYTES} bytes long")
+        leaf = leaf_hash(self.opening.commitment)
+        verify_inclusion(leaf, self.index, size, self.path, root)
+
+
 def commitments_root(commitments: Sequence[bytes]) -> bytes:
     """Return the root over commitments in their order."""
     return root_of([leaf_hash(each) for each in commitments])
@@ -53,12 +69,3 @@ def path_to(commitments: Sequence[bytes], index: int) -> tuple[bytes, ...]:
         return root_of(hashes[at << level : (at + 1) << level])
 
     return inclusion_proof(index, len(hashes), read)
-
-
-def check_path(
-    opening: Opening, index: int, size: int, path: Sequence[bytes], root: bytes
-) -> None:
-    """Raise ProofError unless the root over ``size`` commitments has this one."""
-    if len(opening.salt) != SALT_BYTES:
-        raise ProofError(f"a salt is {SALT_BYTES} bytes long")
-    verify_inclusion(leaf_hash(opening.commitment), index, size, path, root)

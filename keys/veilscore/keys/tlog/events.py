@@ -22,6 +22,9 @@ from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.tiles import MAX_LEAF
 from veilscore.keys.tlog.tree import HASH_SIZE
 from veilscore.v1.audit_pb2 import (
+    ConsentRegistered,
+    ConsentWithdrawn,
+    Erased,
     Event,
     Incident,
     KeyPublished,
@@ -55,6 +58,9 @@ Detail = (
     | RegistryPublished
     | Incident
     | LogReconciled
+    | ConsentRegistered
+    | ConsentWithdrawn
+    | Erased
 )
 
 MOST_TOGETHER = 16

@@ -1,7 +1,8 @@
 """The edge of a requester of hosted scores: directory, log, workers around the core.
 
 The order is fixed: encrypt, write the request down, send it while the log proves that
-it holds it, wait for the answer and for the proof, decrypt once.
+it holds it, wait for the answer and for the proof, decrypt once. A registered consent
+is looked up as for joint scores.
 """
 
 import math
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from veilscore.keys.errors import WorkerError
@@ -26,6 +28,7 @@ from veilscore.node.hosting.requesting import (
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.asking import check_asking
 from veilscore.node.scoring.checks import NONCE_BYTES
+from veilscore.node.scoring.consents import Consents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
 from veilscore.node.scoring.waiting import Waiting
@@ -42,6 +45,7 @@ class HostedAsking:
     private: PrivateKey | None
     workers: PaillierWorkers
     journal: Journal
+    consents: Consents
     post: Post
     waiting: Waiting
     clock: Callable[[], float]
@@ -76,6 +80,8 @@ class HostedAsking:
             asked=asked,
             deadline=asked + math.ceil(timeout_s),
         )
+        check = partial(self.consents.check, consent, (), purpose)
+        consents = check(self.clock())
         request = HostedRequest(query, form, public)
         event = self.journal.request(
             query,
@@ -83,13 +89,16 @@ class HostedAsking:
             holders=[form.holder],
             entities=len(rows),
             now=self.clock(),
+            consents=consents,
             rows=len(packed) // form.inputs,
         )
         message = ScoreMessage(hosted=HostedQuery(body=query.raw))
         with self.journal.concluding(query):
             with self.journal.proving(event):
                 self.waiting.collect(request, message, peers, until)
+            check(self.clock())
             scores = request.scores(self.workers.decrypt(private, request.ciphertexts))
+            check(self.clock())
         with suppress(WorkerError):  # the node stops, and the scores are there
             self.workers.prefill_own(private, min(len(packed), _ZEROS_KEPT))
         return Scores(query.correlation, scores)

@@ -2,7 +2,9 @@
 
 The order is fixed: write the request down, send it while the log proves that it holds
 it, wait for everybody and for the proof, decrypt once. One missing holder is no score:
-without its mask the others' sum is noise.
+without its mask the others' sum is noise. A consent that is registered here is looked
+up before the request and again before and after decryption: one that was withdrawn
+meanwhile gets no score.
 """
 
 import math
@@ -10,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -25,6 +28,7 @@ from veilscore.node.errors import (
 )
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.checks import MAX_APART_S, NONCE_BYTES
+from veilscore.node.scoring.consents import Consents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
 from veilscore.node.scoring.requester import EntityScore, JointRequest, write_query
@@ -65,6 +69,7 @@ class Asking:
     table: Table
     workers: PaillierWorkers
     journal: Journal
+    consents: Consents
     post: Post
     waiting: Waiting
     clock: Callable[[], float]
@@ -96,6 +101,8 @@ class Asking:
             asked=asked,
             deadline=asked + math.ceil(timeout_s),
         )
+        check = partial(self.consents.check, consent, query.body.entities, purpose)
+        consents = check(self.clock())
         request = JointRequest(query, shelved, private.public)
         own_points, known = self._own(shelved, query.body.entities)
         event = self.journal.request(
@@ -104,13 +111,16 @@ class Asking:
             holders=query.body.holders,
             entities=len(query.body.entities),
             now=self.clock(),
+            consents=consents,
         )
         message = ScoreMessage(query=ScoreQuery(body=query.raw))
         with self.journal.concluding(query):
             with self.journal.proving(event):
                 self.waiting.collect(request, message, peers, until)
+            check(self.clock())
             residues = request.decrypted(private, self.workers)
             scores = request.scores(residues, own_points, known)
+            check(self.clock())
             return Scores(query.correlation, scores)
 
     def _check(self, entities: Sequence[str], timeout_s: float) -> PrivateKey:

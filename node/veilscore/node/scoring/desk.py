@@ -32,6 +32,7 @@ from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.answering import Answering
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.asking import Asking
+from veilscore.node.scoring.consents import Consents
 from veilscore.node.scoring.incidents import Incidents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.lane import Lane
@@ -83,6 +84,7 @@ class ScoringDesk:
         workers: PaillierWorkers,
         ledger: Ledger,
         openings: Openings,
+        consents: Consents,
         receipts: Receipts,
         cards: HostedCards,
         clock: Callable[[], float] = time.time,
@@ -110,6 +112,7 @@ class ScoringDesk:
             table=table,
             workers=workers,
             journal=journal,
+            consents=consents,
             post=self._post,
             waiting=self._waiting,
             clock=clock,
@@ -129,6 +132,7 @@ class ScoringDesk:
             private=private,
             workers=workers,
             journal=journal,
+            consents=consents,
             post=self._post,
             waiting=self._waiting,
             clock=clock,

@@ -8,7 +8,7 @@ private reason goes to this node's own log.
 
 import hashlib
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -121,14 +121,17 @@ class Journal:
         holders: Sequence[str],
         entities: int,
         now: float,
+        consents: Mapping[str, int],
         rows: int = 0,
     ) -> bytes:
         """Write a request of our own down before it is sent; return its event.
 
+        ``consents``: what ``Consents.check`` says.
+
         Raises LogStoreError.
         """
         with self._together():
-            kept = self.openings.commit(query, now, rows=rows)
+            kept = self.openings.commit(query, now, consents=consents, rows=rows)
             requested = ScoreRequested(
                 terms=kept.terms,
                 entities=kept.entities,

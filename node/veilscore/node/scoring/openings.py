@@ -18,7 +18,7 @@ from typing import Final
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.key_tree import KEY_BYTES, LeafKeys, first_leaves, leaf
 from veilscore.keys.keystore import Keystore
-from veilscore.keys.tlog.commitments import Opening, commitments_root, path_to
+from veilscore.keys.tlog.commitments import Opening, Shown, commitments_root, path_to
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.tree import split_hashes
 from veilscore.node.errors import NoOpeningError
@@ -78,20 +78,11 @@ class Kept:
         return list(_split(self.entities))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ShownEntity:
-    """One entity, and its place among those of the query."""
-
-    opening: Opening
-    index: int
-    path: tuple[bytes, ...]
-
-
 class Openings:
     """Tables of the node's file; safe to use from any thread. Raises LogStoreError."""
 
     def __init__(self, database: Database, shredder: Shredder, tag_key: bytes) -> None:
-        self._db = database
+        self.database = self._db = database
         self.shredder = shredder
         self._tag_key = tag_key
         self._outcomes: dict[bytes, str] = {}
@@ -105,7 +96,11 @@ class Openings:
 
     def tag(self, entity: str) -> bytes:
         """Return what an id is found by."""
-        return hmac.digest(self._tag_key, entity.encode(), "sha256")[:TAG_BYTES]
+        return self.mac(entity.encode())[:TAG_BYTES]
+
+    def mac(self, data: bytes) -> bytes:
+        """Return HMAC-SHA256 under the key of tags."""
+        return hmac.digest(self._tag_key, data, "sha256")
 
     def commit(
         self,
@@ -199,7 +194,7 @@ class Openings:
         """Return the opened answer; raises NoOpeningError if it was erased."""
         return self._open(kept, _ANSWER, kept.answer)
 
-    def entity(self, kept: Kept, index: int) -> ShownEntity:
+    def entity(self, kept: Kept, index: int) -> Shown:
         """Return one opened entity, counted from 0; raises NoOpeningError."""
         sealed, commitments = kept.sealed, split_hashes(kept.commitments)
         if not 0 <= index < len(sealed):
@@ -208,19 +203,24 @@ class Openings:
                 remedy="Count from 1, in the order of the request.",
             )
         opening = self._open(kept, FIRST + index, sealed[index])
-        return ShownEntity(opening, index, path_to(commitments, index))
+        return Shown(opening, index, path_to(commitments, index))
 
-    def forget(self, tree: int) -> None:
-        """Delete what was sealed under a destroyed tree."""
+    def forget(self, tree: int) -> int:
+        """Delete what was sealed under a destroyed tree; return how many entities."""
+        found = self._rows("WHERE tree = ?", tree)
         self._db.run("DELETE FROM opening WHERE tree = ?", tree)
+        return sum(bool(each) for kept in found for each in kept.sealed)
 
-    def forget_entity(self, tree: int, index: int) -> None:
-        """Delete one sealed entity whose key was destroyed."""
+    def forget_entity(self, tree: int, index: int) -> int:
+        """Delete one sealed entity whose key was destroyed; return how many it was."""
+        count = 0
         for kept in self._rows("WHERE tree = ?", tree):
             left = kept.sealed
+            count += bool(left[index])
             left[index] = b""
             statement = "UPDATE opening SET entities = ? WHERE tree = ?"
             self._db.run(statement, _joined(left), tree)
+        return count
 
     def _open(self, kept: Kept, index: int, sealed: bytes) -> Opening:
         key = leaf(self.shredder.nodes(kept.tree), index)

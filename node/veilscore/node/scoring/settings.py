@@ -20,9 +20,12 @@ class ScoringSettings(Settings):
 
     ``allow_two_party``: also answer where no other data holder does. The requester
     then learns this node's partial scores themselves.
+    ``registered_consents_only``: as a requester, ask only under consents that are
+    registered here.
     """
 
     requesters: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     purposes: tuple[Purpose, ...] = ()
     max_entities: int = Field(default=1000, ge=1, le=MOST_ENTITIES)
     allow_two_party: bool = False
+    registered_consents_only: bool = False

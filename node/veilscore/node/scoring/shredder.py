@@ -33,6 +33,9 @@ _SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS subjects (
         tree INTEGER PRIMARY KEY, tags BLOB NOT NULL
     ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS consents (
+        tag BLOB NOT NULL, tree INTEGER NOT NULL, PRIMARY KEY (tag, tree)
+    ) STRICT, WITHOUT ROWID""",
 )
 _STOCK: Final = 256
 _TREE_BITS: Final = 62  # of its number, at random: an older copy of the file has others
@@ -69,6 +72,19 @@ class Shredder:
         """Keep the tags of what lies under a tree, in the order of its leaves."""
         statement = "INSERT OR REPLACE INTO subjects VALUES (?, ?)"
         self._db.run(statement, tree, b"".join(tags))
+
+    def note_consent(self, tree: int, reference: bytes, subject: bytes) -> None:
+        """Keep the tags of a consent; they are on disk when this returns."""
+        with self._db.lock:
+            with self._db.transaction():
+                self._db.run("INSERT INTO consents VALUES (?, ?)", reference, tree)
+                self.note(tree, [subject])
+            self._checkpoint()
+
+    def consents(self, reference: bytes) -> list[int]:
+        """Return the trees of the consents of a reference, by its tag."""
+        query = "SELECT tree FROM consents WHERE tag = ?"
+        return [tree for (tree,) in self._db.rows((int,), query, reference)]
 
     def knows(self, tree: int) -> bool:
         """Say whether the tags of a tree are noted."""
@@ -118,6 +134,7 @@ class Shredder:
                 for tree in trees:
                     self._db.run("DELETE FROM nodes WHERE tree = ?", tree)
                     self._db.run("DELETE FROM subjects WHERE tree = ?", tree)
+                    self._db.run("DELETE FROM consents WHERE tree = ?", tree)
             # Pages that SQLite has balanced may hold second copies of what is left, and
             # so of what is destroyed later: all pages are written anew.
             self._db.run("VACUUM")

@@ -18,11 +18,13 @@ from veilscore.node.errors import (
     HolderUnavailableError,
     NoAnswerError,
     NoModelError,
+    NoOpeningError,
     NoReceivingKeyError,
     RefusedError,
     ScoringError,
     ShelfError,
     StoppingError,
+    UnknownConsentError,
     UnknownModelError,
     UnknownRunError,
 )
@@ -30,6 +32,7 @@ from veilscore.node.web.decisions import decision_routes
 from veilscore.node.web.face import NodeFace
 from veilscore.node.web.hosted import hosted_routes
 from veilscore.node.web.pages import SITE, page_routes, session_routes
+from veilscore.node.web.records import record_routes
 from veilscore.node.web.scores import readiness_route, score_routes
 from veilscore.runtime.web.sessions import Doorman
 from veilscore.runtime.web.shell import WebApp
@@ -41,6 +44,8 @@ _STATUSES: Final[dict[type[Fault], int]] = {
     RefusedError: 403,
     ScoringError: 422,  # the request; the kinds below are not
     NoModelError: 404,
+    NoOpeningError: 404,
+    UnknownConsentError: 404,
     UnknownModelError: 404,
     HolderRefusedError: 403,
     HolderUnavailableError: 503,
@@ -68,6 +73,7 @@ def node_app(face: NodeFace, token: AccessToken, *, party: str, version: str) ->
     app.include_router(score_routes(face, token))
     app.include_router(hosted_routes(face, token))
     app.include_router(decision_routes(face, token))
+    app.include_router(record_routes(face, token))
     doorman = Doorman(token, party, time.monotonic)
     app.include_router(session_routes(app.pages, doorman))
     app.include_router(page_routes(face, app.pages, doorman))

@@ -14,6 +14,8 @@ from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.node.recon_state import Difference
 from veilscore.node.scoring.answers import Scores
+from veilscore.node.scoring.consents import Consent
+from veilscore.node.scoring.records import AskedAbout
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.v1.training_pb2 import RunContract
@@ -200,6 +202,41 @@ class ScoreReply:
     answered: Scores[EntityScore]
 
 
+class RecordsFace(Protocol):
+    """What a node keeps of requests and consents; see ``scoring.records``."""
+
+    def disclose(self, request: str, entity: str = "", row: int = 0) -> bytes:
+        """Return an opening file of a request."""
+        ...
+
+    def asked_about(self, entity: str) -> Sequence[AskedAbout]:
+        """Return the requests that an entity is in."""
+        ...
+
+    def erase(self, *, entity: str = "", request: str = "", before: float = 0) -> int:
+        """Erase openings by one of the three and return how many."""
+        ...
+
+    def register(
+        self,
+        reference: str,
+        entity: str,
+        purposes: Sequence[str],
+        until: int,
+        document: bytes,
+    ) -> int:
+        """Register a consent and return the number of the event."""
+        ...
+
+    def withdraw(self, reference: str, entity: str) -> int:
+        """Withdraw a consent and return how many registrations it had."""
+        ...
+
+    def registered(self) -> Sequence[Consent]:
+        """Return the registered consents."""
+        ...
+
+
 class NodeFace(Protocol):
     """The node as its pages see it; called from many threads at once.
 
@@ -228,6 +265,11 @@ class NodeFace(Protocol):
         self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
     ) -> Scores[int | float]:
         """Ask for hosted scores of filled-in rows and wait for them."""
+        ...
+
+    @property
+    def records(self) -> RecordsFace:
+        """What is kept of requests and consents."""
         ...
 
     def approve(self, run: str) -> None:

@@ -42,7 +42,10 @@ def holder_codes(apart: Collection[Reason], *, transient: bool) -> str:
     ]
     if not transient:
         named = ", ".join([*reasons, "holder-unknown"])
-        return f"the data holder that party names refused: {named}"
+        return (
+            "consent: the consent that is registered here does not allow it; "
+            f"the data holder that party names refused: {named}"
+        )
     return (
         "ask again later; the data holder that party names could not answer: "
         f"{', '.join(reasons)}, no-receiving-key, peer-lost; unreachable: the "

@@ -16,6 +16,7 @@ from veilscore.keys.tlog.audit import Watch
 from veilscore.keys.tlog.checkpoint import Checkpoint, open_checkpoint
 from veilscore.keys.tlog.events import open_event
 from veilscore.keys.tlog.evidence.bundle import EvidenceBundle
+from veilscore.keys.tlog.evidence.opened import audit_opening
 from veilscore.keys.tlog.evidence.run import audit_run
 from veilscore.keys.tlog.evidence.score import audit_score
 from veilscore.keys.tlog.evidence.steps import VerifiedEvents
@@ -49,9 +50,12 @@ def audit_evidence(
     *,
     fingerprint: bytes | None = None,
     policy: LogPolicy | None = None,
+    opening: bytes | None = None,
     watch: Watch = lambda _step, _done, _total: None,
 ) -> EvidenceReport:
     """Verify a bundle; ``watch`` hears of every step that passed.
+
+    ``opening`` is the file that a party shows beside it (``evidence.opening``).
 
     Raises:
         AuditError: names the step that failed.
@@ -70,6 +74,8 @@ def audit_evidence(
     _joined(evidence, registry)
     is_run = bool(evidence.own("run_opened"))
     (audit_run if is_run else audit_score)(evidence)
+    if opening is not None:
+        audit_opening(evidence, registry, opening)
     unpinned = fingerprint is None and policy is None
     return EvidenceReport(
         about="training run" if is_run else "score request",
