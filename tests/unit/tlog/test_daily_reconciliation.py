@@ -258,8 +258,7 @@ def test_it_runs_by_itself_and_goes_on_after_a_fault(
         assert "does not answer" in node.recon.fault
         node.away = False
         node.now += min(AGAIN_S, 5)
-        _until(lambda: node.recon.state().at_ms)
-        assert not node.recon.fault
+        _until(lambda: node.recon.state().at_ms and not node.recon.fault)
         node.recon.close()
         assert "recon" not in {thread.name for thread in threading.enumerate()}
         desk.database.close()
