@@ -328,6 +328,7 @@ class Node:
     def crash(self) -> None:
         """Lose everything that is not on disk."""
         self._world.recipients.pop(self._party, None)
+        self._shredder.close()
         self._database.close()
 
 

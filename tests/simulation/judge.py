@@ -10,7 +10,9 @@ from tests.simulation.player import BANK, Call, Player
 from tests.unit.tlog.published_log import MemoryExport
 from tests.unit.tlog.sample_log import own_word
 from veilscore.keys.tlog.chain import read_chain
-from veilscore.keys.tlog.recon import Finding, Kind, reconcile
+from veilscore.keys.tlog.finding import Finding, Kind
+from veilscore.keys.tlog.own_events import OwnEvents
+from veilscore.keys.tlog.recon import reconcile_export
 from veilscore.node.errors import (
     CoordinatorRefusedError,
     HolderRefusedError,
@@ -40,7 +42,7 @@ def judge(player: Player) -> list[str]:
     player.deliver_all()
     player.drain()
     wrong = [*player.observer.wrong, *map(repr, player.scheduler.defects)]
-    if probe.scores is None:
+    if probe.got is None:
         wrong.append(f"afterwards there is no score: {probe.fault}")
     if player.scheduler.tasks:
         wrong.append("a caller waits for ever")
@@ -60,9 +62,9 @@ def judge(player: Player) -> list[str]:
 def _of_call(call: Call, logs: Mapping[str, Log]) -> Iterator[str]:
     if call.fault is not None and not isinstance(call.fault, TOLD):
         yield f"a caller is told {call.fault!r}"
-    if call.scores is None:
+    if call.got is None:
         return
-    got = [(each.entity, each.score) for each in call.scores]
+    got = [(each.entity, each.score) for each in call.got.scores]
     if got != [(name, plain_score(name)) for name in call.names]:
         yield "a score is wrong"
     if call.unproven:
@@ -70,7 +72,7 @@ def _of_call(call: Call, logs: Mapping[str, Log]) -> Iterator[str]:
     for party in HOLDERS:
         for kind in ("score_requested", "score_decided", "score_answered"):
             expected = int((party == BANK) is (kind == "score_requested"))
-            counts = _counts(call.correlation, logs, kind)
+            counts = _counts(call.got.request, logs, kind)
             for where in ("the log", f"{party}'s own"):
                 if counts[where, party] != expected:
                     yield f"{counts[where, party]} {kind} of {party} in {where}"
@@ -106,7 +108,7 @@ def _reconciled(player: Player, party: str) -> Iterator[str]:
     federation = player.federation
     export = MemoryExport(federation.log_files())
     own = read_chain(federation.nodes[party].events)
-    report = reconcile(own, export, own_word(federation.log_key))
+    report = reconcile_export(OwnEvents(own), export, own_word(federation.log_key))
     for finding in report.findings:
         if not _is_lost_request(player, finding):
             yield f"{party}: {finding.kind}: {finding.what}"

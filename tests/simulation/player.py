@@ -9,12 +9,13 @@ from typing import Final
 from tests.protocol.score_cards import HOLDERS, entity
 from tests.protocol.score_world import People
 from tests.simulation.federation import HUB, Federation, Message
-from tests.simulation.observer import Log, Observer, header_of
+from tests.simulation.observer import Log, Observer
 from tests.simulation.operations import Kind, Operation
-from tests.simulation.virtual_threads import Scheduler, Task
+from tests.simulation.virtual_threads import Scheduler
 from veilscore.fault import Fault
 from veilscore.keys.receiving import SCORE, verify_signed_key
 from veilscore.keys.sealing import Sealer
+from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.v1.score_pb2 import ScoreMessage, ScoreQuery
 
@@ -32,15 +33,9 @@ class Call:
     """One request of a caller, and what came of it."""
 
     names: list[str]
-    task: Task | None = None
-    scores: list[EntityScore] | None = None
+    got: Scores[EntityScore] | None = None
     fault: Fault | None = None
     unproven: bool = False  # the scores came before the request had its receipt
-
-    @property
-    def correlation(self) -> str:
-        """Which of its queries the scores are of: the last one."""
-        return self.task.sent[-1] if self.task and self.task.sent else ""
 
 
 class Player:
@@ -50,7 +45,7 @@ class Player:
         self.scheduler = scheduler
         self.federation = Federation(folder, people, scheduler)
         self.observer = Observer(self.federation)
-        self.federation.on_sent = self._on_sent
+        self.federation.on_sent = self.observer.on_sent
         self.calls: list[Call] = []
         self.done: Counter[Kind] = Counter()
         self.told: Mapping[str, Log] = {}  # each party's own events at the end
@@ -84,24 +79,18 @@ class Player:
         node = self.federation.nodes[BANK]
 
         def body() -> None:
-            call.task = self.scheduler.current
             try:
-                call.scores = node.desk.ask(
+                call.got = node.desk.ask(
                     names, purpose="pre_loan", consent="17", timeout_s=timeout_s
                 )
             except Fault as fault:
                 call.fault = fault
             else:
-                wanted = call.correlation.encode()
+                wanted = call.got.request.encode()
                 call.unproven = any(wanted in leaf for leaf in node.chain.pending())
 
         self.scheduler.spawn(BANK, body)
         return call
-
-    def _on_sent(self, message: Message) -> None:
-        self.observer.on_sent(message)
-        if message.sender == BANK and self.scheduler.current:
-            self.scheduler.current.sent.append(header_of(message).step)
 
     def _pass(self, seconds: float) -> None:
         for party in HOLDERS:

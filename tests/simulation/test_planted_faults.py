@@ -19,6 +19,7 @@ from veilscore.node.receipts import Receipts
 from veilscore.node.scoring import holder
 from veilscore.node.scoring.incidents import Incidents
 from veilscore.node.scoring.ledger import Ledger, ReceivedMarks
+from veilscore.node.scoring.openings import Committed, Openings
 from veilscore.node.scoring.table import Table
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -58,15 +59,15 @@ def no_nonces(patch: pytest.MonkeyPatch) -> None:
     """Queries are answered as often as they come in a new envelope."""
     patch.setattr(Ledger, "nonce_seen", no)
     patch.setattr(Ledger, "spend_nonce", nothing)
-    commit = Ledger.commit
+    commit = Openings.commit
 
-    def again(ledger: Ledger, query: bytes, name: str, data: bytes) -> bytes:
+    def again(openings: Openings, *args: object, **named: object) -> Committed:
         try:
-            return commit(ledger, query, name, data)
-        except LogStoreError:  # it keeps one opening of a name
-            return bytes(32)
+            return commit(openings, *args, **named)  # type: ignore[arg-type] # as they came
+        except LogStoreError:  # it keeps one opening of a query
+            return Committed(bytes(32), bytes(32), bytes(32))
 
-    patch.setattr(Ledger, "commit", again)
+    patch.setattr(Openings, "commit", again)
 
 
 def no_incidents(patch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,7 @@ def test_a_planted_fault_is_found(people: People, name: str) -> None:
     plant, plan, symptom = FAULTS[name]
     player, wrong = play(people, plan)
     assert wrong == []
-    assert player.calls[0].scores or plan == SKEWED
+    assert player.calls[0].got or plan == SKEWED
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)
         _, wrong = play(people, plan)

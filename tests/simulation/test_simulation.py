@@ -90,6 +90,6 @@ def test_a_seed_plays_the_same_again(people: People) -> None:
 
 def outcomes(player: Player) -> list[str]:
     return [
-        call.fault.code if call.fault else "scores" if call.scores else "died"
+        call.fault.code if call.fault else "scores" if call.got else "died"
         for call in player.calls
     ]

@@ -43,7 +43,6 @@ class Task:
         self.party = party
         self.done = False
         self.crash: Crash | None = None
-        self.sent: list[str] = []  # what its messages belong to
         self.ready: Callable[[], bool] = lambda: True
         self.until = 0.0  # when it stops waiting, whatever is ready
         self._body = body
