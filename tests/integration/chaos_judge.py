@@ -23,17 +23,22 @@ from veilscore.keys.keystore import Keystore, read_passphrase
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.archive import open_export, write_tar
 from veilscore.keys.tlog.audit import audit_export
+from veilscore.keys.tlog.chain import own_key
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.export import local_files, plan_export
+from veilscore.keys.tlog.finding import NEVER_HONEST
+from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.reader import LogReader
 from veilscore.node import config as node_config
 from veilscore.node import setup as node_setup
+from veilscore.node.exhibits import FOLDER
 from veilscore.node.shelf import Shelf
 from veilscore.v1.audit_pb2 import Event
 
 GONE_S: Final = 5.0  # for orphans to end
 STOPPED_S: Final = 20.0  # for a party that is asked to end, as in its systemd unit
+_COMPARED_S: Final = 60.0  # for a node to compare its own log with that of all
 _BACK_S: Final = 15.0  # for a supervisor to start again what it owns
 
 
@@ -129,6 +134,32 @@ def audited_events(lab: ChaosLab) -> list[Event]:
         with open_export(export) as files:
             audit_export(files, fingerprint=key.fingerprint)
         return [log.entry(index).opened.event for index in range(plan.size)]
+
+
+def check_own_logs(lab: ChaosLab, events: Iterable[Event]) -> None:
+    """Find every node's own log sound, and compared with that of all by itself."""
+
+    def behind() -> list[str]:
+        return [
+            party for party in lab.federation.members if not _reconciled(lab, party)
+        ]
+
+    for party in lab.federation.members:
+        file = lab.folder(party) / "state/events.db"
+        check_file(file, own_key(file))
+        kept = [*(file.parent / FOLDER).glob("*")]
+        assert not kept, f"{party} found what is never honest: {kept}"
+    told = [each for each in events if each.WhichOneof("detail") == "log_reconciled"]
+    for event in told:
+        kinds = {each.type for each in event.log_reconciled.findings}
+        assert not kinds & NEVER_HONEST, f"{event.actor} told of {kinds}"
+    _soon(behind, _COMPARED_S, "did not compare its log")
+
+
+def _reconciled(lab: ChaosLab, party: str) -> bool:
+    with lab.node(party) as node:
+        found = node.status()["reconciled"]
+        return found["at_ms"] > 0 and not found["incidents"]
 
 
 def check_log(events: Iterable[Event]) -> None:

@@ -37,6 +37,7 @@ from veilscore.node.local import LocalNode
 from veilscore.runtime.settings import load
 
 CERTIFICATE_S: Final = 730 * 86_400
+RECON_S: Final = 15
 _REAPED_S: Final = 5.0  # for a party that has ended to be taken note of
 _CHILDREN: Final = {
     Part.SUPERLINK: "superlink_process",
@@ -231,8 +232,9 @@ def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
         },
     )
     try:
-        for party in federation.members:
+        for party, member in federation.members.items():
             running.certify(party)
+            _reconcile_often(member.config)
         if disks:
             running.disks = {
                 party: SmallDisk(running.folder(party) / "state")
@@ -247,6 +249,14 @@ def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
         yield running
     finally:
         running.close()
+
+
+def _reconcile_often(config: Path) -> None:
+    """Let a node compare its own log with that of all every quarter of a minute."""
+    text = config.read_text(encoding="utf-8")
+    assert text.count("[log]\n") == 1
+    often = f"[log]\nrecon_every_h = {RECON_S / 3600}\n"
+    config.write_text(text.replace("[log]\n", often), encoding="utf-8")
 
 
 def _ignore(_: str) -> None:

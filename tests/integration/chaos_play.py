@@ -218,6 +218,7 @@ class _Play:
         judge.check_said(self.lab, self.begun)
         events = judge.audited_events(self.lab)
         judge.check_log(events)
+        judge.check_own_logs(self.lab, events)
         if self.run:
             closed = judge.closing_of(events, self.run).run_closed
             with self.lab.operator() as operator:

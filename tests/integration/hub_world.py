@@ -68,6 +68,10 @@ class Node:
         self.envelopes.put((sender, data, urgent))
 
 
+def _no_file(path: str) -> bytes:
+    raise ProofError("the log has no such file", place=path)
+
+
 class World:
     """An authority, a registry and one hub at a time, with queues of what it heard."""
 
@@ -92,7 +96,7 @@ class World:
         self.registry = Registry.load(signed, signer.verify_key.fingerprint)
         self.access = Access(self.registry)
         self.leaves: list[tuple[str, bytes]] = []
-        self.files: dict[str, bytes] = {}
+        self.reads: Callable[[str], bytes] = _no_file
         self.envelopes: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.notices: queue.Queue[tuple[str, hub_pb2.Notice]] = queue.Queue()
         self.losses: queue.Queue[tuple[str, str]] = queue.Queue()
@@ -109,7 +113,7 @@ class World:
             self.access,
             KeyDirectory(self._verify_key),
             append=self._append,
-            read_log=self.read_log,
+            read_log=self._read_log,
             log_size=lambda: len(self.leaves),
             on_envelope=_queued(self.envelopes),
             on_notice=_queued(self.notices),
@@ -178,10 +182,8 @@ class World:
             verify_signed_key(key, self.registry, purpose, time.time()).party == party
         )
 
-    def read_log(self, path: str) -> bytes:
-        if path not in self.files:
-            raise ProofError("the log has no such file", place=path)
-        return self.files[path]
+    def _read_log(self, path: str) -> bytes:
+        return self.reads(path)
 
     def _append(self, party: str, leaves: Sequence[bytes]) -> list[TlogProof]:
         if not leaves:

@@ -5,7 +5,7 @@ after a step of a run began, or while scores are asked for. A killed or stopped 
 started again as systemd would, a full disk is emptied, a clock set right, an expired
 certificate renewed. A coordinator whose disk was full is then stopped and started as
 its operator does: an end of a run that it could not log it logs when it starts. Rules 4
-to 10 are judged after that. It counts as a failure
+to 11 are judged after that. It counts as a failure
 
 1.  if a party is killed, stopped, paused, cut off or cannot come back with an expired
     certificate, and every other party's log does not name it within 5 s (the nodes: if
@@ -30,7 +30,9 @@ to 10 are judged after that. It counts as a failure
     as the coordinator's operator saw it end;
 9.  if a mask can have been used twice: a node that joined a run, did a step, published
     a receiving key, decided on a query or answered one twice;
-10. if a party wrote a traceback to its log.
+10. if a party wrote a traceback to its log;
+11. if a node's own log is not sound, if a node found in the log what is never honest,
+    or has not compared both logs by itself within a minute after its start.
 
 A line between a SuperNode and the SuperLink is no party: it need not be named within
 5 s, the run ends or goes on by rule 2. A run that goes on unharmed is as good as one

@@ -113,7 +113,7 @@ def _reconciled(settings: NodeSettings) -> str:
     folder = settings.state / FOLDER
     if left := [*folder.glob("*.json")]:
         raise NodeError(
-            f"{len(left)} files show that the audit log contradicts this node",
+            f"the audit log contradicts this node: {len(left)} files show it",
             place=str(folder),
             remedy="Look at each by `veilscore audit evidence FILE`, show them to the "
             "other parties, then move them away.",
@@ -132,8 +132,8 @@ def _reconciled(settings: NodeSettings) -> str:
     if last.found:
         first = last.differences[0]
         raise NodeError(
-            f"{last.found} differences from this node's own log; the first: "
-            f"{first.kind}: {first.what}",
+            f"differs from this node's own in {last.found} places, first: "
+            f"{first.kind}, {first.what}",
             place=str(file),
             remedy="`veilscore audit recon` lists all, and deploy/README.md says more.",
         )

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,10 @@ from tests.unit.web.sample_node import RUN, SampleNode, sample_node_app
 from tests.unit.web.sample_node import TOKEN as SAMPLE_TOKEN
 from tests.unit.web.serving import serving
 from veilscore.keys import files
+from veilscore.keys.tlog.database import Database
+from veilscore.keys.tlog.mark import Mark
 from veilscore.node import config, setup
+from veilscore.node.recon_state import Difference, ReconState
 from veilscore.node.shelf import Shelf
 from veilscore.runtime import cli
 
@@ -166,6 +170,33 @@ def test_a_quick_key_has_random_primes(folder: Path, run: Run) -> None:
         if check["check"] == "Paillier key"
     ]
     assert found == "2048 bits, random primes"
+
+
+def test_the_doctor_tells_of_the_last_reconciliation(folder: Path, run: Run) -> None:
+    def told() -> str:
+        lines = run("doctor", "--config", folder / "node.toml")[1].splitlines()
+        (line,) = [each for each in lines if "audit log: " in each]
+        return line
+
+    assert told().startswith("✓ audit log: not compared with this node's own log yet")
+    state = folder / "state"
+    state.mkdir(exist_ok=True)
+    database = Database(state / "events.db")
+    ReconState.prepare(database)
+    now_ms = int(time.time() * 1000)
+    ReconState(now_ms - 3_600_000, 4712).write(database, Mark())
+    assert "✓ audit log: agrees with this node's own, 4712 entries 1.0 hours" in told()
+    ReconState(now_ms - 49 * 3_600_000, 4712).write(database, Mark())
+    assert "✗ audit log: " in told()
+    assert "it was compared with this node's own log 49 hours ago" in told()
+    found = (Difference("waiting", 7, "the log has not proved it yet"),)
+    ReconState(now_ms, 4712, 1, found).write(database, Mark())
+    assert "differs from this node's own in 1 places, first: waiting, " in told()
+    database.close()
+    (state / "incidents").mkdir()
+    (state / "incidents" / "fork-00.json").write_text("{}")
+    assert "✗ audit log: " in told()
+    assert "the audit log contradicts this node: 1 files show it" in told()
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -1,6 +1,6 @@
 """The bank's own log beside a witnessed log, to which all parties write."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Desk:
 
 
 @contextmanager
-def recon_desk(folder: Path, parties: Parties) -> Iterator[Desk]:
+def recon_desk(folder: Path, parties: Parties) -> Generator[Desk]:
     with witnessed_log(folder, parties) as log:
         made = Desk(folder, log)
         made.say(Started(version="1"))

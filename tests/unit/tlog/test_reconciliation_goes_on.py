@@ -1,6 +1,7 @@
 """A reconciliation goes on from the one before: reads what is new, forgets nothing."""
 
 import random
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -236,9 +237,11 @@ def test_a_log_that_left_an_event_out_has_a_gap(days: Days, parties: Parties) ->
     market = parties.events("market", 1)
     store = days.desk.log.store
     taken = [market[0], *(read_event(leaf) for leaf in leaves[1:])]
-    store._db.run(
-        "UPDATE actor SET seq = 2, digest = ?", read_event(leaves[0]).head.digest
-    )
+    left_out = read_event(leaves[0]).head.digest
+    connection = sqlite3.connect(days.desk.log.path)
+    connection.execute("UPDATE actor SET seq = 2, digest = ?", (left_out,))
+    connection.commit()
+    connection.close()
     store.append(taken)
     report = days.recon(LATER_MS)
     assert [(each.kind, each.event) for each in report.findings] == [
@@ -270,14 +273,10 @@ def test_in_parts_or_at_once_the_same_is_found(days: Days, seed: int) -> None:
         holders = draw.sample(["bank", "bureau", "market"], draw.randint(1, 2))
         said.append((asker, ScoreRequested(holders=holders), request))
         for actor in ("bank", "bureau", "market"):
-            choices: list[list[ScoreDecided | ScoreAnswered]] = [
-                [],
-                [ALLOWED],
-                [ALLOWED, ANSWER],
-                [ANSWER],
-            ]
-            answers = draw.choice(choices)
-            said += [(actor, answer, request) for answer in answers]
+            if draw.random() < 0.5:
+                said.append((actor, ALLOWED, request))
+            if draw.random() < 0.5:
+                said.append((actor, ANSWER, request))
     draw.shuffle(said)
     found: set[Finding] = set()
     for actor, detail, request in said:
