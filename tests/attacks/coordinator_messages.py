@@ -32,6 +32,7 @@ _REQUESTS: Mapping[str, type[Message]] = {
     "Publish": hub_pb2.PublishRequest,
     "Directory": hub_pb2.DirectoryRequest,
     "Append": hub_pb2.AppendRequest,
+    "ReadLog": hub_pb2.ReadLogRequest,
     "Health": hub_pb2.HealthRequest,
 }
 _METADATA: Final = re.compile(rb"(user-agent: grpc-python-asyncio/[ ().;/\w-]+\n)?")
