@@ -180,6 +180,18 @@ def test_only_the_actor_itself_appends_its_events(
     assert policy.open(answer.checkpoint).size == answer.index + 1
 
 
+def test_who_is_expelled_is_named_in_the_log(running: Coordinator) -> None:
+    running.admit("leaver", flower=False)
+    done = veilscore("coordinator", "expel", "leaver", "--config", running.toml)
+    assert done.returncode == 0, done.stderr
+
+    def named() -> bool:
+        told = running.events("registry_published")
+        return list(told[-1].registry_published.expelled) == ["leaver"]
+
+    eventually(named)
+
+
 def test_a_second_start_names_the_port_and_touches_nothing(
     running: Coordinator,
 ) -> None:

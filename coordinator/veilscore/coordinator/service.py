@@ -33,6 +33,7 @@ from veilscore.coordinator.web.readers import Readers
 from veilscore.fault import Fault, concerning
 from veilscore.keys.identity import Signer
 from veilscore.keys.receiving import verify_signed_key
+from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.events import Detail
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.runtime.errors import FlowerError, PeerLostError, UnreachableError
@@ -41,8 +42,13 @@ from veilscore.runtime.supervise import port_is_free
 from veilscore.runtime.tls import TlsIdentity
 from veilscore.runtime.web.server import WebServer
 from veilscore.runtime.web.tokens import AccessToken
-from veilscore.v1.audit_pb2 import PartyJoined, RegistryPublished, Started
-from veilscore.v1.hub_pb2 import Notice, NoticeKind, SignedKey
+from veilscore.v1.audit_pb2 import (
+    KeyPublished,
+    PartyJoined,
+    RegistryPublished,
+    Started,
+)
+from veilscore.v1.hub_pb2 import Notice, NoticeKind, ReceivingKey, SignedKey
 
 _log = logging.getLogger(__name__)
 
@@ -210,13 +216,21 @@ class CoordinatorService:
             registry=self._members.registry,
             attached=self._hub.attached,
             online=self._superlink.online,
-            publish=lambda key: self._directory.publish(
-                self._members.registry.coordinator.name, key
-            ),
+            publish=self._publish_key,
             directory=self._directory.keys,
             send=self._hub.send,
             clock=time.time,
         )
+
+    def _publish_key(self, key: SignedKey) -> None:
+        """Log a receiving key of our own for a run, then hand it out."""
+        purpose = ReceivingKey.FromString(key.body).purpose
+        published = KeyPublished(
+            purpose=purpose, digest=hashlib.sha256(key.body).digest()
+        )
+        run = purpose.partition(":")[2]
+        self._log.append_own(published, correlation=run, now_ms=now_ms())
+        self._directory.publish(self._members.registry.coordinator.name, key)
 
     def _wake(self, run: str, parties: Collection[str], step: str) -> None:
         for party in parties:
@@ -289,13 +303,15 @@ class CoordinatorService:
                 )
                 self._append_own(joined)
                 _log.info("%s has joined with key %s", party, fingerprint.hex())
-        self._publish_registry(registry.version, self._members.file)
+        self._publish_registry(registry, self._members.file)
         self._announced = registry.version
 
-    def _publish_registry(self, version: int, file: bytes) -> None:
+    def _publish_registry(self, registry: Registry, file: bytes) -> None:
         """Log a registry in force, unless the last start has logged it already."""
         published = RegistryPublished(
-            version=version, digest=hashlib.sha256(file).digest()
+            version=registry.version,
+            digest=hashlib.sha256(file).digest(),
+            expelled=sorted(each.name for each in registry.records if not each.roles),
         )
         last = self._log.events(
             actor=self._members.registry.coordinator.name,

@@ -580,19 +580,25 @@ class RegistryPublished(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    EXPELLED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of the registry; it only grows."""
     digest: _builtins.bytes
     """SHA-256 of the registry's file, as the coordinator signed it."""
+    @_builtins.property
+    def expelled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Registered parties that have no role any more, sorted: those that were expelled."""
+
     def __init__(
         self,
         *,
         version: _builtins.int = ...,
         digest: _builtins.bytes = ...,
+        expelled: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "expelled", b"expelled", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "log_policy": gettext_noop("Hash of the log policy"),
     "purpose": gettext_noop("Purpose"),
     "digest": gettext_noop("Hash"),
+    "expelled": gettext_noop("Expelled parties"),
     "paillier_key": gettext_noop("Name of the Paillier key"),
     "paillier_bits": gettext_noop("Paillier key, bits"),
     "contract": gettext_noop("Hash of the contract"),
