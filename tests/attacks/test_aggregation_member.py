@@ -206,6 +206,8 @@ def test_a_lying_member_is_named(
         played(members, kind).play()
     assert caught.value.breach is breach
     assert caught.value.party == LIAR
+    assert caught.value.place
+    assert caught.value.remedy
     assert caught.value.evidence
 
 

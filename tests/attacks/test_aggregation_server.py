@@ -84,6 +84,7 @@ def convicted(
     assert error.breach is breach
     assert error.party == HUB
     assert error.place.startswith(asked.place)
+    assert error.remedy
     found = [read_evidence(each, asked) for each in error.evidence]
     assert any(each.sender == HUB for each in found)
     return error

@@ -167,10 +167,12 @@ class AggregationError(KeysError):
     """Secure aggregation cannot go on, or not with this message.
 
     ``breach`` and ``evidence`` are what an incident in the log needs: a fixed word, and
-    signed messages that show it to whoever knows the parties' keys.
+    signed messages that show it to whoever knows the parties' keys. ``usual`` is the
+    remedy where none is given.
     """
 
     code = "aggregation"
+    usual = ""
 
     def __init__(
         self,
@@ -182,7 +184,7 @@ class AggregationError(KeysError):
         remedy: str = "",
         evidence: tuple[bytes, ...] = (),
     ) -> None:
-        super().__init__(what, party=party, place=place, remedy=remedy)
+        super().__init__(what, party=party, place=place, remedy=remedy or self.usual)
         self.breach = breach
         self.evidence = evidence
 
@@ -191,15 +193,18 @@ class UnheardError(AggregationError):
     """A message that changes nothing: whoever gets it may wait for a good one."""
 
     code = "aggregation-message"
+    usual = "Wait for the right one; if it comes again, update the older program."
 
 
 class DropoutError(AggregationError):
     """Members are missing, nobody else is to blame: the attempt is over."""
 
     code = "aggregation-dropout"
+    usual = "Start another attempt when all members are there."
 
 
 class MisconductError(AggregationError):
     """A party broke the rules: the attempt is over, and this is an incident."""
 
     code = "aggregation-misconduct"
+    usual = "Use nothing of this attempt, and keep the messages as evidence."

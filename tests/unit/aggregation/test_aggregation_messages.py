@@ -49,6 +49,7 @@ def refused(work: Callable[[], object]) -> None:
         work()
     assert caught.value.what
     assert caught.value.place
+    assert caught.value.remedy
 
 
 def flipped(data: bytes, at: int, bit: int) -> bytes:

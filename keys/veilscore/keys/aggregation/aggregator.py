@@ -16,6 +16,7 @@ import numpy as np
 
 from veilscore.keys.aggregation.relayed import (
     check_dealt,
+    check_distinct,
     check_keys,
     check_same_survivors,
 )
@@ -148,14 +149,16 @@ class Aggregator:
         terms, content = self._terms, found.content
         match found.kind:
             case Kind.KEYS:
-                check_keys({**self._got[Kind.KEYS], found.sender: found}, terms)
+                check_keys(found, terms)
+                keys = {**self._got[Kind.KEYS], found.sender: found}
+                check_distinct(keys, terms)
             case Kind.SHARES:
-                keys = self._said[Kind.KEY_LIST]
-                if content.shares.key_list != keys.digest:
+                shown = self._said[Kind.KEY_LIST]
+                if content.shares.key_list != shown.digest:
                     raise self._misconduct(
-                        Breach.BAD_SHARE, "dealt to another list of keys", keys, found
+                        Breach.BAD_SHARE, "dealt to another list of keys", shown, found
                     )
-                check_dealt(found, keys, self._holders, terms)
+                check_dealt(found, shown, self._holders, terms)
             case Kind.MASKED:
                 self._total += read_words(found.words)
             case Kind.AGREEMENT:
@@ -196,7 +199,6 @@ class Aggregator:
                 "are needed",
                 party=", ".join(missing),
                 place=f"{self._terms.place}, {step}",
-                remedy="Start another attempt when all members are there.",
             )
         self._step = following
         return self._present

@@ -34,6 +34,7 @@ from veilscore.keys.aggregation.dealing import (
 from veilscore.keys.aggregation.history import RoundHistory
 from veilscore.keys.aggregation.relayed import (
     check_dealt,
+    check_distinct,
     check_enough,
     check_keys,
     check_same_survivors,
@@ -117,8 +118,9 @@ class Member:
         found, terms = self._take(key_list, Kind.KEY_LIST), self._terms
         peers = read_list(found, Kind.KEYS, terms.names, terms)
         self._check_names(tuple(peers), found, Breach.MISSING_KEY)
-        check_keys(peers, terms)
+        check_distinct(peers, terms)
         for peer in peers.values():
+            check_keys(peer, terms)
             self._history.check_peer(peer, terms)
         self._peers = peers
         shares = split_seeds(self._keys, terms)
@@ -298,6 +300,5 @@ class Member:
             what,
             party=self._terms.aggregator.name,
             place=self._terms.place,
-            remedy="Use nothing of this attempt, and keep the messages as evidence.",
             evidence=tuple(each.signed for each in evidence),
         )

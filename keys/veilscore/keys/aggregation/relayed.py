@@ -21,7 +21,7 @@ from veilscore.keys.errors import (
     UnheardError,
 )
 from veilscore.keys.masks import pair_secret
-from veilscore.v1.aggregation_pb2 import RoundKeys, SharePair
+from veilscore.v1.aggregation_pb2 import SharePair
 
 _PART: Final = 32
 SEALED: Final = (
@@ -78,17 +78,15 @@ def check_enough(
             f"goes on with {len(present)} members where {terms.fewest} are needed",
             party=terms.aggregator.name,
             place=f"{terms.place}, without {', '.join(missing)}",
-            remedy="Start another attempt when all members are there.",
             evidence=(found.signed,),
         )
 
 
-def check_keys(keys: Mapping[str, Statement], terms: Terms) -> None:
-    """Raise MisconductError unless all keys are whole and differ from each other."""
+def check_distinct(keys: Mapping[str, Statement], terms: Terms) -> None:
+    """Raise MisconductError if two keys of an attempt are the same."""
     seen: dict[bytes, Statement] = {}
     for message in keys.values():
         said = message.content.keys
-        check_round_keys(message, said, terms)
         for key in (said.channel, said.mask):
             if key in seen:
                 raise MisconductError(
@@ -102,8 +100,9 @@ def check_keys(keys: Mapping[str, Statement], terms: Terms) -> None:
             seen[key] = message
 
 
-def check_round_keys(message: Statement, said: RoundKeys, terms: Terms) -> None:
+def check_keys(message: Statement, terms: Terms) -> None:
     """Raise MisconductError unless a member's keys are usable."""
+    said = message.content.keys
     unusable = MisconductError(
         Breach.UNUSABLE_KEY,
         "signed a key or commitment that nobody can use",
@@ -173,7 +172,6 @@ def check_same_survivors(agreed: Statement, shown: Statement, terms: Terms) -> N
             f"showed {agreed.sender} another survivor set",
             party=terms.aggregator.name,
             place=terms.place,
-            remedy="Use nothing of this attempt, and keep the messages as evidence.",
             evidence=(shown.signed, theirs.signed),
         )
 

@@ -24,7 +24,7 @@ from veilscore.keys.aggregation.wire import Statement
 from veilscore.keys.errors import Breach, MisconductError
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Dealer:
     """A member of U2: what it signed, and what others revealed of its one seed."""
 

@@ -55,7 +55,7 @@ class Kind(StrEnum):
     TOTAL = "total"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Statement:
     """A message that verified: who said what."""
 
@@ -220,5 +220,4 @@ def _malformed(terms: Terms, what: str, party: str = "") -> UnheardError:
         what,
         party=party,
         place=terms.place,
-        remedy="Update the older of the two programs, if it comes again.",
     )
