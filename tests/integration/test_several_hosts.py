@@ -155,11 +155,16 @@ def test_a_bank_has_applicants_scored_by_a_card_on_another_host(
         *("--form", "form.json", "--csv", "applicants.csv"),
         *("--out", "hosted.csv", "--consent", "FORM-17"),
     )
-    scored = (bank.folder / "hosted.csv").read_text().split()
+    header, *scored = (bank.folder / "hosted.csv").read_text().split()
+    assert header == "row,score,request"
+    requests = {line.rpartition(",")[2] for line in scored}
+    assert [len(request) for request in requests] == [64]
     # By the points of deploy/examples/hosted_card.toml.
     expected = [520 + 30 - 90 - 25, 520 - 20 + 40 - 500, 520 - 20 - 7]
     rows_scored = zip((1, 2, 4), expected, strict=True)
-    assert scored == ["row,score", *(f"{row},{score}" for row, score in rows_scored)]
+    assert [line.rpartition(",")[0] for line in scored] == [
+        f"{row},{score}" for row, score in rows_scored
+    ]
     failed = (bank.folder / "hosted.errors.csv").read_text()
     assert "3,debt_ratio: the number is not from 0 to 5" in failed
     status = host.run("veilscore", "node", "status", "--config", config, "--json")
