@@ -205,6 +205,9 @@ def test_a_proof_that_does_not_verify_is_not_written(
 def test_wrong_words_are_refused(export: Path, words: tuple[str, ...]) -> None:
     assert run("prove", export, "--out", export.with_name("x"), *words).exit_code == 2
     assert run("prove", export, "--index", 1, "--out", export).exit_code == 2
+    taken = export.with_name("1.entry")
+    assert run("prove", export, "--index", 1, "--out", taken).exit_code == 2
+    assert not taken.exists()
 
 
 def test_a_proof_needs_its_entry_and_a_key(

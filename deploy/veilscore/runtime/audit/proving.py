@@ -79,9 +79,8 @@ def prove(
     trust, reader = Trust.read_as(own, fingerprint, policy)
     choice = _choice(index, correlation, leaf)
     must_be_new(out)
-    entry_file = None if correlation else out.with_suffix(".entry")
-    if entry_file and not leaf:
-        must_be_new(entry_file)
+    if not correlation and not leaf:
+        must_be_new(_entry_beside(out))
     with _opened(export, url, reader) as log, reading(quiet=as_json) as watch:
         key, proven = take_proofs(log, choice, watch)
     report: ProofReport = verifying.run(
@@ -104,7 +103,7 @@ def prove(
         return
     verifying.tell(report)
     what = f"{len(proven)} proofs" if correlation else "the proof"
-    typer.echo(f"{what} with what is proved: {out}")
+    typer.echo(f"{what}: {out}")
 
 
 def _choice(index: int | None, correlation: str, leaf: Path | None) -> Choice:
@@ -132,9 +131,19 @@ def _opened(
             yield log
 
 
+def _entry_beside(proof: Path) -> Path:
+    """Return the file for what is proved, which is not that of the proof."""
+    entry = proof.with_suffix(".entry")
+    if entry == proof:
+        raise typer.BadParameter(
+            "the entry is written to a file that ends so", param_hint="--out"
+        )
+    return entry
+
+
 def _write(out: Path, proven: ProvenEntry, *, with_entry: bool = True) -> None:
     if with_entry:
-        files.replace(out.with_suffix(".entry"), proven.leaf)
+        files.replace(_entry_beside(out), proven.leaf)
     files.replace(out, proven.proof.text.encode())
 
 
