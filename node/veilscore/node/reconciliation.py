@@ -35,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 LOOK_S: Final = 1.0  # between looks at the clock
 FIRST_S: Final = 300.0  # after a start, for what the start brings
 AGAIN_S: Final = 600.0  # after it could not be done
+_STOP_S: Final = 1.0
 _KEPT_FILES: Final = 64  # of the log, while it is read: tiles, most of them
 _TOLD: Final = 20  # differences on the status page and in the log file
 
@@ -79,10 +80,13 @@ class Reconciliation:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop looking; what is under way ends at the next file that it reads."""
+        """Stop looking; what is under way ends at the next file that it reads.
+
+        It may wait for a hub that is silent: whoever closes the link ends that, too.
+        """
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_S)
 
     def state(self) -> ReconState:
         """Return what the last one found; raises LogStoreError."""
@@ -120,7 +124,6 @@ class Reconciliation:
             now_ms=now_ms,
         )
         self._record(report, note, head, first=mark.seq + 1, now_ms=now_ms)
-        self.fault = ""
         return report
 
     def _record(
@@ -159,6 +162,7 @@ class Reconciliation:
             )
             last = self._receipts.write(told, correlation="")
             state.write(self._db, report.mark)
+        self.fault = ""
         for each in state.differences:
             _LOG.warning(
                 "reconciliation: %s, event %d: %s", each.kind, each.event, each.what

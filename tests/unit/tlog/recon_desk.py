@@ -10,8 +10,8 @@ from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
 from veilscore.keys.tlog.chain import ActorChain, OwnEvent, read_chain
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import Detail
-from veilscore.keys.tlog.own_events import OwnEvents
-from veilscore.keys.tlog.recon import ReconReport, reconcile_export
+from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
+from veilscore.keys.tlog.recon import ReconReport
 from veilscore.v1.audit_pb2 import Started
 
 

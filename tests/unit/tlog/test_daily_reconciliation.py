@@ -258,7 +258,8 @@ def test_it_runs_by_itself_and_goes_on_after_a_fault(
         assert "does not answer" in node.recon.fault
         node.away = False
         node.now += min(AGAIN_S, 5)
-        _until(lambda: node.recon.state().at_ms and not node.recon.fault)
+        _until(lambda: not node.recon.fault)
+        assert node.recon.state().at_ms
         node.recon.close()
         assert "recon" not in {thread.name for thread in threading.enumerate()}
         desk.database.close()

@@ -16,8 +16,8 @@ from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.tlog.chain import OwnEvent, read_chain
 from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.finding import Finding, Kind
-from veilscore.keys.tlog.own_events import OwnEvents
-from veilscore.keys.tlog.recon import ReconReport, reconcile_export
+from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
+from veilscore.keys.tlog.recon import ReconReport
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.audit_pb2 import (
     ScoreAnswered,

@@ -109,6 +109,54 @@ def test_the_first_begins_with_the_own_first_event(
         days.desk.database.close()
 
 
+def test_a_first_event_without_a_receipt_is_sought_from_the_beginning(
+    tmp_path: Path, parties: Parties
+) -> None:
+    """As while its receipt is caught up with: a later one may have come before it."""
+    with witnessed_log(tmp_path, parties) as log:
+        log.fill(300, "market")
+        days = Days(Desk(tmp_path, log))
+        (first,) = days.desk.chain.extend([Started(version="1")], "", NOW_MS)
+        log.service.append([first])
+        days.desk.say(Started(version="2"))
+        assert days.recon().is_clean
+        days.desk.prove(first)
+        assert days.recon().is_clean
+        assert days.mark.unsettled == ()
+        days.desk.database.close()
+
+
+def test_a_late_receipt_is_compared_with_what_was_read(
+    days: Days, parties: Parties, tmp_path: Path
+) -> None:
+    """Of a log that ends with a full bundle: there is nothing more to read."""
+    (late,) = days.desk.chain.extend([Started(version="2")], "", NOW_MS)
+    days.desk.log.service.append([late])
+    days.desk.log.fill(254, "market")
+    days.recon()
+    assert (days.mark.size, days.mark.unsettled) == (256, (2,))
+    (tmp_path / "fork").mkdir()
+    with witnessed_log(tmp_path / "fork", parties) as fork:
+        fork.fill(255, "market")
+        events = [read_event(each.leaf) for each in days.desk.chain.after(0)]
+        fork.store.append(events[:1])
+        (proof,) = fork.service.append([events[0].leaf])
+    days.desk.chain.confirm([(late, proof)])
+    assert days.kinds() == [(Kind.FORK, 2)]
+
+
+def test_a_log_that_stands_still_is_found_by_what_it_has_proved(days: Days) -> None:
+    files = days.desk.export()
+    days.recon(files=files)
+    days.desk.say(Started(version="2"))
+    assert days.recon(LATER_MS - 1, files).is_clean
+    report = days.recon(LATER_MS, files)
+    assert [each.what for each in report.findings] == [
+        "the log shows 1 entries and has proved it among 2"
+    ]
+    assert days.recon(LATER_MS).is_clean
+
+
 def test_what_is_young_is_no_finding_yet_and_is_told_once(days: Days) -> None:
     days.desk.say(ASKED, QUERY)
     days.desk.others_say("bureau", ALLOWED, QUERY)

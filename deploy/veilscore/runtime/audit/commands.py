@@ -30,9 +30,8 @@ from veilscore.keys.tlog.evidence.exhibit import (
 from veilscore.keys.tlog.export import registry_of
 from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.log_policy import read_policy
-from veilscore.keys.tlog.own_events import OwnEvents
+from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
 from veilscore.keys.tlog.reader import Entry
-from veilscore.keys.tlog.recon import reconcile_export
 from veilscore.keys.tlog.search import Wanted, entries_of
 from veilscore.runtime.audit import fetching, verifying
 from veilscore.runtime.audit.enrolling import certificate, enroll, join

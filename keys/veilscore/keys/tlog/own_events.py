@@ -1,7 +1,8 @@
 """A party's own events as somebody gets them: its file, or an export of its own log.
 
-Nothing is verified when they are read: ``check`` does that, by the registry of an
-export of the log of all parties, which was audited.
+They are compared with an export of the log of all by ``reconcile_export``. Nothing is
+verified when they are read: ``check`` does that, by the registry of such an export,
+which was audited.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,14 +10,16 @@ from pathlib import Path
 
 from veilscore.keys.errors import ProofError, RegistryError
 from veilscore.keys.registry import Registry
-from veilscore.keys.tlog.archive import open_export
+from veilscore.keys.tlog.archive import ExportFiles, open_export
 from veilscore.keys.tlog.chain import OwnEvent, read_own
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.export import CHECKPOINT, decode_text
+from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.origin import own_origin
-from veilscore.keys.tlog.search import entries_of
+from veilscore.keys.tlog.recon import ReconReport, reconcile
+from veilscore.keys.tlog.search import Progress, entries_of
 from veilscore.keys.tlog.tree import EMPTY_ROOT, Edge, leaf_hash
 
 _SQLITE = b"SQLite format 3\0"
@@ -105,6 +108,20 @@ class OwnEvents:
         new = self._events[self._edge.size : size]
         self._edge = self._edge.extend(leaf_hash(each.leaf) for each in new)
         return self._edge.root() if size else EMPTY_ROOT
+
+
+def reconcile_export(
+    own: OwnEvents,
+    files: ExportFiles,
+    policy: LogPolicy,
+    progress: Progress = lambda _done, _total: None,
+) -> ReconReport:
+    """Compare all of a party's own events with an export, which was verified.
+
+    Raises what ``reconcile`` does.
+    """
+    note = decode_text(files.read(CHECKPOINT))
+    return reconcile(own.party, own, files, note, policy, progress=progress)
 
 
 def _is_database(path: Path) -> bool:

@@ -20,15 +20,13 @@ from functools import lru_cache
 from typing import Protocol
 
 from veilscore.keys.errors import ProofError
-from veilscore.keys.tlog.archive import ExportFiles, LogFiles
+from veilscore.keys.tlog.archive import LogFiles
 from veilscore.keys.tlog.chain import OwnEvent
 from veilscore.keys.tlog.checkpoint import Checkpoint
 from veilscore.keys.tlog.events import ActorHead, read_event
-from veilscore.keys.tlog.export import CHECKPOINT, decode_text
-from veilscore.keys.tlog.finding import Exhibit, Finding, Kind
+from veilscore.keys.tlog.finding import NEVER_HONEST, Exhibit, Finding, Kind
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.mark import Mark
-from veilscore.keys.tlog.own_events import OwnEvents
 from veilscore.keys.tlog.proof import (
     consistency_proof,
     inclusion_proof,
@@ -210,10 +208,7 @@ class _Recon:
             if not self.own.has_receipts:
                 self.due[seq] = None
                 return
-            self.unsettled.append(seq)
-            if not self._is_young(read_event(each.leaf).event.time_ms):
-                what = "the log has not proved it yet"
-                self._find(Finding(Kind.WAITING, seq, what))
+            self._wait(seq, each, "the log has not proved it yet")
             return
         if self.mark.size <= each.proof.index < self.head.size:
             self.due[seq] = each.proof.index
@@ -223,11 +218,21 @@ class _Recon:
             self._find(Finding(Kind.FORK, seq, f"its receipt: {error.what}"))
             return
         if kept.size > self.head.size:
-            self.unsettled.append(seq)  # what the log shows is older than this event
+            shows, proved = self.head.size, kept.size
+            what = f"the log shows {shows} entries and has proved it among {proved}"
+            self._wait(seq, each, what)
             return
         known = self.roots.setdefault(kept.size, [])
         if all(kept.root != receipt.root for receipt in known):
             known.append(_Receipt(kept, seq, each.proof.checkpoint))
+
+    def _wait(self, seq: int, each: OwnEvent, what: str) -> None:
+        """Leave an event to the next time; it is a finding if it has waited long."""
+        self.unsettled.append(seq)
+        if each.proof and self.now_ms is None:
+            return  # an export may be older
+        if not self._is_young(read_event(each.leaf).event.time_ms):
+            self._find(Finding(Kind.WAITING, seq, what))
 
     def read_log(self, note: str, progress: Progress) -> None:
         """Read what is new in the log, and compare all of it."""
@@ -236,6 +241,8 @@ class _Recon:
         while sizes and sizes[0] < start:
             self._compare_beginnings(sizes.popleft())
         edge = Edge.load(start, self.read)
+        while sizes and sizes[0] == start:
+            self._compare_root(sizes.popleft(), edge.root())
         for entries in bundles_from(self.files, start, self.head.size, progress):
             hashes = [leaf_hash(entry.opened.leaf) for entry in entries]
             first, done = edge.size, 0
@@ -259,12 +266,13 @@ class _Recon:
         self.compared = True
 
     def _start(self) -> int:
-        """Return which entry is read first: none before our own first one is ours."""
-        if self.mark.size or self.now_ms is None:
+        """Return which entry is read first: none before our own first one is ours.
+
+        Where that is only its receipt tells.
+        """
+        if self.mark.checkpoint or self.now_ms is None:
             return self.mark.size
-        return min(
-            (place for place in self.due.values() if place is not None), default=0
-        )
+        return self.due.get(1) or 0
 
     def _compare_root(self, size: int, root: bytes) -> None:
         """Compare what receipts say of a size with the tree that was read."""
@@ -346,7 +354,8 @@ class _Recon:
         proof: TlogProof | None = None,
     ) -> None:
         self.findings.append(finding)
-        if (older or leaf) and len(self.exhibits) < _MOST_EXHIBITS:
+        shown = finding.kind in NEVER_HONEST and (older or leaf)
+        if shown and len(self.exhibits) < _MOST_EXHIBITS:
             self.exhibits.append(Exhibit(finding, older, leaf, proof))
 
     def _is_young(self, time_ms: int) -> bool:
@@ -377,17 +386,3 @@ class _Recon:
             tuple(self.exhibits),
             mark,
         )
-
-
-def reconcile_export(
-    own: OwnEvents,
-    files: ExportFiles,
-    policy: LogPolicy,
-    progress: Progress = lambda _done, _total: None,
-) -> ReconReport:
-    """Compare all of a party's own events with an export, which was verified.
-
-    Raises what ``reconcile`` does.
-    """
-    note = decode_text(files.read(CHECKPOINT))
-    return reconcile(own.party, own, files, note, policy, progress=progress)
