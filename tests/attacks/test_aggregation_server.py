@@ -127,6 +127,12 @@ def swapped(sent: dict[str, bytes], asked: Terms) -> list[bytes]:
     return list({**sent, VICTIM: keys_of(VICTIM, Signer.generate(), asked)}.values())
 
 
+def of_a_copy_of_the_node(sent: dict[str, bytes], asked: Terms) -> list[bytes]:
+    """Take keys that a copy of the first member's disk signed for this attempt."""
+    copied = keys_of(NAMES[0], SIGNERS[NAMES[0]], asked)
+    return list({**sent, NAMES[0]: copied}.values())
+
+
 def of_the_last_attempt(sent: dict[str, bytes], asked: Terms) -> list[bytes]:
     before = terms(len(asked.roster), attempt=9)
     old = keys_of(VICTIM, SIGNERS[VICTIM], before)
@@ -177,6 +183,7 @@ def of_another_kind(sent: dict[str, bytes], asked: Terms) -> list[bytes]:
     [
         (swapped, 3, Breach.KEY_SWAP),
         (swapped, 7, Breach.KEY_SWAP),
+        (of_a_copy_of_the_node, 3, Breach.KEY_SWAP),
         (of_the_last_attempt, 3, Breach.KEY_REPLAY),
         (of_another_round, 3, Breach.KEY_REPLAY),
         (of_another_roster, 3, Breach.OTHER_TERMS),

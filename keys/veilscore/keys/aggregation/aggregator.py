@@ -19,6 +19,7 @@ from veilscore.keys.aggregation.relayed import (
     check_distinct,
     check_keys,
     check_same_survivors,
+    earlier_sum,
 )
 from veilscore.keys.aggregation.terms import Terms
 from veilscore.keys.aggregation.unmasking import Dealer, unmask
@@ -138,9 +139,8 @@ class Aggregator:
         unmask(self._total, self._dealers, self._terms)
         words = write_words(self._total)
         shown = self._said[Kind.SURVIVORS].digest
-        return self._say(
-            Kind.TOTAL, pb.MaskedSum(survivors=shown, words=digest(words)), words
-        )
+        total = pb.MaskedSum(survivors=shown, words=digest(words))
+        return self._write(Kind.TOTAL, total, words)
 
     # -- steps -----------------------------------------------------------------
 
@@ -150,6 +150,7 @@ class Aggregator:
         match found.kind:
             case Kind.KEYS:
                 check_keys(found, terms)
+                earlier_sum(found, terms)
                 keys = {**self._got[Kind.KEYS], found.sender: found}
                 check_distinct(keys, terms)
             case Kind.SHARES:
@@ -208,11 +209,15 @@ class Aggregator:
         entries = [each.signed for each in self._ordered(self._got[step]).values()]
         return self._say(kind, pb.SignedList(entries=entries))
 
-    def _say(self, kind: Kind, content: Content, words: bytes = b"") -> bytes:
-        name = self._terms.aggregator.name
-        data = write(self._terms, name, self._signer, kind, content, words)
-        self._said[kind] = replace(read(data, self._terms), words=b"")
+    def _say(self, kind: Kind, content: Content) -> bytes:
+        """Write what later steps refer to."""
+        data = self._write(kind, content)
+        self._said[kind] = read(data, self._terms)
         return data
+
+    def _write(self, kind: Kind, content: Content, words: bytes = b"") -> bytes:
+        name = self._terms.aggregator.name
+        return write(self._terms, name, self._signer, kind, content, words)
 
     def _misconduct(
         self, breach: Breach, what: str, *evidence: Statement

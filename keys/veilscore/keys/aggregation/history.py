@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from veilscore.keys.aggregation.terms import Terms
-from veilscore.keys.aggregation.wire import Statement, read_earlier_sum
-from veilscore.keys.errors import Breach, MisconductError, UnheardError
+from veilscore.keys.aggregation.wire import Statement
+from veilscore.keys.errors import Breach, MisconductError
 
 COHORT_ROUNDS: Final = 5
 
@@ -62,31 +62,17 @@ class RoundHistory:
             self._cohort, self._rounds = cohort, 0
         self._last = asked
 
-    def check_peer(self, peer: Statement, terms: Terms) -> None:
-        """Compare the sum that a peer was shown last with the one shown here.
+    def compare(self, theirs: Statement, peer: str, terms: Terms) -> None:
+        """Hold the sum that a peer was shown last against the one shown here.
 
-        Raises MisconductError: of the aggregator if it signed two, of the peer if what
-        it says is no sum.
+        Raises MisconductError with both, which the aggregator signed.
         """
-        shown = peer.content.keys.last_sum
-        if not shown:
-            return
-        try:
-            theirs = read_earlier_sum(shown, terms)
-        except UnheardError as error:
-            raise MisconductError(
-                Breach.BAD_LIST,
-                "names as the last sum what the aggregator has not signed as one",
-                party=peer.sender,
-                place=terms.place,
-                evidence=(peer.signed,),
-            ) from error
         ours = self._sums.get(theirs.round)
         if ours is not None and ours.digest != theirs.digest:
             raise MisconductError(
                 Breach.SUM_SPLIT,
                 f"signed two different sums of round {theirs.round}, one of them for "
-                f"{peer.sender}",
+                f"{peer}",
                 party=terms.aggregator.name,
                 place=terms.place,
                 remedy="Stop the run: members no longer train the same model.",

@@ -38,6 +38,7 @@ from veilscore.keys.aggregation.relayed import (
     check_enough,
     check_keys,
     check_same_survivors,
+    earlier_sum,
     read_list,
 )
 from veilscore.keys.aggregation.terms import Terms
@@ -88,6 +89,7 @@ class Member:
         self._history = history
         self._keys = AttemptKeys.generate(terms.context, name)
         self._next: Kind | None = None  # None: nothing is awaited, or nothing any more
+        self._advertised = b""
         self._heard: dict[Kind, Statement] = {}
         self._peers: dict[str, Statement] = {}  # U1 of the paper: keys by member
         self._pairs: dict[str, bytes] = {}  # secrets with each other member
@@ -102,7 +104,7 @@ class Member:
             raise ValueError("an attempt begins once")
         self._next = Kind.KEY_LIST
         keys, owner = self._keys, (self._terms.context, self._name)
-        return self._write(
+        self._advertised = self._write(
             Kind.KEYS,
             pb.RoundKeys(
                 channel=keys.channel_public,
@@ -112,16 +114,25 @@ class Member:
                 last_sum=self._history.last_sum,
             ),
         )
+        return self._advertised
 
     def share_keys(self, key_list: bytes) -> bytes:
         """Round 1: check everybody's keys, deal shares of both seeds to all."""
         found, terms = self._take(key_list, Kind.KEY_LIST), self._terms
         peers = read_list(found, Kind.KEYS, terms.names, terms)
         self._check_names(tuple(peers), found, Breach.MISSING_KEY)
+        if peers[self._name].signed != self._advertised:
+            raise self._misconduct(
+                Breach.KEY_SWAP,
+                "lists keys of this member that it did not send in this attempt",
+                (found, peers[self._name]),
+            )
         check_distinct(peers, terms)
-        for peer in peers.values():
+        for name, peer in peers.items():
             check_keys(peer, terms)
-            self._history.check_peer(peer, terms)
+            shown = earlier_sum(peer, terms)
+            if shown is not None:
+                self._history.compare(shown, name, terms)
         self._peers = peers
         shares = split_seeds(self._keys, terms)
         self._own = shares[self._name]

@@ -10,10 +10,10 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from veilscore.keys.aggregation.attempt_keys import COMMITMENT, KEY, TAG
+from veilscore.keys.aggregation.attempt_keys import COMMITMENT, KEY, PART, TAG
 from veilscore.keys.aggregation.sharing import SECRET
 from veilscore.keys.aggregation.terms import Terms
-from veilscore.keys.aggregation.wire import Kind, Statement, read
+from veilscore.keys.aggregation.wire import Kind, Statement, read, read_earlier_sum
 from veilscore.keys.errors import (
     Breach,
     InvalidKeyError,
@@ -23,10 +23,9 @@ from veilscore.keys.errors import (
 from veilscore.keys.masks import pair_secret
 from veilscore.v1.aggregation_pb2 import SharePair
 
-_PART: Final = 32
 SEALED: Final = (
     SharePair(
-        mask_key=bytes(SECRET), self_mask=bytes(SECRET), group_part=bytes(_PART)
+        mask_key=bytes(SECRET), self_mask=bytes(SECRET), group_part=bytes(PART)
     ).ByteSize()
     + TAG
 )
@@ -117,6 +116,26 @@ def check_keys(message: Statement, terms: Terms) -> None:
             pair_secret(_ANY_KEY, key, terms.context)
     except InvalidKeyError as error:
         raise unusable from error
+
+
+def earlier_sum(message: Statement, terms: Terms) -> Statement | None:
+    """Return the last sum that a member says it was shown, or nothing.
+
+    Raises MisconductError naming the member if the aggregator has not signed it as one.
+    """
+    shown = message.content.keys.last_sum
+    if not shown:
+        return None
+    try:
+        return read_earlier_sum(shown, terms)
+    except UnheardError as error:
+        raise MisconductError(
+            Breach.BAD_LIST,
+            "names as the last sum what the aggregator has not signed as one",
+            party=message.sender,
+            place=terms.place,
+            evidence=(message.signed,),
+        ) from error
 
 
 def check_dealt(

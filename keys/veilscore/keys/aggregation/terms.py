@@ -75,8 +75,7 @@ class Terms:
         """Shares that open a secret, and signatures that a survivor set needs.
 
         Two sets of as many have more members in common than may collude, so that an
-        honest one has signed both, which it does not (2t > n + c, CCS 2017, section
-        6.2).
+        honest one has signed both, which it does not (2t > n + c; CCS 2017, section 6).
         """
         return (len(self.roster) + self.colluders) // 2 + 1
 
