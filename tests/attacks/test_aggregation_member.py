@@ -15,6 +15,7 @@ from tests.protocol.aggregation_round import (
     terms,
     vectors,
 )
+from veilscore.keys.aggregation.attempt_keys import AttemptKeys
 from veilscore.keys.aggregation.history import RoundHistory
 from veilscore.keys.aggregation.member import Member
 from veilscore.keys.aggregation.wire import Content, Kind, read, write
@@ -115,6 +116,25 @@ class OtherPart(Watched):
         return super().share_keys(key_list)
 
 
+class TwoFaced(AttemptKeys):
+    """Seals another part of the group's secret to one member than to the others."""
+
+    __slots__ = ()
+
+    def seal(self, peer: str, peer_channel: bytes, plaintext: bytes) -> bytes:
+        if peer == NAMES[0]:
+            pair = pb.SharePair.FromString(plaintext)
+            pair.group_part = bytes(32)
+            plaintext = pair.SerializeToString(deterministic=True)
+        return super().seal(peer, peer_channel, plaintext)
+
+
+class PartsThatDiffer(Watched):
+    def advertise(self) -> bytes:
+        self._keys = TwoFaced.generate(self._terms.context, LIAR)
+        return super().advertise()
+
+
 class OtherShareRevealed(Lying):
     about = Kind.REVEALED
 
@@ -189,6 +209,7 @@ def played(members: int, kind: type[Watched]) -> Attempt:
         (SharesForTooFew, Breach.BAD_SHARE),
         (SharesUnderOtherKeys, Breach.BAD_SHARE),
         (OtherPart, Breach.BAD_SHARE),
+        (PartsThatDiffer, Breach.BAD_SHARE),
         (OtherShareRevealed, Breach.BAD_SHARE),
         (NoShareRevealed, Breach.BAD_SHARE),
         (LongShareRevealed, Breach.BAD_SHARE),

@@ -239,6 +239,34 @@ def test_nothing_secret_is_in_a_repr() -> None:
         assert repr(member.keys.self_seed) not in shown
 
 
+def test_who_forgets_an_attempt_takes_no_more_part_in_it() -> None:
+    played = attempt()
+    played.play_until(Kind.AGREEMENT)
+    member = played.members[ONE]
+    seed = member.keys.self_seed
+    member.forget()
+    assert member.keys.self_seed != seed
+    assert not member.held
+    assert not member.pairs
+    assert not member.group
+    with pytest.raises(UnheardError):
+        member.agree(played.said[Kind.MASKED])
+
+
+def test_the_aggregator_says_whom_it_waits_for_and_when_a_round_is_spent() -> None:
+    played = attempt()
+    for step in STEPS:
+        spent = step is Kind.REVEALED
+        heard = played.said.get(STEPS[STEPS.index(step) - 1], b"")
+        for at, name in enumerate(TERMS.names):
+            assert played.aggregator.missing == TERMS.names[at:]
+            played.aggregator.take(played.answer(step, name, heard))
+        assert played.aggregator.missing == ()
+        assert played.aggregator.spent == spent
+        played.close(step)
+    assert played.aggregator.missing == ()
+
+
 def test_after_an_attempt_no_secret_is_held() -> None:
     played = attempt()
     seeds = {name: each.keys.self_seed for name, each in played.members.items()}
