@@ -3,7 +3,7 @@
 import csv
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from veilscore.models.binning import Bins, Codes, fit_categorical, fit_numeric
 from veilscore.models.horizontal.bins import ColumnTerms, JointBins, agree_bins
 from veilscore.models.horizontal.local_training import LocalLearner
 from veilscore.models.horizontal.own_model import fit_own
-from veilscore.models.horizontal.ports import Booleans, Floats
+from veilscore.models.horizontal.ports import Booleans, Floats, Lesson
 from veilscore.models.horizontal.rounds import JointModel, train
 from veilscore.models.horizontal.terms import Members, Terms
 from veilscore.models.scorecard import Column
@@ -79,6 +79,16 @@ class Regions:
         ]
 
 
+class Traced(LocalLearner):
+    """Keeps the model that each round begins with."""
+
+    seen: list[Floats]
+
+    def learn(self, model: Floats, number: int, all_rows: float) -> Lesson:
+        self.seen = [*self.seen, model] if number > 1 else [model]
+        return super().learn(model, number, all_rows)
+
+
 def load(name: str) -> Regions:
     rows = _read(f"data/{name}/{name}.csv.gz")
     test = {row["id"]: row["test"] for row in _read(f"data/{name}/split.csv.gz")}
@@ -115,9 +125,16 @@ class Trained:
 
 
 def federated(
-    data: Regions, terms: Terms = TERMS, rows: Mapping[str, Booleans] | None = None
+    data: Regions,
+    terms: Terms = TERMS,
+    path: list[Floats] | None = None,
+    *,
+    rows: Mapping[str, Booleans] | None = None,
 ) -> Trained:
-    """Agree on bins and train, each region on its training rows or on ``rows``."""
+    """Agree on bins and train, each region on its training rows or on ``rows``.
+
+    ``path`` is filled with the model after every round.
+    """
     own = rows or {name: data.training(name) for name in data.names}
     columns = data.terms(declared=terms.privacy is not None)
     agreed: dict[str, JointBins] = together(
@@ -130,19 +147,20 @@ def federated(
     assert all(each == bins for each in agreed.values())
     codes = data.codes(bins.bins)
     counts = [each.count for each in bins.bins]
+    learners = {
+        name: Traced(codes[rows], data.bad[rows], counts, terms)
+        for name, rows in own.items()
+    }
     models = together(
         {
-            name: train(
-                LocalLearner(codes[rows], data.bad[rows], counts, terms),
-                sum(counts) + 1,
-                bins.rows,
-                terms,
-            )
-            for name, rows in own.items()
+            name: train(learner, sum(counts) + 1, bins.rows, terms)
+            for name, learner in learners.items()
         }
     )
     assert len({each.digest for each in models.values()}) == 1
     joint = next(iter(models.values()))
+    if path is not None:
+        path += [*next(iter(learners.values())).seen[1:], joint.vector]
     return Trained(bins.bins, codes, joint.vector, joint)
 
 
@@ -155,11 +173,6 @@ def central(data: Regions, rows: Booleans, ridge: float = TERMS.ridge) -> Traine
         start, codes[rows], data.bad[rows], counts, what="tables", pull=ridge
     )
     return Trained(bins, codes, model)
-
-
-def few_members(data: Regions, terms: Terms = TERMS) -> Terms:
-    """Return terms for as many members as there are regions."""
-    return replace(terms, members=replace(terms.members, most=len(data.names)))
 
 
 def _levels(values: Sequence[str | None]) -> tuple[str, ...]:

@@ -11,16 +11,19 @@ Needs the extra ``dp``: ``pip install veilscore[dp]``. Nothing else imports this
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
+from math import exp, isfinite
+from statistics import NormalDist
 
 import dp_accounting
 from dp_accounting import pld
 
 from veilscore.models.errors import DataError
+from veilscore.models.horizontal.number_counts import NOISY_PASSES
 from veilscore.models.horizontal.terms import Privacy, Terms
 
-_MOST_NOISE = 1e6
-_STEPS = 60
+_STEP = 1.001
+_MOST_EPSILON = 50.0  # beyond, nothing is protected
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,10 @@ def sums_of(terms: Terms) -> tuple[NoisySums, ...]:
             place="contract",
             remedy="Set privacy in the contract",
         )
-    return (NoisySums(privacy.count_noise, 1), NoisySums(privacy.noise, terms.rounds))
+    return (
+        NoisySums(privacy.count_noise, NOISY_PASSES),
+        NoisySums(privacy.noise, terms.rounds),
+    )
 
 
 def epsilon(spent: Iterable[NoisySums], delta: float) -> float:
@@ -64,7 +70,7 @@ def epsilon(spent: Iterable[NoisySums], delta: float) -> float:
 
 
 def privacy_for(
-    target: float, delta: float, rounds: int, clip: float, count_share: float = 0.1
+    target: float, delta: float, rounds: int, clip: float, count_share: float = 0.2
 ) -> Privacy:
     """Return the least noise for which a run is (target, delta)-private.
 
@@ -72,20 +78,42 @@ def privacy_for(
     for the rounds: normal noise of deviations a and b on two sums is like that of
     deviation c on one where 1/c^2 = 1/a^2 + 1/b^2.
     """
-    if not (target > 0 and 0 < delta < 1 and 0 < count_share < 1 and rounds >= 1):
+    if not (
+        0 < target <= _MOST_EPSILON
+        and 0 < delta < 1
+        and 0 < count_share < 1
+        and rounds >= 1
+    ):
         raise DataError(
-            "a privacy budget needs epsilon above 0 and delta between 0 and 1",
+            "a privacy budget needs epsilon above 0 and up to 50, delta between 0 and 1",
             remedy="Correct the budget",
         )
-    low, high = 0.0, _MOST_NOISE
-    for _ in range(_STEPS):
-        middle = (low * high) ** 0.5 if low else high / 2
-        enough = epsilon([NoisySums(middle, 1)], delta) <= target
-        low, high = (low, middle) if enough else (middle, high)
-        if low and high / low < 1 + 1e-6:
-            break
+    noise = _exact_noise(target, delta)
+    # The library's figure is a bound, a little above the exact one.
+    while epsilon([NoisySums(noise, 1)], delta) > target:
+        noise *= _STEP
     return Privacy(
         clip=clip,
-        noise=high * (rounds / (1 - count_share)) ** 0.5,
-        count_noise=high / count_share**0.5,
+        noise=noise * (rounds / (1 - count_share)) ** 0.5,
+        count_noise=noise * (NOISY_PASSES / count_share) ** 0.5,
     )
+
+
+def _exact_noise(target: float, delta: float) -> float:
+    """Return the deviation for which one sum is private (Balle and Wang 2018)."""
+    low, high = 0.0, 1.0
+    while _exact_delta(target, high) > delta:
+        low, high = high, 2 * high
+    while high - low > _STEP - 1:
+        middle = (low + high) / 2
+        if _exact_delta(target, middle) > delta:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _exact_delta(target: float, noise: float) -> float:
+    half = 1 / (2 * noise)
+    spared = exp(target) * _NORMAL.cdf(-half - target * noise)
+    return _NORMAL.cdf(half - target * noise) - spared

@@ -21,6 +21,7 @@ import numpy as np
 
 from veilscore.models.binning import SMALL, CategoricalBins
 from veilscore.models.errors import DataError, ProtocolError
+from veilscore.models.horizontal.number_counts import SEEN
 from veilscore.models.horizontal.ports import Integers, Words
 
 TABLES = 3
@@ -203,7 +204,7 @@ class DeclaredCounts:
     def bins(self, missing: Sequence[str] = ()) -> CategoricalBins:
         """Return a bin for each common level, and "other" if there are more."""
         named = self.counts[1:-1].tolist()
-        seen = 3.0 * self.noise
+        seen = SEEN * self.noise
         counts: Mapping[str, int] = {
             level: count
             for level, count in zip(self.levels, named, strict=True)

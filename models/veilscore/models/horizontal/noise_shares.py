@@ -7,10 +7,10 @@ variance.
 
 Each share is rounded to units. A sum of rounded shares is no rounded normal number, but
 of k shares of s units each it differs from discrete normal noise by a part of about
-exp(-2 pi^2 s^2 k / (k + 1)) (Kairouz, Liu, Steinke 2021, for discrete normal shares):
-a share of under four units (10^-68) is refused, and the accountant takes the noise for
-normal. Units are large against the spacing of doubles, in which Mironov (2012) found
-secrets.
+exp(-2 pi^2 s^2 k / (k + 1)) (Kairouz, Liu and Steinke 2021, for discrete normal
+shares): a share of under four units (10^-68) is refused, and the accountant takes the
+noise for normal. Units are large against the spacing of doubles, in which Mironov
+(2012) found secrets.
 """
 
 from math import sqrt

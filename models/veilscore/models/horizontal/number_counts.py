@@ -5,8 +5,9 @@ octave. Buckets that may hold a value on a tenth of the rows, and all of a colum
 few values, are then divided down to single numbers in two passes; last, those that hold
 a decile down to a relative width of 2^-13. Nobody's own counts are seen, and a bucket
 under the contract's least count is not divided; but a sum shows counts down to one row,
-unless noise is added to it. With noise there is one pass, and counts under three
-standard deviations pass for none.
+unless noise is added to it. With noise, counts under four standard deviations pass for
+none, and there are two passes: buckets on a tenth of the rows are divided once, and
+stay whole if most of their rows are then lost in the noise.
 """
 
 from dataclasses import dataclass, field
@@ -20,10 +21,11 @@ from veilscore.models.horizontal.ports import Floats, Integers
 
 COARSE, FINE, SINGLE = 21, 10, 0  # shifts
 PASSES = 4
+NOISY_PASSES = 2
 _FIRST = -1019  # place of the lowest coarse bucket of single precision
 _COARSE_BUCKETS = 2040
-# Noise has this many standard deviations once in 700 times: too few rows to see.
-_SEEN = 3.0
+# Noise has this many standard deviations once in 30,000 times: too few rows to see.
+SEEN = 4.0
 
 Bucket = tuple[int, int]  # shift and place
 
@@ -75,8 +77,11 @@ class NumberCounts:
             width = 1 << (shift - finer)
             part = summed[start : start + width]
             start += width
+            part = self._seen(part)
+            if self.noise and 2 * int(part.sum()) < self.counts[shift, place]:
+                continue
             whole = self.counts.pop((shift, place))
-            if np.any(part < 0) or int(part.sum()) != whole:
+            if not self.noise and int(part.sum()) != whole:
                 raise ProtocolError(
                     f"counts of column {self.column!r} contradict earlier ones",
                     remedy="Start the run again with members that stay to its end",
@@ -104,7 +109,7 @@ class NumberCounts:
 
     def _seen(self, summed: Integers) -> Integers:
         if self.noise:
-            return np.where(summed < _SEEN * self.noise, 0, summed)
+            return np.where(summed < SEEN * self.noise, 0, summed)
         if np.any(summed < 0):
             raise ProtocolError(
                 f"counts of column {self.column!r} are negative",
@@ -120,12 +125,12 @@ class NumberCounts:
         return np.bincount(places(inside, finer) - below - 1, minlength=width)
 
     def _to_divide(self, number: int) -> list[tuple[Bucket, int]]:
-        if self.noise:
+        if self.noise and number >= NOISY_PASSES:
             return []
         if number == PASSES - 1:
             return [(key, FINE) for key in self._with_deciles()]
         shift, finer = (COARSE, FINE) if number == 1 else (FINE, SINGLE)
-        few = len(self.counts) <= FEW_VALUES
+        few = len(self.counts) <= FEW_VALUES and not self.noise
         known = sum(self.counts.values())
         return [
             (key, finer)

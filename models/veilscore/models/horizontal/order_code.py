@@ -26,8 +26,10 @@ def codes(values: Floats, *, column: str) -> Integers:
             remedy="Correct the value at its source or declare it a missing code",
         )
     single = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # of the largest, which is not rounded up
+        above = np.nextafter(single, np.float32(np.inf))
     # Adding 0 turns -0 into 0, which has one code.
-    up = np.where(single < values, np.nextafter(single, np.float32(np.inf)), single) + 0
+    up = np.where(single < values, above, single) + 0
     bits = up.astype(np.float32).view(np.int32).astype(np.int64)
     magnitude = bits & 0x7FFF_FFFF
     return np.where(bits < 0, -magnitude, magnitude)
