@@ -191,6 +191,16 @@ def _log(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "LogReconciled.log_root": _DIGEST,
         v1 + "TypeCount.type": one_of(*(field.name for field in details)),
         v1 + "TypeCount.count": _COUNT,
+        v1 + "ConsentRegistered.consent": _DIGEST,
+        v1 + "ConsentRegistered.subject": _DIGEST,
+        v1 + "ConsentRegistered.purposes": several(one_of("pre_loan"), 1),
+        v1 + "ConsentRegistered.until": between(known.since, known.until + 7200),
+        v1 + "ConsentRegistered.document": _DIGEST,
+        v1 + "ConsentWithdrawn.registered": _COUNT,
+        v1 + "ConsentWithdrawn.consent": _DIGEST,
+        v1 + "ConsentWithdrawn.subject": _DIGEST,
+        v1 + "Erased.reason": one_of("entity"),
+        v1 + "Erased.openings_bucket": power_of_two(1024),
     }
     return fields | {field.full_name: message() for field in details}
 

@@ -187,21 +187,50 @@ class CanaryFederation:
             cards,
             tables,
         )
-        consent = fresh_text()
-        self.secrets.append(Canary("a consent", consent))
+        consent = self._secret("a consent")
+        entities = [{"type": kind, "id": entity} for kind, entity in asked[:_REST]]
+        answer = self._post(
+            "scores", entities=entities, purpose="pre_loan", consent=consent
+        )
+        self.rest_scores = len(answer.json()["scores"])
+        self._keep_records(entities[0])
+
+    def _keep_records(self, entity: dict[str, str]) -> None:
+        """Ask under a registered consent, show it, withdraw it and erase it all."""
+        consent = {"reference": self._secret("a reference"), "entity": entity}
+        document = self._secret("a document").encode().hex()
+        until = int(time.time()) + 3600
+        self._post(
+            "consents",
+            **consent,
+            purposes=["pre_loan"],
+            until=until,
+            document=document,
+        )
+        reference = consent["reference"]
+        self._post("scores", entities=[entity], purpose="pre_loan", consent=reference)
+        told = self._post("asked-about", **entity).json()
+        self._post("openings", request=told[-1]["request"], entity=entity)
+        self._post("consents/withdraw", **consent)
+        self._post("erasures", entity=entity)
+
+    def _secret(self, what: str) -> str:
+        """Return a text that the coordinator must not see."""
+        planted = fresh_text()
+        self.secrets.append(Canary(what, planted))
+        return planted
+
+    def _post(self, path: str, **body: object) -> httpx.Response:
+        """Ask the bank's node over its own interface."""
         token = (self.bank.folder / "web.token").read_text(encoding="ascii").strip()
         answer = httpx.post(
-            f"{self.bank.web}/v1/scores",
+            f"{self.bank.web}/v1/{path}",
             headers={"Authorization": f"Bearer {token}"},
-            json={
-                "entities": [{"type": t, "id": entity} for t, entity in asked[:_REST]],
-                "purpose": "pre_loan",
-                "consent": consent,
-            },
+            json=body,
             timeout=60,
         )
         answer.raise_for_status()
-        self.rest_scores = len(answer.json()["scores"])
+        return answer
 
     def _look_around(self, evidence: Evidence, trained: Trained) -> None:
         """Get every page that the coordinator has, and one event of each kind."""
