@@ -11,8 +11,7 @@ from tests.unit.tlog.published_log import MemoryExport
 from tests.unit.tlog.sample_log import own_word
 from veilscore.keys.tlog.chain import read_chain
 from veilscore.keys.tlog.finding import Finding, Kind
-from veilscore.keys.tlog.own_events import OwnEvents
-from veilscore.keys.tlog.recon import reconcile_export
+from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
 from veilscore.node.errors import (
     CoordinatorRefusedError,
     HolderRefusedError,

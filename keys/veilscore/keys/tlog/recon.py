@@ -40,7 +40,7 @@ from veilscore.keys.tlog.tree import Edge, HashReader, leaf_hash
 from veilscore.v1.audit_pb2 import LogReconciled
 
 OPEN_MS = 600_000
-"""How long a request or a receipt may be on its way: as long as a query is valid."""
+"""How long a request or a receipt may be on its way: a query is valid half as long."""
 _MOST_EXHIBITS = 16  # a log that lies more often is convicted by these
 
 
