@@ -225,7 +225,10 @@ class Openings:
     def _open(self, kept: Kept, index: int, sealed: bytes) -> Opening:
         key = leaf(self.shredder.nodes(kept.tree), index)
         if key is None:
-            raise NoOpeningError("what was asked for was erased here")
+            raise NoOpeningError(
+                "what was asked for was erased here",
+                remedy="Nothing brings it back; other parties may have their own.",
+            )
         return Opening(key.salt, key.open(sealed, kept.query))
 
     def _rows(self, which: str, *bound: object) -> list[Kept]:

@@ -140,7 +140,8 @@ class Records:
             ]
             if not found:
                 raise NoOpeningError(
-                    "the request is not about this entity, or it was erased"
+                    "the request is not about this entity, or it was erased",
+                    remedy="Look for its requests with: veilscore node asked-about",
                 )
             yield self.openings.entity(kept, found[0])
 
