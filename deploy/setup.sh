@@ -66,9 +66,9 @@ TEXT
 fi
 pip install "$torch"
 if [ "$groups" = dev ]; then
-    pip install --group dev --editable '.[parquet]'
+    pip install --group dev --editable '.[parquet,dp]'
 else
-    pip install --editable '.[parquet]'
+    pip install --editable '.[parquet,dp]'
 fi
 .venv/bin/python -m compileall -q -j 0 coordinator deploy keys models node protos
 touch "$stamp"

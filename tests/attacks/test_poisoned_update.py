@@ -27,7 +27,13 @@ pytestmark = pytest.mark.long
 
 ATTACKER = "R5_west"
 # As close as a round number is to the rows of the largest region.
-BOUND = replace(TERMS, members=replace(TERMS.members, most_rows=5_000))
+BOUND = replace(
+    TERMS,
+    members=replace(TERMS.members, most_rows=5_000),
+    rounds=20,
+    batch=512,
+    local_rate=0.2,
+)
 
 
 class Poisoner(LocalLearner):
@@ -91,7 +97,6 @@ def test_a_member_moves_the_model_by_its_weight_and_no_further(
             optimizer="average",
             server_rate=1.0,
             decay=False,
-            local_rate=0.3,
             longest_change=0.5,
         )
 

@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 import numpy as np
-import torch
 
 from tests.protocol.region_data import (
     SETS,
@@ -214,7 +213,6 @@ def main() -> None:
     parser.add_argument("--only", choices=TABLES, action="append")
     parser.add_argument("--set", choices=SETS, action="append", dest="sets")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     for name in options.only or TABLES:
         fill, heads = TABLES[name]
         each = (row for one in options.sets or SETS for row in fill(one))

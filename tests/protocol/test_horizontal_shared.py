@@ -4,13 +4,11 @@ The pooled reference is the optimum of the same penalised likelihood on the bins
 rows. ``python -m tests.bench.horizontal`` prints what is only bounded here.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from tests.protocol.region_data import (
     SETS,
@@ -31,14 +29,6 @@ from veilscore.models.metrics import auc
 from veilscore.models.scorecard import Scale
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache

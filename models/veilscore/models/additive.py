@@ -20,6 +20,15 @@ from veilscore.models.errors import DataError
 from veilscore.models.scorecard import Card, Feature
 
 
+def steady_torch() -> None:
+    """Make torch of this whole process deterministic, and use one thread.
+
+    Batches are far too small for several threads, which wait for each other instead.
+    """
+    torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+    torch.set_num_threads(1)
+
+
 class AdditiveScorer(nn.Module):
     """Log odds (good:bad) = intercept + sum over features of table[feature][bin].
 

@@ -247,11 +247,14 @@ def _between(low: FloatArray, high: FloatArray) -> FloatArray:
 def _spike_edges(distinct: FloatArray, counts: IntArray) -> FloatArray:
     """Return the deciles of the values that are no spikes, and each spike's edges."""
     is_spike = counts * SPIKE > counts.sum()
-    rest = np.repeat(distinct[~is_spike], counts[~is_spike])
+    rest, upto = distinct[~is_spike], np.cumsum(counts[~is_spike])
     # Linear interpolation between order statistics; the position is an exact
     # integer number of tenths, so that no row changes its bin by rounding.
-    tenths = np.arange(1, 10) * (rest.size - 1)
-    low, high = rest[tenths // 10], rest[-(-tenths // 10)]
+    tenths = np.arange(1, 10) * (upto[-1] - 1)
+    low, high = (
+        rest[np.searchsorted(upto, position, side="right")]
+        for position in (tenths // 10, -(-tenths // 10))
+    )
     deciles = low + (high - low) * (tenths % 10 / 10)
     deciles = np.where(deciles < high, deciles, low)
     spikes = np.flatnonzero(is_spike)

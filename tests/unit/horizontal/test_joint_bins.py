@@ -137,7 +137,7 @@ def test_declared_levels_give_the_same_bins() -> None:
 
 def test_no_rare_text_is_in_any_sum() -> None:
     """A text on few rows is in no cell from which texts are read."""
-    values: list[str | None] = ["common"] * 3000 + ["rare person's name"] * 3
+    values = [*["common"] * 3000, *["rare person's name"] * 3]
     sums: list[Words] = []
     found = together(
         {

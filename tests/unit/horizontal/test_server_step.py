@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def test_fedadam_takes_the_steps_of_torchs_adam_without_its_bias_correction() ->
     server = ServerStep(9, TERMS)
     model = torch.zeros(9, dtype=torch.float64, requires_grad=True)
     betas = (TERMS.momentum, TERMS.second_momentum)
-    adam = torch.optim.Adam([model], betas=betas)
+    adam: Any = torch.optim.Adam([model], betas=betas)  # step is untyped
     for number, change in enumerate(CHANGES, start=1):
         first, second = (1 - beta**number for beta in betas)
         adam.param_groups[0]["lr"] = TERMS.server_rate * first / second**0.5

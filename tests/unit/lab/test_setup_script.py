@@ -24,6 +24,7 @@ name = "veilscore"
 version = "1"
 [project.optional-dependencies]
 parquet = []
+dp = []
 """
 # Builds nothing: what follows PyTorch is not the subject here.
 BACKEND = """
@@ -33,7 +34,7 @@ def build_editable(folder, settings=None, metadata=None):
     name = "veilscore-1-py3-none-any.whl"
     with zipfile.ZipFile(folder + "/" + name, "w") as file:
         file.writestr(INFO + "METADATA", "Metadata-Version: 2.1\\nName: veilscore\\n"
-            "Version: 1\\nProvides-Extra: parquet\\n")
+            "Version: 1\\nProvides-Extra: parquet\\nProvides-Extra: dp\\n")
         file.writestr(INFO + "WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\n"
             "Root-Is-Purelib: true\\nTag: py3-none-any\\n")
         file.writestr(INFO + "RECORD", "")

@@ -78,14 +78,11 @@ def privacy_for(
     for the rounds: normal noise of deviations a and b on two sums is like that of
     deviation c on one where 1/c^2 = 1/a^2 + 1/b^2.
     """
-    if not (
-        0 < target <= _MOST_EPSILON
-        and 0 < delta < 1
-        and 0 < count_share < 1
-        and rounds >= 1
-    ):
+    budget = 0 < target <= _MOST_EPSILON and 0 < delta < 1
+    if not (budget and 0 < count_share < 1 and rounds >= 1):
         raise DataError(
-            "a privacy budget needs epsilon above 0 and up to 50, delta between 0 and 1",
+            f"a privacy budget needs epsilon above 0 and up to {_MOST_EPSILON:g}, and "
+            "delta between 0 and 1",
             remedy="Correct the budget",
         )
     noise = _exact_noise(target, delta)

@@ -17,7 +17,7 @@ import numpy as np
 from veilscore.models.binning import Bins, NumericBins, fit_buckets
 from veilscore.models.errors import DataError, ProtocolError
 from veilscore.models.horizontal.level_counts import DeclaredCounts, LevelCounts
-from veilscore.models.horizontal.noise_shares import deviation, share
+from veilscore.models.horizontal.noise_shares import LONGEST, deviation, share
 from veilscore.models.horizontal.number_counts import PASSES, NumberCounts
 from veilscore.models.horizontal.ports import Integers, Words
 from veilscore.models.horizontal.script import Script, Total, total
@@ -156,6 +156,8 @@ def _take(
     noise: float,
 ) -> None:
     words = summed.words[start : start + size]
+    if not (isinstance(counts, LevelCounts) and number):
+        _check_counts(words.view(np.int64), summed, counts, terms, noise)
     if isinstance(counts, LevelCounts):
         if number == 0:
             counts.take_hashed(words.view(np.int64))
@@ -168,6 +170,19 @@ def _take(
         counts.take(number, words.view(np.int64))
     elif number == 0:
         counts.take(words.view(np.int64))
+
+
+def _check_counts(
+    summed: Integers, whole: Total, counts: Counts, terms: Terms, noise: float
+) -> None:
+    """Refuse counts that not all rows of all members could make."""
+    tail = LONGEST * deviation(noise, terms.members)
+    most = whole.members * (terms.members.most_rows + tail + 1)
+    if np.any(np.abs(summed.astype(np.float64)) > most):
+        raise ProtocolError(
+            f"counts of column {counts.column!r} are beyond the contract's rows",
+            remedy="Find the member outside of the protocol, and start without it",
+        )
 
 
 def _words(counts: Integers) -> Words:

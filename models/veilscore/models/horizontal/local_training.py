@@ -2,8 +2,8 @@
 
 Plain stochastic gradient descent over shuffled batches. The penalty of the joint model
 is spread over all members' rows, so that the optimum of the sum is that of pooled rows.
-Deterministic: the order of rows follows from run and round, and torch is told to use
-deterministic algorithms, for the whole process.
+Deterministic: the order of rows follows from run and round, and torch computes with
+deterministic algorithms in one thread, in the whole process.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from veilscore.models.additive import AdditiveScorer
+from veilscore.models.additive import AdditiveScorer, steady_torch
 from veilscore.models.errors import DataError
 from veilscore.models.horizontal.ports import Booleans, Codes, Floats, Lesson
 from veilscore.models.horizontal.terms import Terms
@@ -30,7 +30,7 @@ class LocalLearner:
                 "codes and labels must cover the same rows, at least one",
                 remedy="Check that every row has a label",
             )
-        torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+        steady_torch()
         self._codes = torch.as_tensor(codes.astype(np.int64))
         self._good = torch.as_tensor((~bad).astype(np.float64))
         self._bin_counts = tuple(bin_counts)

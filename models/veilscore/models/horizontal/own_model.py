@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from veilscore.models.additive import AdditiveScorer
+from veilscore.models.additive import AdditiveScorer, steady_torch
 from veilscore.models.errors import DataError
 from veilscore.models.horizontal.ports import Booleans, Codes, Floats
 from veilscore.models.metrics import auc, brier
@@ -51,7 +51,7 @@ def fit_own(
             "the rows hold no goods or no bads",
             remedy="Keep the joint model, or use a period in which both occur",
         )
-    torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+    steady_torch()
     scorer = AdditiveScorer(bin_counts).double()
     scorer.load_vector(model)
     rows = torch.as_tensor(codes.astype(np.int64))

@@ -23,7 +23,7 @@ class Sum(Protocol):
     The coordinator learns neither a vector nor the sum.
     """
 
-    def __call__(self, label: str, words: Words) -> Words:
+    def __call__(self, label: str, words: Words, /) -> Words:
         """Return the sum over the members that took part; a label is used once.
 
         All members give vectors of the same length under the same label.
