@@ -346,7 +346,7 @@ def keys_of_openings(stock: Stock) -> Target:
     shredder.close()
 
     def decode(data: bytes) -> None:
-        _written(path, data)
+        _written(path, data).chmod(0o600)
         damaged = Shredder(path, 0)
         try:
             _read_openings(Openings(database, damaged, bytes(32)), query.digest)

@@ -140,6 +140,7 @@ def test_tags_that_a_power_cut_took_are_noted_again(
     openings.shredder.close()
     for each in tmp_path.glob("shredder.db*"):
         each.unlink()
+    (tmp_path / "shredder.db").touch(0o600)
     (tmp_path / "shredder.db").write_bytes(before)
     assert len(again().about(FIRMS[2])) == 2
     assert len(again().about(FIRMS[0])) == 1

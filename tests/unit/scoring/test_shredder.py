@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from veilscore.keys.errors import FileError
 from veilscore.keys.key_tree import LEAVES, ROOT, first_leaves, leaf
 from veilscore.node.scoring.shredder import NO_TAG, Shredder
 
@@ -36,6 +37,14 @@ def test_only_its_owner_can_read_it(shredder: Shredder, path: Path) -> None:
         assert stat.S_IMODE(each.stat().st_mode) == 0o600
 
 
+def test_a_file_that_others_can_read_is_refused(shredder: Shredder, path: Path) -> None:
+    shredder.close()
+    path.chmod(0o640)
+    with pytest.raises(FileError) as caught:
+        Shredder(path, NOW)
+    assert caught.value.place == str(path)
+
+
 def test_no_tree_is_used_twice_whatever_was_left(
     shredder: Shredder, path: Path
 ) -> None:
@@ -52,6 +61,7 @@ def test_a_tree_is_on_disk_before_it_is_used(shredder: Shredder, path: Path) -> 
     """Though taking it writes nothing: the file alone has it, without its journal."""
     number, root = shredder.take(NOW)
     copy = path.with_name("copy.db")
+    copy.touch(0o600)
     copy.write_bytes(path.read_bytes())
     other = Shredder(copy, NOW)
     assert other.nodes(number) == {ROOT: root}

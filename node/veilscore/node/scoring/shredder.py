@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from veilscore.keys import files
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.key_tree import KEY_BYTES, ROOT, new_root, without
 from veilscore.keys.tlog.database import Database
@@ -42,11 +43,15 @@ _TREE_BITS: Final = 62  # of its number, at random: an older copy of the file ha
 
 
 class Shredder:
-    """The open file; safe to use from any thread. Raises LogStoreError."""
+    """The open file; safe to use from any thread. Raises LogStoreError.
+
+    Raises FileError at the start if others may read or write the file.
+    """
 
     def __init__(self, path: Path, now: float) -> None:
         if str(path) != ":memory:":
             path.touch(mode=0o600, exist_ok=True)
+            files.check_private(path, path.stat().st_mode)
         self._db = Database(path)
         # What must be there after a power cut is brought there by a checkpoint.
         self._db.run("PRAGMA synchronous = NORMAL")
