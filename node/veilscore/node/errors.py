@@ -156,7 +156,7 @@ class BadAnswerError(ScoringError):
 
 
 class BudgetSpentError(NodeError):
-    """A requester that may not learn more of a hosted card."""
+    """A requester that may not learn more of a hosted card, or rows of no budget."""
 
     code = "budget-spent"
 

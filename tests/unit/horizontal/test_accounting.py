@@ -5,12 +5,8 @@ from statistics import NormalDist
 import pytest
 
 from veilscore.models.errors import DataError
-from veilscore.models.horizontal.accounting import (
-    NoisySums,
-    epsilon,
-    privacy_for,
-    sums_of,
-)
+from veilscore.models.horizontal.accounting import epsilon, privacy_for
+from veilscore.models.horizontal.noise_shares import NoisySums, sums_of
 from veilscore.models.horizontal.terms import Members, Terms
 
 DELTA = 1e-5

@@ -10,54 +10,20 @@ Needs the extra ``dp``: ``pip install veilscore[dp]``. Nothing else imports this
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from math import exp, isfinite
+from math import exp
 from statistics import NormalDist
 
 import dp_accounting
 from dp_accounting import pld
 
 from veilscore.models.errors import DataError
+from veilscore.models.horizontal.noise_shares import NoisySums
 from veilscore.models.horizontal.number_counts import NOISY_PASSES
-from veilscore.models.horizontal.terms import Privacy, Terms
+from veilscore.models.horizontal.terms import Privacy
 
 _STEP = 1.001
 _MOST_EPSILON = 50.0  # beyond, nothing is protected
 _NORMAL = NormalDist()
-
-
-@dataclass(frozen=True, slots=True)
-class NoisySums:
-    """So many sums, with noise of ``noise`` deviations for each that a row moves them.
-
-    The length that one row can change a sum by is 1.
-    """
-
-    noise: float
-    times: int
-
-    def __post_init__(self) -> None:
-        """Refuse what would be no noise."""
-        if not (isfinite(self.noise) and self.noise > 0 and self.times >= 1):
-            raise DataError(
-                "noisy sums need noise above 0 and happen at least once",
-                remedy="Correct the privacy terms in the contract",
-            )
-
-
-def sums_of(terms: Terms) -> tuple[NoisySums, ...]:
-    """Return all noisy sums of a run; raises ``DataError`` if it has none."""
-    privacy = terms.privacy
-    if privacy is None:
-        raise DataError(
-            "a run without noise has no privacy budget",
-            place="contract",
-            remedy="Set privacy in the contract",
-        )
-    return (
-        NoisySums(privacy.count_noise, NOISY_PASSES),
-        NoisySums(privacy.noise, terms.rounds),
-    )
 
 
 def epsilon(spent: Iterable[NoisySums], delta: float) -> float:

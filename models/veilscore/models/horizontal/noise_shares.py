@@ -13,14 +13,16 @@ noise for normal. Units are large against the spacing of doubles, in which Miron
 (2012) found secrets.
 """
 
-from math import sqrt
+from dataclasses import dataclass
+from math import isfinite, sqrt
 
 import numpy as np
 
 from veilscore.models import noise
-from veilscore.models.errors import BoundError
+from veilscore.models.errors import BoundError, DataError
+from veilscore.models.horizontal.number_counts import NOISY_PASSES
 from veilscore.models.horizontal.ports import Integers
-from veilscore.models.horizontal.terms import Members
+from veilscore.models.horizontal.terms import Members, Terms
 
 # No share is larger, in deviations: of 53-bit uniform numbers Box and Muller make none.
 LONGEST = 9.0
@@ -45,3 +47,37 @@ def share(count: int, whole: float, members: Members) -> Integers:
             remedy="Raise the noise, or allow fewer members or rows",
         )
     return np.rint(each * noise.gaussian(count)).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class NoisySums:
+    """So many sums, with noise of ``noise`` deviations for each that a row moves them.
+
+    The length that one row can change a sum by is 1.
+    """
+
+    noise: float
+    times: int
+
+    def __post_init__(self) -> None:
+        """Refuse what would be no noise."""
+        if not (isfinite(self.noise) and self.noise > 0 and self.times >= 1):
+            raise DataError(
+                "noisy sums need noise above 0 and happen at least once",
+                remedy="Correct the privacy terms in the contract",
+            )
+
+
+def sums_of(terms: Terms) -> tuple[NoisySums, ...]:
+    """Return all noisy sums of a run; raises ``DataError`` if it has none."""
+    privacy = terms.privacy
+    if privacy is None:
+        raise DataError(
+            "a run without noise has no privacy budget",
+            place="contract",
+            remedy="Set privacy in the contract",
+        )
+    return (
+        NoisySums(privacy.count_noise, NOISY_PASSES),
+        NoisySums(privacy.noise, terms.rounds),
+    )
