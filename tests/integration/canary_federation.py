@@ -24,6 +24,7 @@ from tests.attacks.received import read_records
 from tests.integration import leaking_node, recording_coordinator
 from tests.integration.canary_data import forget, plant
 from tests.integration.canary_evidence import KEY_BITS, PARTIES, Evidence
+from tests.integration.often_reconciled import reconcile_often
 from veilscore.coordinator import config
 from veilscore.lab import processes
 from veilscore.lab.comparison import export_card, score_and_compare
@@ -39,6 +40,7 @@ from veilscore.lab.training import Trained, contract, train
 from veilscore.runtime.settings import loads
 
 BANK, LEAKY = "bank", "bureau"
+_RECON_S: Final = 15.0
 _REST: Final = 20  # scores asked for over the bank's own interface
 _PAGES: Final = (
     *("/", "/parties", "/api", "/openapi.json", "/livez", "/readyz", "/v1/status"),
@@ -104,6 +106,8 @@ class CanaryFederation:
         for holding in holdings.values():
             forget(holding.path)
         federation = enrol(lab, holdings, state, lambda _: None)
+        for member in federation.members.values():
+            reconcile_often(member.config, _RECON_S)
         path = federation.folder / "default.contract.toml"
         path.write_text(contract(lab, lab.run[0], BANK), encoding="utf-8")
         return cls(lab, federation, state, planted.secrets, path)

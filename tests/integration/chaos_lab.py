@@ -17,6 +17,7 @@ from typing import Final
 import psutil
 
 from tests.integration.chaos_schedule import COORDINATOR, Fault, Kind, Part
+from tests.integration.often_reconciled import reconcile_often
 from tests.integration.shifted_clock import ShiftedClock
 from tests.integration.small_disk import SmallDisk
 from tests.integration.test_lab_run import LAB
@@ -234,7 +235,7 @@ def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
     try:
         for party, member in federation.members.items():
             running.certify(party)
-            _reconcile_often(member.config)
+            reconcile_often(member.config, RECON_S)
         if disks:
             running.disks = {
                 party: SmallDisk(running.folder(party) / "state")
@@ -249,14 +250,6 @@ def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
         yield running
     finally:
         running.close()
-
-
-def _reconcile_often(config: Path) -> None:
-    """Let a node compare its own log with that of all every quarter of a minute."""
-    text = config.read_text(encoding="utf-8")
-    assert text.count("[log]\n") == 1
-    often = f"[log]\nrecon_every_h = {RECON_S / 3600}\n"
-    config.write_text(text.replace("[log]\n", often), encoding="utf-8")
 
 
 def _ignore(_: str) -> None:
