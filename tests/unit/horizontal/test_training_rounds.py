@@ -1,5 +1,7 @@
 """Rounds over invented rows: what the sum is checked for, and what it changes."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -154,3 +156,12 @@ def test_two_private_runs_differ() -> None:
     terms = replace(TERMS, privacy=privacy, rounds=2)
     one, other = trained(terms)["north"], trained(terms)["north"]
     assert not np.any(one.vector == other.vector)
+
+
+def test_scripts_import_neither_torch_nor_the_accountant() -> None:
+    code = (
+        "import sys, veilscore.models.horizontal.bins, "
+        "veilscore.models.horizontal.rounds, veilscore.models.horizontal.joint_card;"
+        "raise SystemExit('torch' in sys.modules or 'dp_accounting' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
