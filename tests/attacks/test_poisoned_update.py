@@ -112,7 +112,8 @@ def test_what_a_member_moves_within_the_bound_and_without(
     assert auc_of(free) < 0.5  # the attack works where nothing bounds it
     if optimizer == "average":
         assert auc_of(bound) > auc_of(honest) - 0.08
-        assert points(bound, honest) < 40 < 1000 < points(free, honest)
+        assert points(bound, honest) < 40
+        assert points(free, honest) > 1000
         # Of the rows that are claimed the attacker has its bound of rows.
         weight = terms.members.most_rows / (terms.members.most_rows + 11_244)
         length = np.linalg.norm(bound - honest)
