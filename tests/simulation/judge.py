@@ -9,7 +9,6 @@ from tests.simulation.observer import Log
 from tests.simulation.player import BANK, Call, Player
 from tests.unit.tlog.published_log import MemoryExport
 from tests.unit.tlog.sample_log import own_word
-from veilscore.keys.tlog.chain import read_chain
 from veilscore.keys.tlog.finding import Finding, Kind
 from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
 from veilscore.node.errors import (
@@ -106,8 +105,8 @@ def _answered_twice(logs: Mapping[str, Log]) -> Iterator[str]:
 def _reconciled(player: Player, party: str) -> Iterator[str]:
     federation = player.federation
     export = MemoryExport(federation.log_files())
-    own = read_chain(federation.nodes[party].events)
-    report = reconcile_export(OwnEvents(own), export, own_word(federation.log_key))
+    with OwnEvents.open(federation.nodes[party].events) as own:
+        report = reconcile_export(own, export, own_word(federation.log_key))
     for finding in report.findings:
         if not _is_lost_request(player, finding):
             yield f"{party}: {finding.kind}: {finding.what}"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from tests.simulation.federation import Federation, Message
+from tests.unit.tlog.recon_desk import read_chain
 from veilscore.keys.errors import SealError
 from veilscore.keys.receiving import SCORE, ReceivingKeys
 from veilscore.keys.sealing import Opener
-from veilscore.keys.tlog.chain import read_chain
 from veilscore.keys.tlog.events import OpenedEvent, read_event
 from veilscore.node.scoring.checks import MAX_APART_S
 from veilscore.node.scoring.incidents import BURST

@@ -7,11 +7,13 @@ from pathlib import Path
 from tests.unit.tlog.published_log import MemoryExport
 from tests.unit.tlog.sample_log import NOW_MS, Parties
 from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
-from veilscore.keys.tlog.chain import ActorChain, OwnEvent, read_chain
+from veilscore.keys.tlog.chain import ActorChain, OwnEvent, OwnFile, open_own
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import Detail
+from veilscore.keys.tlog.finding import Kind
+from veilscore.keys.tlog.mark import Mark
 from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
-from veilscore.keys.tlog.recon import ReconReport
+from veilscore.keys.tlog.recon import ReconReport, reconcile
 from veilscore.v1.audit_pb2 import Started
 
 
@@ -58,8 +60,60 @@ class Desk:
         return MemoryExport(self.log.files())
 
     def recon(self, own: Sequence[OwnEvent] | None = None) -> ReconReport:
-        events = OwnEvents(read_chain(self.path) if own is None else own)
-        return reconcile_export(events, self.export(), self.log.policy)
+        events = read_chain(self.path) if own is None else own
+        return reconcile_export(held(events), self.export(), self.log.policy)
+
+
+def read_chain(path: Path) -> list[OwnEvent]:
+    """Return all events of the party whose file this is, in their order."""
+    with open_own(path) as file:
+        return [*file.read(0, file.size)]
+
+
+def held(events: Sequence[OwnEvent]) -> OwnEvents:
+    """Return these events as if they were read from a file."""
+    return OwnEvents(OwnFile(lambda start, end: events[start:end], len(events), ""))
+
+
+class Reads(MemoryExport):
+    """An export that remembers which bundles were read."""
+
+    def __init__(self, files: MemoryExport) -> None:
+        super().__init__(files)
+        self.bundles: set[str] = set()
+
+    def read(self, name: str) -> bytes:
+        if name.startswith("tile/entries/"):
+            self.bundles.add(name)
+        return super().read(name)
+
+
+class Days:
+    """Reconciles day after day, from what is on disk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.mark = Mark()
+        self.bundles: set[str] = set()
+
+    def recon(
+        self, now_ms: int = NOW_MS, files: MemoryExport | None = None
+    ) -> ReconReport:
+        read = Reads(files if files is not None else self.desk.export())
+        report = reconcile(
+            "bank",
+            self.desk.chain,
+            read,
+            read["checkpoint"].decode(),
+            self.desk.log.policy,
+            mark=Mark.read(self.mark.text),
+            now_ms=now_ms,
+        )
+        self.mark, self.bundles = report.mark, read.bundles
+        return report
+
+    def kinds(self, now_ms: int = NOW_MS) -> list[tuple[Kind, int]]:
+        return [(each.kind, each.event) for each in self.recon(now_ms).findings]
 
 
 @contextmanager

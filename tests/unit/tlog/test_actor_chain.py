@@ -1,8 +1,9 @@
 """A node's chain: continued after a restart, never forked, never doubled."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,37 @@ def test_what_was_proven_is_kept_with_its_proof(
     assert again.event(3) is None
     assert [*again.after(0)] == [OwnEvent(first, PROOF), OwnEvent(second)]
     assert [*again.after(1)] == [OwnEvent(second)]
+
+
+class Interrupted(Database):
+    """A file to which somebody writes as soon as one query has been answered."""
+
+    then: Callable[[], object] | None = None
+
+    def rows(
+        self, types: Sequence[type], query: str, *bound: object
+    ) -> list[tuple[Any, ...]]:
+        found = super().rows(types, query, *bound)
+        if then := self.then:
+            self.then = None
+            then()
+        return found
+
+
+def test_a_receipt_that_comes_while_events_are_read_hides_none(
+    tmp_path: Path, parties: Parties
+) -> None:
+    database = Interrupted(tmp_path / "events.sqlite")
+    chain = open_chain(database, parties)
+    first, second = chain.extend([Started(), Started()], "", NOW_MS)
+    database.then = lambda: chain.confirm([(first, PROOF)])
+    assert [each.leaf for each in chain.after(0)] == [first, second]
+    database.then = lambda: chain.confirm([(second, PROOF)])
+    found = chain.event(2)
+    assert found is not None
+    assert found.leaf == second
+    assert [*chain.after(0)] == [OwnEvent(first, PROOF), OwnEvent(second, PROOF)]
+    database.close()
 
 
 def test_only_a_pending_event_is_confirmed(chain: ActorChain) -> None:

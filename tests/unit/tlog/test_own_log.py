@@ -12,7 +12,7 @@ from veilscore.keys.errors import AuditError, LogStoreError, ProofError
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.archive import open_export, write_tar
 from veilscore.keys.tlog.audit import AuditReport, audit_export
-from veilscore.keys.tlog.chain import ActorChain, own_files, own_key, read_own
+from veilscore.keys.tlog.chain import ActorChain, open_own, own_files, own_key
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import read_event
@@ -62,7 +62,8 @@ def own(tmp_path: Path, parties: Parties) -> Iterator[Own]:
 
 def test_an_event_is_the_entry_of_its_number(own: Own) -> None:
     own.say(300, together=3)
-    leaves, note = read_own(own.path)
+    with open_own(own.path) as file:
+        leaves, note = file.read(0, file.size), file.checkpoint
     assert [read_event(each.leaf).event.seq for each in leaves] == [*range(1, 301)]
     head = open_checkpoint(note, own_key(own.path))
     assert (head.size, head.root) == own.chain.head()
@@ -169,15 +170,17 @@ def test_the_own_events_are_checked_by_the_registry(
 ) -> None:
     own.say(9)
     for path in (own.path, own.export(tmp_path / "own.tar")):
-        OwnEvents.read(path).check(parties.registry)
-        with pytest.raises(ProofError, match="is not signed by"):
-            OwnEvents.read(path).check(Parties.generate().registry)
+        with OwnEvents.open(path) as events:
+            events.check(parties.registry)
+            with pytest.raises(ProofError, match="is not signed by"):
+                events.check(Parties.generate().registry)
     connection = sqlite3.connect(own.path)
     connection.execute("DELETE FROM entry WHERE idx = 8")
     connection.commit()
     connection.close()
-    with pytest.raises(ProofError, match="another tree than that of its events"):
-        OwnEvents.read(own.path).check(parties.registry)
+    another = pytest.raises(ProofError, match="another tree than that of its events")
+    with OwnEvents.open(own.path) as events, another:
+        events.check(parties.registry)
 
 
 def test_a_file_of_an_earlier_version_says_what_to_do(

@@ -9,14 +9,14 @@ import pytest
 
 from tests.unit.tlog.evidence_story import HOLDERS, MODEL, QUERY
 from tests.unit.tlog.published_log import MemoryExport
-from tests.unit.tlog.recon_desk import Desk, recon_desk
+from tests.unit.tlog.recon_desk import Desk, held, read_chain, recon_desk
 from tests.unit.tlog.sample_log import NOW_MS, Parties
 from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import LogStoreError, ProofError
-from veilscore.keys.tlog.chain import OwnEvent, read_chain
+from veilscore.keys.tlog.chain import OwnEvent
 from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.finding import Finding, Kind
-from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
+from veilscore.keys.tlog.own_events import reconcile_export
 from veilscore.keys.tlog.recon import ReconReport
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.audit_pb2 import (
@@ -102,7 +102,7 @@ def test_an_event_that_the_log_has_lost_is_found(desk: Desk) -> None:
     lost = read_chain(desk.path)
     # The log of before: what the bank has a receipt for is not in it, or not there.
     older = MemoryExport(desk.log.files())
-    assert reconcile_export(OwnEvents(lost), older, desk.log.policy).is_clean
+    assert reconcile_export(held(lost), older, desk.log.policy).is_clean
     proof = lost[1].proof
     assert proof is not None
     moved = [own[0], replace(lost[1], proof=replace(proof, index=0))]
@@ -136,7 +136,7 @@ def test_a_receipt_of_another_log_is_a_fork(
         fork.fill(count, "market")
         fork.cosign(0)
         report = reconcile_export(
-            OwnEvents(own), MemoryExport(fork.files()), desk.log.policy
+            held(own), MemoryExport(fork.files()), desk.log.policy
         )
     assert (Kind.FORK, 1) in kinds(report)
     assert (Kind.MISSING, 1) in kinds(report)

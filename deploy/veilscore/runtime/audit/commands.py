@@ -203,11 +203,11 @@ def recon(
     is listed, too. An export of the own log holds no receipts.
     """
     trust = Trust.read("", policy)
-    events = OwnEvents.read(own)
-    verifying.require(export, trust)
-    with open_export(export) as opened, reading(quiet=as_json) as watch:
-        events.check(registry_of(opened))
-        report = reconcile_export(events, opened, read_policy(policy), watch)
+    with OwnEvents.open(own) as events:
+        verifying.require(export, trust)
+        with open_export(export) as opened, reading(quiet=as_json) as watch:
+            events.check(registry_of(opened))
+            report = reconcile_export(events, opened, read_policy(policy), watch)
     if as_json:
         told = {
             "party": report.party,

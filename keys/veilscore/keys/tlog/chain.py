@@ -14,6 +14,7 @@ common log refuses a second event of a number.
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from veilscore.keys.errors import LogStoreError
@@ -45,11 +46,12 @@ _SCHEMA = (
     # Whose log the file holds.
     "CREATE TABLE IF NOT EXISTS owner (vkey TEXT PRIMARY KEY) STRICT",
 )
-_PROVEN = """SELECT idx, leaf, place, path, checkpoint FROM entry
-    JOIN receipt USING (idx) WHERE idx >= ? AND idx < ?"""
+# One query, for a receipt may come between two.
+_EVENTS = """SELECT leaf, coalesce(place, 0), coalesce(path, x''),
+    coalesce(checkpoint, '') FROM entry LEFT JOIN receipt USING (idx)
+    WHERE entry.idx >= ? AND entry.idx < ? ORDER BY entry.idx"""
 _AWAITED = """SELECT idx, leaf FROM awaited JOIN entry USING (idx)
-    WHERE awaited.idx >= ? AND awaited.idx < ? ORDER BY awaited.idx"""
-_END = 2**63 - 1
+    ORDER BY awaited.idx"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,25 @@ class OwnEvent:
 
     leaf: bytes
     proof: TlogProof | None = None
+
+
+# Returns the events from one index to before another, in their order.
+ReadEvents = Callable[[int, int], Sequence[OwnEvent]]
+
+
+def events_between(read: ReadEvents, start: int, end: int) -> Iterator[OwnEvent]:
+    """Yield the events from one index to before another, read some at a time."""
+    for first in range(start, end, WIDTH):
+        yield from read(first, min(first + WIDTH, end))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """A party's file while it is read: its events, and its log's checkpoint."""
+
+    read: ReadEvents
+    size: int  # events
+    checkpoint: str
 
 
 class ActorChain:
@@ -173,11 +194,13 @@ class ActorChain:
                 )
 
     def _awaited(self) -> list[tuple[int, bytes]]:
-        found = self._db.rows((int, bytes), _AWAITED, 0, _END)
+        found = self._db.rows((int, bytes), _AWAITED)
         return [(index, leaf) for index, leaf in found]
 
     def event(self, seq: int) -> OwnEvent | None:
         """Return our event of this number."""
+        if not 0 < seq <= self.log.size:
+            return None
         return next(iter(_events(self._db, seq - 1, seq)), None)
 
     def receipt(self, seq: int) -> OwnEvent | None:
@@ -187,9 +210,7 @@ class ActorChain:
 
     def after(self, seq: int) -> Iterator[OwnEvent]:
         """Yield our events of larger numbers that there are now, in their order."""
-        end = self.log.size
-        for start in range(seq, end, WIDTH):
-            yield from _events(self._db, start, min(start + WIDTH, end))
+        return events_between(partial(_events, self._db), seq, self.log.size)
 
     def first_about(self, correlation: str) -> int:
         """Return the number of our first event about a run or request; 0: none."""
@@ -198,18 +219,16 @@ class ActorChain:
         return row[0] if row else 0
 
 
-def read_own(path: Path) -> tuple[list[OwnEvent], str]:
-    """Return all events of the party whose file this is, and its log's checkpoint.
+@contextmanager
+def open_own(path: Path) -> Generator[OwnFile]:
+    """Open the file of a party's events.
 
-    Reads only, also beside the running party. Raises LogStoreError.
+    Reads one state of the file, also beside the running party. Raises LogStoreError.
     """
     with _reading(path) as database:
-        return _events(database, 0, _END), LogReader(database).checkpoint()
-
-
-def read_chain(path: Path) -> list[OwnEvent]:
-    """Return all events of the party whose file this is, in their order."""
-    return read_own(path)[0]
+        count = database.row((int,), "SELECT count(*) FROM entry")
+        note = LogReader(database).checkpoint()
+        yield OwnFile(partial(_events, database), count[0] if count else 0, note)
 
 
 def own_key(path: Path) -> NoteKey:
@@ -249,15 +268,14 @@ def _reading(path: Path) -> Generator[Database]:
 
 def _events(database: Database, start: int, end: int) -> list[OwnEvent]:
     """Return the events from one index to before another, in their order."""
-    found = {
-        index: OwnEvent(leaf, TlogProof(place, tuple(split_hashes(joined)), note))
-        for index, leaf, place, joined, note in database.rows(
-            (int, bytes, int, bytes, str), _PROVEN, start, end
+    rows = database.rows((bytes, int, bytes, str), _EVENTS, start, end)
+    return [
+        OwnEvent(
+            leaf,
+            TlogProof(place, tuple(split_hashes(path)), note) if note else None,
         )
-    }
-    for index, leaf in database.rows((int, bytes), _AWAITED, start, end):
-        found[index] = OwnEvent(leaf)
-    return [found[index] for index in sorted(found)]
+        for leaf, place, path, note in rows
+    ]
 
 
 def _has(database: Database, table: str) -> bool:

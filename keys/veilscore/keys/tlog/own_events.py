@@ -5,13 +5,20 @@ verified when they are read: ``check`` does that, by the registry of such an exp
 which was audited.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 
 from veilscore.keys.errors import ProofError, RegistryError
 from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.archive import ExportFiles, open_export
-from veilscore.keys.tlog.chain import OwnEvent, read_own
+from veilscore.keys.tlog.chain import (
+    OwnEvent,
+    OwnFile,
+    events_between,
+    open_own,
+)
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.export import CHECKPOINT, decode_text
@@ -19,42 +26,42 @@ from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.origin import own_origin
 from veilscore.keys.tlog.recon import ReconReport, reconcile
-from veilscore.keys.tlog.search import Progress, entries_of
-from veilscore.keys.tlog.tree import EMPTY_ROOT, Edge, leaf_hash
+from veilscore.keys.tlog.search import Progress, bundle_of, size_of
+from veilscore.keys.tlog.tiles import WIDTH
+from veilscore.keys.tlog.tree import Edge, leaf_hash
 
 _SQLITE = b"SQLite format 3\0"
 
 
 class OwnEvents:
-    """All events of a party, in their order, and the newest checkpoint of its log."""
+    """All events of a party, in their order, and the newest checkpoint of its log.
 
-    def __init__(
-        self, events: Sequence[OwnEvent], *, checkpoint: str = "", receipts: bool = True
-    ) -> None:
-        if not events:
+    They are read again whenever they are asked for, some at a time.
+    """
+
+    def __init__(self, file: OwnFile, *, receipts: bool = True) -> None:
+        if not file.size:
             raise ProofError("this party has no events yet")
-        self.party = read_event(events[0].leaf).event.actor
-        self.checkpoint = checkpoint
-        self._events = events
-        self._by_seq = {read_event(each.leaf).event.seq: each for each in events}
+        self._file = file
+        self.party = read_event(file.read(0, 1)[0].leaf).event.actor
         self._receipts = receipts
         self._edge = Edge()  # of as many events as were asked about last
 
     @classmethod
-    def read(cls, path: Path) -> "OwnEvents":
-        """Read a node's file of events, or an export of its own log.
+    @contextmanager
+    def open(cls, path: Path) -> Generator["OwnEvents"]:
+        """Open a node's file of events, or an export of its own log.
 
         Raises:
             LogStoreError, ProofError: it is neither, or has no events.
 
         """
         if path.is_file() and _is_database(path):
-            events, note = read_own(path)
-            return cls(events, checkpoint=note)
+            with open_own(path) as file:
+                yield cls(file)
+            return
         with open_export(path) as export:
-            leaves = [OwnEvent(entry.opened.leaf) for entry in entries_of(export)]
-            note = decode_text(export.read(CHECKPOINT))
-        return cls(leaves, checkpoint=note, receipts=False)
+            yield cls(_read_export(export), receipts=False)
 
     def check(self, registry: Registry) -> None:
         """Verify that the party signed a tree of these events.
@@ -68,8 +75,8 @@ class OwnEvents:
         except RegistryError as error:
             raise ProofError(error.what, party=self.party) from error
         log = NoteKey(own_origin(self.party, key), key)
-        head = open_checkpoint(self.checkpoint, log)
-        if head.size != len(self._events) or head.root != self.root(head.size):
+        head = open_checkpoint(self._file.checkpoint, log)
+        if head.size != len(self) or head.root != self.root(head.size):
             raise ProofError(
                 "the own log signed another tree than that of its events",
                 party=self.party,
@@ -84,30 +91,32 @@ class OwnEvents:
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._events)
+        return self._file.size
 
     def after(self, seq: int) -> Iterator[OwnEvent]:
         """Yield the events of larger numbers."""
-        yield from self._events[seq:]
+        return events_between(self._file.read, seq, len(self))
 
     def event(self, seq: int) -> OwnEvent | None:
         """Return the event of this number."""
-        return self._by_seq.get(seq)
+        if not 0 < seq <= len(self):
+            return None
+        return next(iter(self._file.read(seq - 1, seq)), None)
 
     def first_about(self, correlation: str) -> int:
         """Return the number of the first event about a run or request; 0: none."""
-        events = (read_event(each.leaf).event for each in self._events)
+        events = (read_event(each.leaf).event for each in self.after(0))
         return next((e.seq for e in events if e.correlation == correlation), 0)
 
     def root(self, size: int) -> bytes:
         """Return the root of the first ``size`` events; raises ProofError."""
-        if size > len(self._events):
+        if size > len(self):
             raise ProofError(f"the log has no {size} entries", party=self.party)
         if size < self._edge.size:
             self._edge = Edge()
-        new = self._events[self._edge.size : size]
+        new = events_between(self._file.read, self._edge.size, size)
         self._edge = self._edge.extend(leaf_hash(each.leaf) for each in new)
-        return self._edge.root() if size else EMPTY_ROOT
+        return self._edge.root()
 
 
 def reconcile_export(
@@ -127,3 +136,18 @@ def reconcile_export(
 def _is_database(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _read_export(export: ExportFiles) -> OwnFile:
+    size = size_of(export)
+    bundle = lru_cache(maxsize=2)(partial(bundle_of, export, size))
+
+    def read(start: int, end: int) -> list[OwnEvent]:
+        return [
+            OwnEvent(entry.opened.leaf)
+            for number in range(start // WIDTH, -(-end // WIDTH))
+            for entry in bundle(number)
+            if start <= entry.index < end
+        ]
+
+    return OwnFile(read, size, decode_text(export.read(CHECKPOINT)))

@@ -76,20 +76,29 @@ def bundles_from(
 
     """
     for number in range(start // WIDTH, -(-size // WIDTH)):
-        first = number * WIDTH
-        bundle = Tile(None, number, min(WIDTH, size - first))
-        progress(max(first, start) - start, size - start)
-        try:
-            leaves = decode_bundle(files.read(bundle.path), bundle.width)
-            yield [
-                Entry(index, read_event(leaf))
-                for index, leaf in enumerate(leaves, first)
-                if index >= start
-            ]
-        except ProofError as error:
-            error.place = error.place or bundle.path
-            raise
+        progress(max(number * WIDTH, start) - start, size - start)
+        entries = bundle_of(files, size, number)
+        yield [entry for entry in entries if entry.index >= start]
     progress(size - start, size - start)
+
+
+def bundle_of(files: LogFiles, size: int, number: int) -> list[Entry]:
+    """Return the entries of one bundle of a log of ``size`` entries.
+
+    Raises:
+        ProofError: they cannot be read; names the file.
+
+    """
+    first = number * WIDTH
+    bundle = Tile(None, number, min(WIDTH, size - first))
+    try:
+        leaves = decode_bundle(files.read(bundle.path), bundle.width)
+        return [
+            Entry(index, read_event(leaf)) for index, leaf in enumerate(leaves, first)
+        ]
+    except ProofError as error:
+        error.place = error.place or bundle.path
+        raise
 
 
 def hashes_of(files: LogFiles, size: int) -> HashReader:
