@@ -3,9 +3,11 @@
 A request must be answered by all whom it names, and by nobody else. Decisions may stand
 in the log before the request that they belong to: it is logged while holders answer.
 Requests are forgotten once nothing about them is open, and those that this party left
-undecided one reconciliation later, for its decision may still come.
+undecided one reconciliation later, for its decision may still come. Of a request of
+others only a hash of its id is kept, until all was read.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -31,6 +33,7 @@ class _Said:
 class _Request:
     """One request; ``asked_ms`` is 0 while only decisions about it are known."""
 
+    fresh: bool = False  # first heard of, or gone on, this time
     asked_ms: int = 0
     asked_seq: int = 0
     concerns: bool = False  # asked by or of this party
@@ -69,7 +72,7 @@ class Requests:
         self._party = party
         self._known: dict[str, _Request] = {}
         self._left: frozenset[str] = frozenset()  # by an earlier reconciliation
-        self._fresh: set[str] = set()  # first heard of, or gone on, this time
+        self._foreign: set[bytes] = set()  # hashes of ids: asked by and of others
 
     def add(self, opened: OpenedEvent) -> None:
         """Take the next event of the log."""
@@ -79,10 +82,15 @@ class Requests:
             self._said(opened)
 
     def _asked(self, opened: OpenedEvent) -> None:
-        event, request = opened.event, self._request(opened)
-        holders = event.score_requested.holders
-        own = event.actor == self._party
-        request.concerns |= own or self._party in holders
+        event = opened.event
+        holders, own = event.score_requested.holders, event.actor == self._party
+        concerns = own or self._party in holders
+        if not concerns and self._is_foreign(event.correlation):
+            self._known.pop(event.correlation, None)
+            self._foreign.add(_digest(event.correlation))
+            return
+        request = self._request(event.correlation)
+        request.concerns |= concerns
         if not request.asked_ms:
             request.asked_ms, request.asked_seq = event.time_ms, event.seq if own else 0
         if request.concerns:
@@ -90,9 +98,19 @@ class Requests:
         else:
             self._keep_own(request)
 
+    def _is_foreign(self, correlation: str) -> bool:
+        """Say whether nothing that is known of a request concerns this party."""
+        known = self._known.get(correlation)
+        return known is None or not (known.concerns or self._party in known.said)
+
     def _said(self, opened: OpenedEvent) -> None:
-        event, request = opened.event, self._request(opened)
-        own = event.actor == self._party
+        event, own = opened.event, opened.event.actor == self._party
+        foreign = _digest(event.correlation) in self._foreign
+        if foreign and not own and self._is_foreign(event.correlation):
+            return
+        request = self._request(event.correlation)
+        if foreign and not request.asked_ms:
+            request.asked_ms = event.time_ms  # at the latest
         if request.asked_ms and not request.concerns and not own:
             return
         answered = opened.kind == "score_answered"
@@ -107,10 +125,10 @@ class Requests:
         for actor in request.said.keys() - {self._party}:
             del request.said[actor]
 
-    def _request(self, opened: OpenedEvent) -> _Request:
-        correlation = opened.event.correlation
-        self._fresh.add(correlation)
-        return self._known.setdefault(correlation, _Request())
+    def _request(self, correlation: str) -> _Request:
+        request = self._known.setdefault(correlation, _Request())
+        request.fresh = True
+        return request
 
     def findings(self, young: Young, is_known: Callable[[str], bool]) -> list[Finding]:
         """Return what does not fit, but for what is young; forgets what is done with.
@@ -152,7 +170,7 @@ class Requests:
     ) -> bool:
         """Say whether nothing need be remembered of a request."""
         asked, left = request.asked_ms > 0, correlation in self._left
-        if request.closed and correlation not in self._fresh:
+        if request.closed and not request.fresh:
             return True
         if request.concerns:
             return False
@@ -202,6 +220,10 @@ class Requests:
             self._known[fields.text("correlation")] = request
             fields.end()
         self._left = frozenset(self._known)
+
+
+def _digest(correlation: str) -> bytes:
+    return hashlib.sha256(correlation.encode()).digest()[:16]
 
 
 def _read_said(written: Iterable[Fields]) -> dict[str, _Said]:
