@@ -195,15 +195,16 @@ class Reconciliation:
 
 
 class _HubFiles:
-    """The log's static files over the hub, each read once."""
+    """The log's static files over the hub, each read once but for the checkpoint."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
+        self._newest = read
         self._read = lru_cache(maxsize=_KEPT_FILES)(read)
 
     def read(self, name: str) -> bytes:
         """Return a file's content; raises ProofError for one that the log has not."""
         try:
-            return self._read(name)
+            return self._newest(name) if name == CHECKPOINT else self._read(name)
         except CoordinatorRefusedError as error:
             if error.reason != ProofError.code:
                 raise

@@ -616,8 +616,8 @@ class Incident(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Stable code of what was seen: that an envelope came a second time, or fork, gap,
-    missing, different or unknown by a reconciliation.
+    """Stable code of what was seen: that an envelope came a second time, or fork, stale,
+    gap, missing, different or unknown by a reconciliation.
     """
     evidence: _builtins.bytes
     """SHA-256 of what shows it, which whoever saw it keeps."""

@@ -11,10 +11,11 @@ import pytest
 from tests.unit.tlog.recon_desk import Desk
 from tests.unit.tlog.sample_log import NOW_MS, Parties
 from tests.unit.tlog.witnessed_log import witnessed_log
-from veilscore.keys.errors import LogStoreError, QuorumError
+from veilscore.keys.errors import LogStoreError, ProofError, QuorumError
 from veilscore.keys.tlog.events import OpenedEvent
 from veilscore.keys.tlog.evidence.contradiction import Evidence
 from veilscore.keys.tlog.evidence.exhibit import is_about_event, read_exhibit
+from veilscore.keys.tlog.recon import OPEN_MS
 from veilscore.node.errors import CoordinatorRefusedError
 from veilscore.node.exhibits import MOST_A_DAY, Exhibits
 from veilscore.node.receipts import Receipts
@@ -38,6 +39,7 @@ class Node:
         self.away = False
         self.refused: set[str] = set()
         self.shown = ""  # a checkpoint that the hub shows instead of the newest
+        self.afterwards: Callable[[], object] | None = None  # once a file was read
         self.recon = self.made()
 
     def made(self) -> Reconciliation:
@@ -80,7 +82,11 @@ class Node:
             raise UnreachableError("the coordinator does not answer")
         if self.shown and path == "checkpoint":
             return self.shown.encode()
-        return self.desk.log.service.file(path)
+        data = self.desk.log.service.file(path)
+        if afterwards := self.afterwards:
+            self.afterwards = None
+            afterwards()
+        return data
 
     def told(self, kind: str) -> list[OpenedEvent]:
         """Return the own events of a kind, the oldest first."""
@@ -203,14 +209,49 @@ def test_a_log_that_is_shown_cut_off_is_a_fork(node: Node) -> None:
     assert ReconState.mark(node.desk.database).checkpoint == newer
 
 
-def test_a_tile_that_the_log_keeps_back_is_a_log_that_proves_nothing(
-    node: Node,
-) -> None:
+def test_a_log_that_is_shown_as_it_was_is_stale(node: Node) -> None:
+    older = node.desk.log.store.checkpoint()
     node.recon.reconcile()
     node.desk.say(Started(version="2"))
-    node.refused = {"tile/0/000.p/3"}
+    newer = node.desk.log.store.checkpoint()
+    node.now += OPEN_MS / 1000
+    node.shown = ReconState.mark(node.desk.database).checkpoint
+    assert node.shown == older
     node.recon.reconcile()
-    assert [each.kind for each in node.recon.state().differences] == ["fork"]
+    assert [each.kind for each in node.recon.state().differences] == ["stale"]
+    (file,) = node.folder.glob("stale-*.json")
+    found = Evidence.load(file.read_bytes())
+    first, second = found.contradiction.first, found.contradiction.second
+    assert second == older
+    assert first != newer  # the first event that the log does not show
+    (incident,) = node.told("incident")
+    assert incident.event.incident.kind == "stale"
+
+
+def test_a_receipt_that_comes_meanwhile_makes_nothing_stale(node: Node) -> None:
+    node.recon.reconcile()
+    node.away = True
+    node.desk.chain.extend([Started(version="2")], "", NOW_MS)
+    (waiting,) = node.desk.chain.pending()
+    node.now += OPEN_MS / 1000
+    node.afterwards = lambda: node.desk.prove(waiting)
+    node.away = False
+    report = node.recon.reconcile()
+    assert report.is_clean
+    assert not node.folder.exists()
+
+
+def test_a_tile_that_the_log_keeps_back_is_no_fork(node: Node) -> None:
+    """It is a fault: nothing was compared, and nobody is accused."""
+    node.recon.reconcile()
+    mark = ReconState.mark(node.desk.database)
+    node.desk.say(Started(version="2"))
+    node.refused = {"tile/0/000.p/3"}
+    with pytest.raises(ProofError, match="no such file"):
+        node.recon.reconcile()
+    assert len(node.told("log_reconciled")) == 1
+    assert not node.told("incident")
+    assert ReconState.mark(node.desk.database) == mark
 
 
 def test_incidents_do_not_flood_the_log(node: Node) -> None:

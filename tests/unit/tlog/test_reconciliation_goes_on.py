@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.tlog.evidence_story import HOLDERS, MODEL, QUERY
 from tests.unit.tlog.published_log import MemoryExport
-from tests.unit.tlog.recon_desk import Desk, recon_desk
+from tests.unit.tlog.recon_desk import Days, Desk, recon_desk
 from tests.unit.tlog.sample_log import NOW_MS, Parties
 from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import LogStoreError, ProofError
@@ -18,7 +18,7 @@ from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.evidence.contradiction import Contradiction
 from veilscore.keys.tlog.finding import Finding, Kind
 from veilscore.keys.tlog.mark import Mark
-from veilscore.keys.tlog.recon import OPEN_MS, ReconReport, reconcile
+from veilscore.keys.tlog.recon import OPEN_MS
 from veilscore.v1.audit_pb2 import (
     LogReconciled,
     ScoreAnswered,
@@ -31,47 +31,6 @@ ASKED = ScoreRequested(model=MODEL, purpose="pre_loan", holders=HOLDERS)
 ALLOWED = ScoreDecided(allowed=True, model=MODEL)
 ANSWER = ScoreAnswered(commitment=bytes(32), ciphertexts=1, paillier_bits=3072)
 LATER_MS = NOW_MS + OPEN_MS
-
-
-class Reads(MemoryExport):
-    """An export that remembers which bundles were read."""
-
-    def __init__(self, files: MemoryExport) -> None:
-        super().__init__(files)
-        self.bundles: set[str] = set()
-
-    def read(self, name: str) -> bytes:
-        if name.startswith("tile/entries/"):
-            self.bundles.add(name)
-        return super().read(name)
-
-
-class Days:
-    """Reconciles day after day, from what is on disk."""
-
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.mark = Mark()
-        self.bundles: set[str] = set()
-
-    def recon(
-        self, now_ms: int = NOW_MS, files: MemoryExport | None = None
-    ) -> ReconReport:
-        read = Reads(files if files is not None else self.desk.export())
-        report = reconcile(
-            "bank",
-            self.desk.chain,
-            read,
-            read["checkpoint"].decode(),
-            self.desk.log.policy,
-            mark=Mark.read(self.mark.text),
-            now_ms=now_ms,
-        )
-        self.mark, self.bundles = report.mark, read.bundles
-        return report
-
-    def kinds(self, now_ms: int = NOW_MS) -> list[tuple[Kind, int]]:
-        return [(each.kind, each.event) for each in self.recon(now_ms).findings]
 
 
 @pytest.fixture
@@ -143,18 +102,6 @@ def test_a_late_receipt_is_compared_with_what_was_read(
         (proof,) = fork.service.append([events[0].leaf])
     days.desk.chain.confirm([(late, proof)])
     assert days.kinds() == [(Kind.FORK, 2)]
-
-
-def test_a_log_that_stands_still_is_found_by_what_it_has_proved(days: Days) -> None:
-    files = days.desk.export()
-    days.recon(files=files)
-    days.desk.say(Started(version="2"))
-    assert days.recon(LATER_MS - 1, files).is_clean
-    report = days.recon(LATER_MS, files)
-    assert [each.what for each in report.findings] == [
-        "the log shows 1 entries and has proved it among 2"
-    ]
-    assert days.recon(LATER_MS).is_clean
 
 
 def test_what_is_young_is_no_finding_yet_and_is_told_once(days: Days) -> None:

@@ -88,6 +88,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "different": gettext_noop("Different"),
     "gap": gettext_noop("Gap"),
     "fork": gettext_noop("Fork"),
+    "stale": gettext_noop("Shows less than it has signed"),
     "rewritten": gettext_noop("Own log rewritten"),
     "unanswered": gettext_noop("No decision"),
     "unasked": gettext_noop("Not asked"),

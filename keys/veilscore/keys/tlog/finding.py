@@ -17,6 +17,7 @@ class Kind(StrEnum):
     DIFFERENT = "different"  # both have an event of a number, with other content
     GAP = "gap"  # in the log an event of this party does not follow the one before
     FORK = "fork"  # what the log signed before is no beginning of it
+    STALE = "stale"  # the log shows less than it has signed for this party
     REWRITTEN = "rewritten"  # the own log is not what a log_reconciled said of it
     UNANSWERED = "unanswered"  # a holder has not decided on a request
     UNASKED = "unasked"  # a decision or an answer that belongs to no request
@@ -24,7 +25,7 @@ class Kind(StrEnum):
 
 
 NEVER_HONEST: Final = frozenset(
-    {Kind.MISSING, Kind.UNKNOWN, Kind.DIFFERENT, Kind.GAP, Kind.FORK}
+    {Kind.MISSING, Kind.UNKNOWN, Kind.DIFFERENT, Kind.GAP, Kind.FORK, Kind.STALE}
 )
 """What no crash and no wait explains: the log lies, or somebody has the party's key."""
 
@@ -43,8 +44,9 @@ class Finding:
 class Exhibit:
     """What shows to others a finding that is never honest.
 
-    Of a fork that is ``older``, a checkpoint that the log signed and does not continue;
-    of all others a leaf and the log's proof that it holds it.
+    Of a fork, and of a log that is stale, that is ``older``: a checkpoint that the log
+    signed before and does not continue, or not yet. Of all others it is a leaf and the
+    log's proof that it holds it.
     """
 
     finding: Finding

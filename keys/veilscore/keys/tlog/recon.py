@@ -24,19 +24,17 @@ from veilscore.keys.tlog.archive import LogFiles
 from veilscore.keys.tlog.chain import OwnEvent
 from veilscore.keys.tlog.checkpoint import Checkpoint
 from veilscore.keys.tlog.events import ActorHead, read_event
+from veilscore.keys.tlog.export import CHECKPOINT, decode_text
 from veilscore.keys.tlog.finding import NEVER_HONEST, Exhibit, Finding, Kind
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.mark import Mark
-from veilscore.keys.tlog.proof import (
-    consistency_proof,
-    inclusion_proof,
-    verify_consistency,
-)
+from veilscore.keys.tlog.note import only_by
 from veilscore.keys.tlog.reader import Entry
 from veilscore.keys.tlog.requests import Requests
-from veilscore.keys.tlog.search import Progress, bundles_from, hashes_of
+from veilscore.keys.tlog.search import Progress, bundles_from
+from veilscore.keys.tlog.shown_tree import ShownTree
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.keys.tlog.tree import Edge, HashReader, leaf_hash
+from veilscore.keys.tlog.tree import leaf_hash
 from veilscore.v1.audit_pb2 import LogReconciled
 
 OPEN_MS = 600_000
@@ -108,25 +106,12 @@ def reconcile(
         ProofError: the log does not show what it has signed.
 
     """
-    head = policy.open_signed(note)
-    recon = _Recon(party, own, files, head, policy, mark or Mark(), now_ms)
+    shown = ShownTree(files, note, policy.open_signed(note))
+    recon = _Recon(party, own, shown, policy, mark or Mark(), now_ms)
     if recon.continues():
         recon.read_own()
-        recon.read_log(note, progress)
-    return recon.report(note)
-
-
-@dataclass(frozen=True, slots=True)
-class _Receipt:
-    """What a receipt of ours says of the log's tree."""
-
-    checkpoint: Checkpoint
-    seq: int
-    note: str
-
-    @property
-    def root(self) -> bytes:
-        return self.checkpoint.root
+        recon.read_log(progress)
+    return recon.report()
 
 
 @dataclass(slots=True)
@@ -135,8 +120,7 @@ class _Recon:
 
     party: str
     own: OwnRecord
-    files: LogFiles
-    head: Checkpoint
+    shown: ShownTree
     policy: LogPolicy
     mark: Mark
     now_ms: int | None
@@ -147,120 +131,130 @@ class _Recon:
     seq: int = 0  # of the last own event
     logged: int = 0  # of the party's last event in the log
     unsettled: list[int] = field(default_factory=list[int])
-    # Where the log must hold which of our events by number, if that is known, and what
-    # its roots were, by receipts.
+    # Where the log must hold which of our events by number, if that is known, and which
+    # of our receipts says first that a tree of some size had some root.
     due: dict[int, int | None] = field(default_factory=dict[int, int | None])
-    roots: dict[int, list[_Receipt]] = field(default_factory=dict[int, list[_Receipt]])
+    roots: dict[tuple[int, bytes], int] = field(
+        default_factory=dict[tuple[int, bytes], int]
+    )
     requests: Requests = field(init=False)
-    read: HashReader = field(init=False)
     open_signed: Callable[[str], Checkpoint] = field(init=False)
 
     def __post_init__(self) -> None:
         self.seq, self.logged = self.mark.seq, self.mark.logged
         self.requests = Requests(self.party)
         self.requests.read(self.mark.requests, "mark")
-        self.read = hashes_of(self.files, self.head.size)
         self.open_signed = lru_cache(self.policy.open_signed)
 
     def continues(self) -> bool:
         """See whether the tree begins with that of the mark; a fork is found if not."""
         if not self.mark.checkpoint:
             return True
-        old = self.policy.open_signed(self.mark.checkpoint)
-        try:
-            self._check_beginning(old)
-        except ProofError as error:
-            self._find(
-                Finding(Kind.FORK, 0, f"the log: {error.what}: keep it as evidence"),
-                older=self.mark.checkpoint,
-            )
-            return False
-        return True
-
-    def _check_beginning(self, old: Checkpoint) -> None:
-        """Raise ProofError unless the tree begins with that of a checkpoint."""
-        if old.size > self.head.size:
-            raise ProofError(f"it shrank from {old.size} to {self.head.size} entries")
-        if old.size:
-            path = consistency_proof(old.size, self.head.size, self.read)
-            size, root = self.head.size, self.head.root
-            verify_consistency(old.size, size, path, old.root, root)
+        old, size = self.policy.open_signed(self.mark.checkpoint), self.shown.size
+        if self.shown.begins_with(old.size, old.root):
+            return True
+        what = f"the tree of {size} entries does not continue that of {old.size}"
+        if old.size > size:
+            what = f"it shrank from {old.size} to {size} entries"
+        self._find(
+            Finding(Kind.FORK, 0, f"the log: {what}: keep it as evidence"),
+            older=self.mark.checkpoint,
+        )
+        return False
 
     def read_own(self) -> None:
-        """Take our events since the mark, and those that had no receipt by then."""
+        """Take our events since the mark, and those that had no receipt by then.
+
+        An event that is proved in a larger tree than is shown, and all that follow, are
+        left to the next time.
+        """
         previous = self.own.event(self.mark.seq) if self.mark.seq else None
         head = read_event(previous.leaf).head if previous else ActorHead()
         for seq in self.mark.unsettled:
-            if (known := self.own.event(seq)) is not None:
-                self._take_receipt(seq, known)
+            known = self.own.event(seq)
+            if known is not None and not self._take_receipt(seq, known):
+                self.unsettled.append(seq)
         for each in self.own.after(self.mark.seq):
             opened = read_event(each.leaf)
+            if not self._take_receipt(opened.event.seq, each):
+                return
             try:
                 head.check_next(opened.event)
             except ProofError as error:
                 self._find(Finding(Kind.CHAIN, opened.event.seq, error.what))
             head, self.seq = opened.head, opened.event.seq
             self.kinds[opened.kind] += 1
-            self._take_receipt(self.seq, each)
 
-    def _take_receipt(self, seq: int, each: OwnEvent) -> None:
-        if each.proof is None:
-            if not self.own.has_receipts:
-                self.due[seq] = None
-                return
-            self._wait(seq, each, "the log has not proved it yet")
-            return
-        if self.mark.size <= each.proof.index < self.head.size:
-            self.due[seq] = each.proof.index
+    def _take_receipt(self, seq: int, each: OwnEvent) -> bool:
+        """Note what an event's receipt says; says if the shown log is so new."""
+        proof = each.proof
+        if proof is None:
+            self._await(seq, each)
+            return True
         try:
-            kept = self.open_signed(each.proof.checkpoint)
+            kept = self.open_signed(proof.checkpoint)
         except ProofError as error:
             self._find(Finding(Kind.FORK, seq, f"its receipt: {error.what}"))
-            return
-        if kept.size > self.head.size:
-            shows, proved = self.head.size, kept.size
-            what = f"the log shows {shows} entries and has proved it among {proved}"
-            self._wait(seq, each, what)
-            return
-        known = self.roots.setdefault(kept.size, [])
-        if all(kept.root != receipt.root for receipt in known):
-            known.append(_Receipt(kept, seq, each.proof.checkpoint))
+        else:
+            if kept.size > self.shown.size and self.now_ms is not None:
+                if not self._is_young(each):
+                    self._ask_again(seq, kept.size, proof.checkpoint)
+                return False
+            if kept.size <= self.shown.size:  # an export may be older
+                self.roots.setdefault((kept.size, kept.root), seq)
+        if self.mark.size <= proof.index < self.shown.size:
+            self.due[seq] = proof.index
+        return True
 
-    def _wait(self, seq: int, each: OwnEvent, what: str) -> None:
-        """Leave an event to the next time; it is a finding if it has waited long."""
+    def _await(self, seq: int, each: OwnEvent) -> None:
+        """Leave an event without a receipt to the next time."""
+        if not self.own.has_receipts:
+            self.due[seq] = None
+            return
         self.unsettled.append(seq)
-        if each.proof and self.now_ms is None:
-            return  # an export may be older
-        if not self._is_young(read_event(each.leaf).event.time_ms):
+        if not self._is_young(each):
+            what = "the log has not proved it yet"
             self._find(Finding(Kind.WAITING, seq, what))
 
-    def read_log(self, note: str, progress: Progress) -> None:
+    def _ask_again(self, seq: int, proved: int, newer: str) -> None:
+        """See whether the log still shows less than it has proved.
+
+        The receipt may have come after the checkpoint that is compared.
+        """
+        note = decode_text(self.shown.files.read(CHECKPOINT))
+        size = self.policy.open_signed(note).size
+        if size >= proved:
+            return
+        what = f"the log shows {size} entries and has proved it among {proved}"
+        log = self.policy.logs[self.shown.head.origin]
+        # Where checkpoints are cosigned, one that is not is not to be shown yet.
+        is_final = only_by(newer, log) != newer or only_by(note, log) == note
+        kind = Kind.STALE if is_final else Kind.WAITING
+        self._find(Finding(kind, seq, what), older=newer)
+
+    def read_log(self, progress: Progress) -> None:
         """Read what is new in the log, and compare all of it."""
-        start = self._start()
-        sizes = deque(sorted(self.roots))
-        while sizes and sizes[0] < start:
-            self._compare_beginnings(sizes.popleft())
-        edge = Edge.load(start, self.read)
-        while sizes and sizes[0] == start:
-            self._compare_root(sizes.popleft(), edge.root())
-        for entries in bundles_from(self.files, start, self.head.size, progress):
+        start, roots = self._start(), deque(sorted(self.roots))
+        while roots and roots[0][0] <= start:
+            if not self.shown.begins_with(*roots[0]):
+                self._fork(*roots[0])
+            roots.popleft()
+        edge = self.shown.edge(start)
+        for entries in bundles_from(self.shown.files, start, self.shown.size, progress):
             hashes = [leaf_hash(entry.opened.leaf) for entry in entries]
             first, done = edge.size, 0
-            while sizes and sizes[0] <= first + len(hashes):
-                size = sizes.popleft()
+            while roots and roots[0][0] <= first + len(hashes):
+                size, root = roots.popleft()
                 edge = edge.extend(hashes[done : size - first])
                 done = size - first
-                self._compare_root(size, edge.root())
+                if edge.root() != root:
+                    self._fork(size, root)
             edge = edge.extend(hashes[done:])
             for entry in entries:
                 self.requests.add(entry.opened)
                 if entry.opened.event.actor == self.party:
-                    self._compare_entry(entry, note)
-        if edge.root() != self.head.root:
-            raise ProofError(
-                "the log does not show the entries that lead to the root it has signed",
-                place=f"{self.head.size} entries",
-            )
+                    self._compare_entry(entry)
+        self.shown.check_read(edge)
         for seq, place in self.due.items():
             self._miss(seq, place, None)
         self.compared = True
@@ -274,37 +268,26 @@ class _Recon:
             return self.mark.size
         return self.due.get(1) or 0
 
-    def _compare_root(self, size: int, root: bytes) -> None:
-        """Compare what receipts say of a size with the tree that was read."""
-        for receipt in self.roots[size]:
-            if receipt.root != root:
-                self._fork(receipt)
-
-    def _compare_beginnings(self, size: int) -> None:
-        """Compare what receipts say of a size that lies before what is read."""
-        for receipt in self.roots[size]:
-            try:
-                self._check_beginning(receipt.checkpoint)
-            except ProofError:
-                self._fork(receipt)
-
-    def _fork(self, receipt: "_Receipt") -> None:
-        size = receipt.checkpoint.size
+    def _fork(self, size: int, root: bytes) -> None:
+        """Note that a receipt is of a tree that the shown one does not begin with."""
+        seq = self.roots[size, root]
+        own = self.own.event(seq)
         what = f"its receipt is of another log of {size} entries: keep it as evidence"
-        self._find(Finding(Kind.FORK, receipt.seq, what), older=receipt.note)
+        older = own.proof.checkpoint if own and own.proof else ""
+        self._find(Finding(Kind.FORK, seq, what), older=older)
 
-    def _compare_entry(self, entry: Entry, note: str) -> None:
+    def _compare_entry(self, entry: Entry) -> None:
         """Compare what the log holds of ours with what we have."""
         opened, index = entry.opened, entry.index
         seq = opened.event.seq
         own = self.own.event(seq)
         if own is None:
-            self._show(entry, note, Kind.UNKNOWN, f"entry {index} is not ours")
+            self._show(entry, Kind.UNKNOWN, f"entry {index} is not ours")
         elif own.leaf != opened.leaf:
-            self._show(entry, note, Kind.DIFFERENT, f"entry {index} says otherwise")
+            self._show(entry, Kind.DIFFERENT, f"entry {index} says otherwise")
         if seq != self.logged + 1:
             what = f"entry {index} follows event {self.logged}"
-            self._show(entry, note, Kind.GAP, what)
+            self._show(entry, Kind.GAP, what)
         self.logged = seq
         place = self.due.pop(seq, None)
         if place not in {None, index}:
@@ -334,16 +317,13 @@ class _Recon:
         leaf, proof = (own.leaf, own.proof) if own else (b"", None)
         self._find(Finding(Kind.MISSING, seq, what), leaf=leaf, proof=proof)
 
-    def _show(self, entry: Entry, note: str, kind: Kind, what: str) -> None:
+    def _show(self, entry: Entry, kind: Kind, what: str) -> None:
+        finding = Finding(kind, entry.opened.event.seq, what)
         if len(self.exhibits) >= _MOST_EXHIBITS:
-            self._find(Finding(kind, entry.opened.event.seq, what))
+            self._find(finding)
             return
-        path = inclusion_proof(entry.index, self.head.size, self.read)
-        self._find(
-            Finding(kind, entry.opened.event.seq, what),
-            leaf=entry.opened.leaf,
-            proof=TlogProof(entry.index, path, note),
-        )
+        proof = self.shown.prove(entry)
+        self._find(finding, leaf=entry.opened.leaf, proof=proof)
 
     def _find(
         self,
@@ -358,20 +338,25 @@ class _Recon:
         if shown and len(self.exhibits) < _MOST_EXHIBITS:
             self.exhibits.append(Exhibit(finding, older, leaf, proof))
 
-    def _is_young(self, time_ms: int) -> bool:
-        return self.now_ms is not None and self.now_ms - time_ms < OPEN_MS
+    def _is_young(self, each: OwnEvent) -> bool:
+        return self._is_open(read_event(each.leaf).event.time_ms)
+
+    def _is_open(self, time_ms: int) -> bool:
+        """Say whether waiting may settle what is of this time, which may be ahead."""
+        return self.now_ms is not None and abs(self.now_ms - time_ms) < OPEN_MS
 
     def _was_known(self, correlation: str) -> bool:
-        return 0 < self.own.first_about(correlation) <= self.mark.seq
+        logged = self.mark.logged
+        return logged > 0 and 0 < self.own.first_about(correlation) <= logged
 
-    def report(self, note: str) -> ReconReport:
+    def report(self) -> ReconReport:
         """Say what was found, and how far this has come."""
         mark = self.mark
         if self.compared:
-            self.findings += self.requests.findings(self._is_young, self._was_known)
+            self.findings += self.requests.findings(self._is_open, self._was_known)
             mark = Mark(
-                size=self.head.size,
-                checkpoint=note,
+                size=self.shown.size,
+                checkpoint=self.shown.note,
                 seq=self.seq,
                 unsettled=tuple(self.unsettled),
                 logged=self.logged,
@@ -380,7 +365,7 @@ class _Recon:
         return ReconReport(
             self.party,
             self.seq - self.mark.seq,
-            self.head.size,
+            self.shown.size,
             tuple(self.findings),
             dict(self.kinds),
             tuple(self.exhibits),
