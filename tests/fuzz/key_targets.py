@@ -47,6 +47,7 @@ from veilscore.keys.sealing import Opener, Sealer, signed_part
 from veilscore.keys.tlog.database import Database
 from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.query import canonical_id
+from veilscore.runtime.audit import evidence
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.hub_pb2 import SignedKey
 
@@ -236,6 +237,7 @@ def envelope(stock: Stock) -> Target:
     keys = {peer.key_id: stock.receiving["bureau"]}
 
     def decode(data: bytes) -> None:
+        evidence.envelope_header(data)
         Opener("bureau", _RUN, keys, {}, _LONGEST).open(data, people.registry)
 
     sealer = Sealer(people.signers["bank"], "bank", {})

@@ -16,12 +16,8 @@ from veilscore.keys.identity import EVIDENCE_DOMAIN
 from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.evidence.audit import audit_evidence
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
-from veilscore.keys.tlog.evidence.exhibit import (
-    is_about_event,
-    read_exhibit,
-    write_exhibit,
-)
-from veilscore.keys.tlog.finding import Exhibit, Finding, Kind
+from veilscore.keys.tlog.evidence.event import EventEvidence, is_about_event
+from veilscore.keys.tlog.finding import Finding, Kind
 from veilscore.keys.tlog.log_policy import LogPolicy
 
 
@@ -110,26 +106,56 @@ def made_up_evidence(stock: Stock) -> Target:
     return Target(decode, samples, share=0.5)
 
 
-def exhibit(stock: Stock) -> Target:
+def event_evidence(stock: Stock) -> Target:
     """Read what a node keeps of an event that it did not expect in the log."""
     log = stock.witnessed_log
-    proof, leaf = log.store.inclusion(3), log.store.entry(3).opened.leaf
-    shown = Exhibit(Finding(Kind.UNKNOWN, 1, "not ours"), leaf=leaf, proof=proof)
-    file = write_exhibit(
-        shown,
+    file = EventEvidence.sign(
+        Finding(Kind.UNKNOWN, 1, "not ours"),
+        log.store.inclusion(3),
+        log.store.entry(3).opened.leaf,
         log.store.key,
-        log.cosigned,
         own=b"",
-        party="bank",
+        finder="bank",
         signer=stock.parties.signers["bank"],
-        now_s=0,
+        found_s=NOW_MS // 1000,
     )
 
     def decode(data: bytes) -> None:
         is_about_event(data)
-        read_exhibit(data)
+        EventEvidence.load(data)
 
     return Target(decode, [file], share=0.5)
+
+
+def made_up_event_evidence(stock: Stock) -> Target:
+    """Let a finder sign whatever it likes about an event."""
+    log, bank = stock.witnessed_log, stock.parties.signers["bank"]
+    leaf = log.store.entry(3).opened.leaf
+    places = ("log", "proof", "leaf", "finder")
+
+    def decode(data: bytes) -> None:
+        body: dict[str, object] = {
+            "kind": "unknown",
+            "what": "not ours",
+            "log": log.store.key.vkey,
+            "proof": log.store.inclusion(3).text,
+            "leaf": leaf.hex(),
+            "own": "",
+            "finder": "bank",
+            "found": 0,
+        }
+        if data:
+            place = places[data[0] % len(places)]
+            text = data[1:].decode(errors="replace")
+            body[place] = data[1:].hex() if place == "leaf" else text
+        assert not EventEvidence.load(sign_document(body, EVIDENCE_DOMAIN, bank)).own
+
+    samples = [
+        b"\0" + log.store.key.vkey.encode(),
+        b"\1" + log.store.inclusion(3).text.encode(),
+        b"\2" + leaf,
+    ]
+    return Target(decode, samples, share=0.5)
 
 
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
@@ -141,5 +167,6 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "evidence bundle": evidence_bundle,
     "opening file": opening_file,
     "evidence that its finder made up": made_up_evidence,
-    "exhibit": exhibit,
+    "evidence about an event": event_evidence,
+    "evidence about an event that its finder made up": made_up_event_evidence,
 }

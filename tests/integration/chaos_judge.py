@@ -32,7 +32,7 @@ from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.reader import LogReader
 from veilscore.node import config as node_config
 from veilscore.node import setup as node_setup
-from veilscore.node.exhibits import FOLDER
+from veilscore.node.incidents import FOLDER, about_the_log
 from veilscore.node.shelf import Shelf
 from veilscore.v1.audit_pb2 import Event
 
@@ -147,7 +147,7 @@ def check_own_logs(lab: ChaosLab, events: Iterable[Event]) -> None:
     for party in lab.federation.members:
         file = lab.folder(party) / "state/events.db"
         check_file(file, own_key(file))
-        kept = [*(file.parent / FOLDER).glob("*")]
+        kept = about_the_log(file.parent / FOLDER)
         assert not kept, f"{party} found what is never honest: {kept}"
     told = [each for each in events if each.WhichOneof("detail") == "log_reconciled"]
     for event in told:

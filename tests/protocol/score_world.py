@@ -32,6 +32,7 @@ from veilscore.models.card_file import encode
 from veilscore.models.scorecard import Card
 from veilscore.node.columns import Columns
 from veilscore.node.hosting.cards import HostedCards
+from veilscore.node.incidents import FOLDER, Incidents
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
@@ -284,6 +285,14 @@ class Node:
         self.receipts = Receipts(
             self.chain, self._link.append, own_word(world.log_key), self.clock
         )
+        self.incidents = Incidents(
+            self._folder / FOLDER,
+            self._party,
+            signer,
+            self.chain,
+            self.receipts,
+            self.clock,
+        )
         self.records = Records.of(
             self._party,
             signer,
@@ -309,6 +318,7 @@ class Node:
             openings=self.openings,
             consents=self.records.consents,
             receipts=self.receipts,
+            incidents=self.incidents,
             cards=self.hosted,
             clock=self.clock,
         )

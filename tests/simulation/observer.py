@@ -16,8 +16,8 @@ from veilscore.keys.errors import SealError
 from veilscore.keys.receiving import SCORE, ReceivingKeys
 from veilscore.keys.sealing import Opener
 from veilscore.keys.tlog.events import OpenedEvent, read_event
+from veilscore.node.incidents import MOST_A_DAY
 from veilscore.node.scoring.checks import MAX_APART_S
-from veilscore.node.scoring.incidents import BURST
 from veilscore.node.scoring.post import MAX_BYTES
 from veilscore.node.scoring.query import Query
 from veilscore.node.scoring.receiving_keys import ScoreKeys
@@ -80,14 +80,14 @@ class Observer:
         evidence = hashlib.sha256(message.data).digest()
         new = self.own(party)[before:]
         told = [each for each in new if each.event.incident.evidence == evidence]
-        self.incidents[f"{party} {start}"] += len(told)
+        self.incidents[party] += len(told)
         if not readable:
             return
         if header.seq > mark:
             self._marks[party, start, message.sender] = header.seq
             if not told and header.step in self.queries and message.sender == "bank":
                 self._check_decision(party, header.step, new, clock)
-        elif not told and self.incidents[f"{party} {start}"] < BURST:
+        elif not told and self.incidents[party] < MOST_A_DAY:
             self.wrong.append(f"{party} does not log an envelope that came again")
 
     def own(self, party: str) -> Log:

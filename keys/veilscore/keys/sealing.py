@@ -75,7 +75,7 @@ class Opener:
 
     ``keys`` holds its receiving keys by ``PeerKeys.key_id``; the owner of the mapping
     adds and removes keys. ``marks`` keeps the last sequence number accepted, by purpose
-    and sender.
+    and sender: what has no larger one is refused, as a copy or because it comes late.
     """
 
     def __init__(
@@ -154,7 +154,9 @@ class Opener:
     def _check_sequence(self, header: EnvelopeHeader, last: int) -> None:
         if header.seq <= last:
             raise ReplayError(
-                f"envelope {header.seq} was received before", party=header.sender
+                f"envelope {header.seq} was received before, or left behind by "
+                f"envelope {last}",
+                party=header.sender,
             )
         if header.seq > _LAST_SEQ:
             raise SealError(f"no envelope has number {header.seq}", party=header.sender)

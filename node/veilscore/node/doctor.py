@@ -13,10 +13,10 @@ from veilscore.node.clock import ahead_s, check_clock
 from veilscore.node.columns import Feature
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NodeError, SourceError
-from veilscore.node.exhibits import FOLDER
 from veilscore.node.greeting import greet
 from veilscore.node.hosting.cards import HostedCards
-from veilscore.node.recon_state import EVENTS, ReconState
+from veilscore.node.incidents import FOLDER, about_the_log
+from veilscore.node.recon_state import EVENTS, ReconState, is_overdue
 from veilscore.node.sources.loading import load_columns
 from veilscore.runtime import checkup, joining
 from veilscore.runtime.checkup import Finding
@@ -111,31 +111,37 @@ def _dial(kit: WelcomeKit) -> None:
 def _reconciled(settings: NodeSettings) -> str:
     """Tell of the last comparison with our own log, and of what it has left behind."""
     folder = settings.state / FOLDER
-    if left := [*folder.glob("*.json")]:
+    if left := about_the_log(folder):
         raise NodeError(
             f"the audit log contradicts this node: {len(left)} files show it",
             place=str(folder),
             remedy="Look at each by `veilscore audit evidence FILE`, show them to the "
-            "other parties, then move them away.",
+            "other parties, then move them away; deploy/README.md says more.",
         )
-    file = settings.state / EVENTS
-    last = ReconState.peek(file) if file.is_file() else ReconState()
+    file, now = settings.state / EVENTS, time.time()
+    last, since = ReconState.peek(file) if file.is_file() else (ReconState(), 0.0)
+    hours = (now - since) / 3600
+    if is_overdue(since, now, settings.log.recon_every_h * 3600):
+        raise NodeError(
+            f"it was compared with this node's own log {hours:.0f} hours ago"
+            if last.at_ms
+            else "it was never compared with this node's own log, which began "
+            f"{hours:.0f} hours ago",
+            place=str(file),
+            remedy="Start the node if it does not run; of one that runs the page and "
+            "the log file say what is in the way. If the coordinator keeps its log "
+            "back, tell the other parties.",
+        )
     if last.at_ms == 0:
         return "not compared with this node's own log yet"
-    hours = (time.time() - last.at_ms / 1000) / 3600
-    if hours > 2 * settings.log.recon_every_h:
-        raise NodeError(
-            f"it was compared with this node's own log {hours:.0f} hours ago",
-            place=str(file),
-            remedy="The log file of the node says why it could not be done since.",
-        )
     if last.found:
         first = last.differences[0]
         raise NodeError(
             f"differs from this node's own in {last.found} places, first: "
             f"{first.kind}, {first.what}",
             place=str(file),
-            remedy="`veilscore audit recon` lists all, and deploy/README.md says more.",
+            remedy="`veilscore audit recon` lists all, and deploy/README.md says what "
+            "each kind means.",
         )
     return f"agrees with this node's own, {last.entries} entries {hours:.1f} hours ago"
 

@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from veilscore.keys.tlog.archive import MAX_FILE
 from veilscore.node.attachment import QUEUE_BYTES, Attachment, StateChanged
 from veilscore.runtime.channel import KEEPALIVE_S, channel_options
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
-from veilscore.runtime.errors import UnreachableError, WireError
+from veilscore.runtime.errors import UnreachableError
 from veilscore.runtime.loop_thread import LoopThread
 from veilscore.runtime.session import EnvelopeArrived, Event, NoticeArrived, PartyLost
 from veilscore.runtime.tls import TlsIdentity
@@ -144,27 +143,12 @@ class Link:
             lambda hub: hub.Append(request, timeout=CALL_S, wait_for_ready=True)
         )
 
-    def read_log(self, path: str) -> bytes:
-        """Return a static file of the coordinator's log: checkpoint, tile or bundle.
+    def read_log(self, path: str, offset: int) -> hub_pb2.ReadLogResponse:
+        """Return a part of a static file of the coordinator's log; see ``hub_log``.
 
-        Raises also CoordinatorRefusedError for a file that the log does not have, and
-        WireError for one that no log has.
+        Raises also CoordinatorRefusedError for a file that the log does not have.
         """
-        data = bytearray()
-        while True:
-            request = hub_pb2.ReadLogRequest(path=path, offset=len(data))
-            response = self._read_log(request)
-            data += response.data
-            if len(data) == response.total <= MAX_FILE:
-                return bytes(data)
-            if not response.data or response.total > MAX_FILE:
-                raise WireError(
-                    f"a file of the log of {response.total} bytes ends after "
-                    f"{len(data)}",
-                    place=path,
-                )
-
-    def _read_log(self, request: hub_pb2.ReadLogRequest) -> hub_pb2.ReadLogResponse:
+        request = hub_pb2.ReadLogRequest(path=path, offset=offset)
         return self._ask(
             lambda hub: hub.ReadLog(request, timeout=CALL_S, wait_for_ready=True)
         )

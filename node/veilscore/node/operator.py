@@ -96,9 +96,10 @@ class OperatorView:
             Unready.NOT_CONNECTED: not service.link_state[0],
             Unready.CERTIFICATE_EXPIRED: service.certificate.not_after <= time.time(),
             Unready.CLOCK_DIFFERS: service.clock_fault is not None,
-            Unready.LOG_WAITS: service.events_waiting > 0,
+            Unready.LOG_WAITS: service.receipts.waits(),
             Unready.NOT_WITNESSED: service.receipts.overdue,
             Unready.LOG_CONTRADICTED: service.reconciliation.incidents > 0,
+            Unready.NOT_COMPARED: service.reconciliation.is_overdue(),
             Unready.REGISTRY_REFUSED: service.registry.alarm is not None,
         }
         return [reason for reason, holds in reasons.items() if holds]

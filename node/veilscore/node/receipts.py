@@ -24,6 +24,8 @@ from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.hub_pb2 import AppendResponse
 
+SOON_S = 15.0
+"""An event that nobody waits for goes by ``catch_up``, every 5 s; that is no fault."""
 _REMEMBERED = 20  # events for the status page
 
 
@@ -97,6 +99,15 @@ class Receipts:
             self._send_new(self._chain.pending())
             self._ask_again()
             self._check_grace()
+
+    def waits(self) -> bool:
+        """Whether the log has not signed for an event in ``SOON_S``."""
+        now, signed = self._clock(), set(self._unwitnessed)
+        return any(
+            abs(now - self._signed_s(leaf)) >= SOON_S
+            for leaf in self._chain.pending()
+            if leaf not in signed
+        )
 
     @property
     def unwitnessed(self) -> int:

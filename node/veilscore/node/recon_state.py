@@ -11,15 +11,17 @@ from typing import Final
 from veilscore.keys.documents import Fields
 from veilscore.keys.errors import KeysError, LogStoreError
 from veilscore.keys.tlog.database import Database
+from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.mark import Mark
 
 EVENTS: Final = "events.db"  # the file, in the node's state
-_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'recon'"
+_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _SCHEMA: Final = """CREATE TABLE IF NOT EXISTS recon (
     id INTEGER PRIMARY KEY CHECK (id = 1), at_ms INTEGER NOT NULL,
     found TEXT NOT NULL, mark TEXT NOT NULL
 ) STRICT"""
 _PLACE: Final = "the last reconciliation"
+_LEAST_S: Final = 60.0  # however often: a comparison takes its time, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,16 @@ class ReconState:
         return state
 
     @classmethod
-    def peek(cls, file: Path) -> "ReconState":
-        """Return the last one of a node's file of events; raises LogStoreError."""
+    def peek(cls, file: Path) -> tuple["ReconState", float]:
+        """Return the last one in a node's file of events, and ``waited_since`` of it.
+
+        Raises LogStoreError.
+        """
         database = Database(file, read_only=True)
         try:
-            return cls.read(database) if database.row((int,), _TABLE) else cls()
+            has = [database.row((int,), _TABLE, name) for name in ("recon", "entry")]
+            state = cls.read(database) if has[0] else cls()
+            return state, waited_since(database) if all(has) else state.at_ms / 1000
         finally:
             database.close()
 
@@ -103,6 +110,22 @@ class ReconState:
             json.dumps(found),
             mark.text,
         )
+
+
+def waited_since(database: Database) -> float:
+    """Return when the last one was or, if there was none, our first event.
+
+    In seconds since 1970, 0 without either; raises LogStoreError.
+    """
+    if at_ms := ReconState.read(database).at_ms:
+        return at_ms / 1000
+    row = database.row((bytes,), "SELECT leaf FROM entry WHERE idx = 0")
+    return read_event(row[0]).event.time_ms / 1000 if row else 0.0
+
+
+def is_overdue(since: float, now: float, every_s: float) -> bool:
+    """Say whether there should have been one since; two may fail."""
+    return since > 0 and now - since > max(2 * every_s, _LEAST_S)
 
 
 def _read(fields: Fields) -> Difference:

@@ -12,23 +12,21 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Final
 
 from veilscore.fault import Fault
-from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.checkpoint import Checkpoint
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.export import CHECKPOINT, decode_text
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.recon import ReconReport, reconcile
-from veilscore.node.errors import CoordinatorRefusedError
-from veilscore.node.exhibits import Exhibits
+from veilscore.node.hub_log import HubLog
+from veilscore.node.incidents import Incidents
 from veilscore.node.receipts import Receipts
-from veilscore.node.recon_state import Difference, ReconState
-from veilscore.runtime.errors import UnreachableError
+from veilscore.node.recon_state import Difference, ReconState, is_overdue, waited_since
 from veilscore.v1.audit_pb2 import LogReconciled, TypeCount
+from veilscore.v1.hub_pb2 import ReadLogResponse
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,15 +34,15 @@ LOOK_S: Final = 1.0  # between looks at the clock
 FIRST_S: Final = 300.0  # after a start, for what the start brings
 AGAIN_S: Final = 600.0  # after it could not be done
 _STOP_S: Final = 1.0
-_KEPT_FILES: Final = 64  # of the log, while it is read: tiles, most of them
 _TOLD: Final = 20  # differences on the status page and in the log file
 
 
 class Reconciliation:
     """Of one party, from ``start`` until ``close``; ``every_s`` apart.
 
-    ``read`` gets a static file of the log, ``policy`` says which log it must be and
-    whose cosignatures count. ``fault`` says why it could not be done the last time.
+    ``part`` gets a part of a static file of the log, ``policy`` says which log it must
+    be and whose cosignatures count. ``fault`` says why it could not be done the last
+    time.
     """
 
     def __init__(
@@ -53,8 +51,8 @@ class Reconciliation:
         database: Database,
         chain: ActorChain,
         receipts: Receipts,
-        exhibits: Exhibits,
-        read: Callable[[str], bytes],
+        incidents: Incidents,
+        part: Callable[[str, int], ReadLogResponse],
         policy: LogPolicy,
         clock: Callable[[], float],
         *,
@@ -65,12 +63,13 @@ class Reconciliation:
         self._db = database
         self._chain = chain
         self._receipts = receipts
-        self._exhibits = exhibits
-        self._read = read
+        self._incidents = incidents
+        self._part = part
         self._policy = policy
         self._clock = clock
         self._every_s = every_s
-        self._not_before = clock() + min(FIRST_S, every_s)
+        self._started = clock()
+        self._not_before = self._started + min(FIRST_S, every_s)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recon", daemon=True)
         ReconState.prepare(database)
@@ -94,8 +93,15 @@ class Reconciliation:
 
     @property
     def incidents(self) -> int:
-        """How many exhibits the operator has not moved away yet."""
-        return len(self._exhibits.kept)
+        """How many files about the log the operator has not moved away yet."""
+        return self._incidents.waiting
+
+    def is_overdue(self) -> bool:
+        """Whether the log keeps this node from comparing; a new process has a try."""
+        now = self._clock()
+        if 0 <= now - self._started < FIRST_S + AGAIN_S:
+            return False
+        return is_overdue(waited_since(self._db), now, self._every_s)
 
     def is_due(self) -> bool:
         """Say whether it is time; a clock that was set back makes it time at once."""
@@ -110,7 +116,7 @@ class Reconciliation:
         or too few witnesses have cosigned it.
         """
         now_ms = int(self._clock() * 1000)
-        log = _HubFiles(self._get)
+        log = HubLog(self._part, self._closing)
         mark = ReconState.mark(self._db)
         note = decode_text(log.read(CHECKPOINT))
         head = self._policy.open(note)
@@ -136,7 +142,8 @@ class Reconciliation:
         now_ms: int,
     ) -> None:
         key = self._policy.logs[head.origin]
-        incidents = self._exhibits.keep(report, key, note, now_ms)
+        since_ms = self.state().at_ms
+        incidents = self._incidents.found(report, key, note, since_ms=since_ms)
         state = ReconState(
             at_ms=now_ms,
             entries=head.size,
@@ -171,11 +178,6 @@ class Reconciliation:
         with suppress(Fault):  # it stays pending and reaches the log later, if ever
             self._receipts.prove(last)
 
-    def _get(self, path: str) -> bytes:
-        if self._closing.is_set():
-            raise UnreachableError("this node stops", party=self._party)
-        return self._read(path)
-
     def _run(self) -> None:
         while not self._closing.wait(LOOK_S):
             try:
@@ -192,23 +194,6 @@ class Reconciliation:
             self.fault = what
             self._not_before = self._clock() + min(AGAIN_S, self._every_s)
             _LOG.warning("the log could not be compared with our own: %s", what)
-
-
-class _HubFiles:
-    """The log's static files over the hub, each read once but for the checkpoint."""
-
-    def __init__(self, read: Callable[[str], bytes]) -> None:
-        self._newest = read
-        self._read = lru_cache(maxsize=_KEPT_FILES)(read)
-
-    def read(self, name: str) -> bytes:
-        """Return a file's content; raises ProofError for one that the log has not."""
-        try:
-            return self._newest(name) if name == CHECKPOINT else self._read(name)
-        except CoordinatorRefusedError as error:
-            if error.reason != ProofError.code:
-                raise
-            raise ProofError(error.what, party=error.party, place=name) from error
 
 
 def _counts(of: Mapping[str, int]) -> list[TypeCount]:

@@ -31,8 +31,8 @@ from veilscore.node.clock import ahead_s, check_clock
 from veilscore.node.config import NodeSettings, rules_digest
 from veilscore.node.errors import ClockError
 from veilscore.node.executor import Executor
-from veilscore.node.exhibits import FOLDER, Exhibits
 from veilscore.node.hosting.cards import HostedCards
+from veilscore.node.incidents import FOLDER, Incidents
 from veilscore.node.link import Link
 from veilscore.node.receipts import Receipts
 from veilscore.node.recon_state import EVENTS
@@ -136,7 +136,25 @@ class NodeService:
             time.time,
             grace_s=settings.log.grace_s,
         )
-        self.reconciliation = self._make_reconciliation(settings)
+        incidents = Incidents(
+            settings.state / FOLDER,
+            settings.party,
+            self._signer,
+            self._chain,
+            self.receipts,
+            time.time,
+        )
+        self.reconciliation = Reconciliation(
+            settings.party,
+            self._database,
+            self._chain,
+            self.receipts,
+            incidents,
+            self._link.read_log,
+            self._log_policy,
+            time.time,
+            every_s=settings.log.recon_every_h * 3600,
+        )
         self.records = Records.of(
             settings.party,
             self._signer,
@@ -171,6 +189,7 @@ class NodeService:
             openings=self._openings,
             consents=self.records.consents,
             receipts=self.receipts,
+            incidents=incidents,
             cards=self.cards,
         )
         self.supernode = SuperNode(
@@ -208,25 +227,6 @@ class NodeService:
         """Stop what was started, in the opposite order."""
         self._stopping.set()
         self._parts.close()
-
-    def _make_reconciliation(self, settings: NodeSettings) -> Reconciliation:
-        folder = settings.state / FOLDER
-        return Reconciliation(
-            settings.party,
-            self._database,
-            self._chain,
-            self.receipts,
-            Exhibits(folder, settings.party, self._signer, self._chain),
-            self._link.read_log,
-            self._log_policy,
-            time.time,
-            every_s=settings.log.recon_every_h * 3600,
-        )
-
-    @property
-    def events_waiting(self) -> int:
-        """Events of this node that the log has not even signed for yet."""
-        return len(self._chain.pending()) - self.receipts.unwitnessed
 
     # -- wires -----------------------------------------------------------------
 

@@ -616,8 +616,9 @@ class Incident(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Stable code of what was seen: that an envelope came a second time, or fork, stale,
-    gap, missing, different or unknown by a reconciliation.
+    """Stable code of what was seen: replay-refused of an envelope that came a second time
+    or after a later one of its sender; fork, stale, gap, missing, different or unknown
+    of a reconciliation.
     """
     evidence: _builtins.bytes
     """SHA-256 of what shows it, which whoever saw it keeps."""

@@ -20,12 +20,15 @@ from tests.unit.web.sample_node import RUN, SampleNode, sample_node_app
 from tests.unit.web.sample_node import TOKEN as SAMPLE_TOKEN
 from tests.unit.web.serving import serving
 from veilscore.keys import files
+from veilscore.keys.identity import Signer
+from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.mark import Mark
 from veilscore.node import config, setup
 from veilscore.node.recon_state import Difference, ReconState
 from veilscore.node.shelf import Shelf
 from veilscore.runtime import cli
+from veilscore.v1.audit_pb2 import Started
 
 SOURCE = """
 [source]
@@ -172,11 +175,34 @@ def test_a_quick_key_has_random_primes(folder: Path, run: Run) -> None:
     assert found == "2048 bits, random primes"
 
 
+def log_line(folder: Path, run: Run) -> str:
+    lines = run("doctor", "--config", folder / "node.toml")[1].splitlines()
+    (line,) = [each for each in lines if "audit log: " in each]
+    return line
+
+
+def test_the_doctor_does_not_wait_for_ever_for_the_first_reconciliation(
+    folder: Path, run: Run
+) -> None:
+    (folder / "state").mkdir(exist_ok=True)
+    for hours, mark in ((47, "✓"), (49, "✗")):
+        path = folder / "state" / "events.db"
+        path.unlink(missing_ok=True)
+        database = Database(path)
+        ReconState.prepare(database)
+        chain = ActorChain(database, Signer.generate(), "bank")
+        then_ms = int(time.time() * 1000) - hours * 3_600_000
+        chain.extend([Started(version="1")], "", then_ms)
+        database.close()
+        assert log_line(folder, run).startswith(f"{mark} audit log: ")
+    assert "never compared with this node's own log, which began 49 hours" in log_line(
+        folder, run
+    )
+
+
 def test_the_doctor_tells_of_the_last_reconciliation(folder: Path, run: Run) -> None:
     def told() -> str:
-        lines = run("doctor", "--config", folder / "node.toml")[1].splitlines()
-        (line,) = [each for each in lines if "audit log: " in each]
-        return line
+        return log_line(folder, run)
 
     assert told().startswith("✓ audit log: not compared with this node's own log yet")
     state = folder / "state"

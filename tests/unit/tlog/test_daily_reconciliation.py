@@ -14,16 +14,16 @@ from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import LogStoreError, ProofError, QuorumError
 from veilscore.keys.tlog.events import OpenedEvent
 from veilscore.keys.tlog.evidence.contradiction import Evidence
-from veilscore.keys.tlog.evidence.exhibit import is_about_event, read_exhibit
+from veilscore.keys.tlog.evidence.event import EventEvidence, is_about_event
 from veilscore.keys.tlog.recon import OPEN_MS
 from veilscore.node.errors import CoordinatorRefusedError
-from veilscore.node.exhibits import MOST_A_DAY, Exhibits
-from veilscore.node.receipts import Receipts
+from veilscore.node.incidents import MOST_A_DAY, MOST_KEPT, REPLAY, Incidents
+from veilscore.node.receipts import SOON_S, Receipts
 from veilscore.node.recon_state import ReconState
 from veilscore.node.reconciliation import AGAIN_S, FIRST_S, Reconciliation
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.audit_pb2 import Started
-from veilscore.v1.hub_pb2 import AppendResponse, EventProof
+from veilscore.v1.hub_pb2 import AppendResponse, EventProof, ReadLogResponse
 
 DAY_S = 86_400.0
 
@@ -49,13 +49,16 @@ class Node:
         self.receipts = Receipts(
             desk.chain, self._append, desk.log.policy, lambda: self.now
         )
+        self.incidents = Incidents(
+            self.folder, "bank", signer, desk.chain, self.receipts, lambda: self.now
+        )
         return Reconciliation(
             "bank",
             desk.database,
             desk.chain,
             self.receipts,
-            Exhibits(self.folder, "bank", signer, desk.chain),
-            self._read,
+            self.incidents,
+            self._part,
             desk.log.policy,
             lambda: self.now,
             every_s=self.every_s,
@@ -73,7 +76,11 @@ class Node:
             ]
         )
 
-    def _read(self, path: str) -> bytes:
+    def _part(self, path: str, offset: int) -> ReadLogResponse:
+        data = self._file(path)
+        return ReadLogResponse(data=data[offset:], total=len(data))
+
+    def _file(self, path: str) -> bytes:
         if path in self.refused:
             raise CoordinatorRefusedError(
                 "the log has no such file", reason="bad-proof"
@@ -168,11 +175,13 @@ def test_an_event_that_is_not_ours_is_an_incident_with_what_shows_it(
     (incident,) = node.told("incident")
     assert incident.event.incident.kind == "unknown"
     assert incident.event.incident.evidence == hashlib.sha256(data).digest()
-    assert file.name == f"unknown-{hashlib.sha256(data).hexdigest()[:16]}.json"
+    assert file.name.startswith("unknown-3-")
     assert file.stat().st_mode & 0o777 == 0o600
     assert is_about_event(data)
-    shown = read_exhibit(data)
+    shown = EventEvidence.load(data)
     assert (shown.opened.leaf, shown.log) == (event.leaf, node.desk.log.store.key)
+    bank = node.desk.log.parties.signers["bank"].verify_key
+    assert (shown.finder, shown.key, shown.is_signed) == ("bank", bank, True)
     told = node.told("log_reconciled")[-1].event
     assert [(each.type, each.count) for each in told.log_reconciled.findings] == [
         ("unknown", 1)
@@ -254,7 +263,7 @@ def test_a_tile_that_the_log_keeps_back_is_no_fork(node: Node) -> None:
     assert ReconState.mark(node.desk.database) == mark
 
 
-def test_incidents_do_not_flood_the_log(node: Node) -> None:
+def test_incidents_do_not_flood_the_log_and_all_evidence_is_kept(node: Node) -> None:
     node.recon.reconcile()
     checkpoints: list[str] = []
     for _ in range(MOST_A_DAY + 4):
@@ -264,11 +273,99 @@ def test_incidents_do_not_flood_the_log(node: Node) -> None:
     node.recon.reconcile()
     node.away = True
     for node.shown in checkpoints:
+        node.now += 1
         node.recon.reconcile()
-    assert len(node.told("incident")) == len([*node.folder.iterdir()]) == MOST_A_DAY
+    assert len(node.told("incident")) == MOST_A_DAY
+    assert len([*node.folder.iterdir()]) == MOST_A_DAY + 4
+    hashes = {_digest(file) for file in node.folder.iterdir()}
+    told = {each.event.incident.evidence for each in node.told("incident")}
+    assert told < hashes
+    node.recon = node.made()  # a restart gives no new number
+    node.recon.reconcile()
+    assert len(node.told("incident")) == MOST_A_DAY
     node.now += DAY_S
     node.recon.reconcile()
     assert len(node.told("incident")) == MOST_A_DAY + 1
+
+
+def test_a_flood_of_old_envelopes_hides_no_conviction(node: Node) -> None:
+    """Whoever is about to be convicted of a lie can send as many as it likes."""
+    node.recon.reconcile()
+    node.copy_says()
+    for number in range(MOST_A_DAY + 4):
+        node.incidents.replayed(b"envelope %d" % number)
+    node.recon.reconcile()
+    kinds = [each.event.incident.kind for each in node.told("incident")]
+    assert kinds == [REPLAY] * MOST_A_DAY + ["different"]
+    assert len([*node.folder.glob("different-*.json")]) == node.recon.incidents == 1
+
+
+def test_the_newest_evidence_of_each_kind_stays(node: Node) -> None:
+    node.recon.reconcile()
+    node.copy_says()
+    node.recon.reconcile()
+    days = MOST_KEPT // MOST_A_DAY + 1
+    for day in range(days):
+        node.now += DAY_S
+        for number in range(MOST_A_DAY):
+            assert node.incidents.replayed(b"envelope %d of day %d" % (number, day))
+    kept = {file.read_bytes() for file in node.folder.glob("*.envelope")}
+    assert len(kept) == MOST_KEPT
+    assert b"envelope 0 of day 1" in kept
+    assert b"envelope 15 of day 0" not in kept
+    assert len([*node.folder.glob("unknown-*.json")]) == 1
+
+
+def test_a_kill_after_the_evidence_leaves_no_second_file(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.recon.reconcile()
+    node.copy_says()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReconState, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            node.recon.reconcile()
+    assert (node.recon.incidents, node.told("incident")) == (1, [])
+    node.desk.others_say("market", Started(version="1"))  # the log goes on meanwhile
+    node.desk.cosign()
+    node.now += 1
+    node.recon = node.made()
+    node.recon.reconcile()
+    (file,) = node.folder.iterdir()
+    (incident,) = node.told("incident")
+    assert incident.event.incident.evidence == _digest(file)
+
+
+def test_a_log_that_is_kept_back_does_not_stay_unnoticed(node: Node) -> None:
+    node.refused = {"checkpoint"}
+    for _ in range(2):
+        node.now += DAY_S
+        assert not node.recon.is_overdue()
+    node.now += 1
+    assert node.recon.is_overdue()
+    node.recon = node.made()  # a new process has a try
+    assert not node.recon.is_overdue()
+    node.now += FIRST_S + AGAIN_S
+    assert node.recon.is_overdue()
+    node.refused = set()
+    node.recon.reconcile()
+    assert not node.recon.is_overdue()
+    node.now += 2 * DAY_S + 1
+    assert node.recon.is_overdue()
+
+
+def test_an_event_that_nobody_waits_for_is_no_fault_at_once(node: Node) -> None:
+    """Whoever sends an old envelope again does not make a node not ready."""
+    node.incidents.replayed(b"envelope")
+    assert not node.receipts.waits()
+    node.now += SOON_S
+    assert node.receipts.waits()
+    node.receipts.catch_up()
+    assert not node.receipts.waits()
 
 
 def test_what_cannot_be_compared_is_put_off_and_said(node: Node) -> None:
@@ -312,6 +409,10 @@ def test_what_is_kept_of_the_last_one_must_be_whole(node: Node) -> None:
         node.desk.database.run("UPDATE recon SET found = ?", text)
         with pytest.raises(LogStoreError, match="damaged"):
             node.recon.state()
+
+
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _until(condition: Callable[[], object]) -> None:

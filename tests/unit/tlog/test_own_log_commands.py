@@ -1,5 +1,6 @@
 """``veilscore audit`` on a node's own log: export, verify, fsck, recon, evidence."""
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -11,11 +12,12 @@ from click.testing import Result
 
 from tests.unit.tlog.recon_desk import Desk, recon_desk
 from tests.unit.tlog.sample_log import Parties
-from veilscore.keys.errors import LogStoreError, ProofError
+from veilscore.keys.errors import LogStoreError, ProofError, SignatureError
 from veilscore.keys.tlog.archive import write_tar
-from veilscore.keys.tlog.evidence.exhibit import write_exhibit
-from veilscore.keys.tlog.finding import Exhibit, Finding, Kind
+from veilscore.keys.tlog.evidence.event import EventEvidence
+from veilscore.keys.tlog.finding import Finding, Kind
 from veilscore.v1.audit_pb2 import LogReconciled, Started
+from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 
 with warnings.catch_warnings():
     # typer 0.20, the newest that flwr 1.41 allows, imports what click 8.5 deprecates.
@@ -153,28 +155,66 @@ def test_a_file_that_its_party_did_not_sign_is_refused(case: Case) -> None:
     assert run("recon", copy, log, "--policy", case.policy).exit_code == 0
 
 
-def test_what_a_node_keeps_of_an_event_is_read(case: Case) -> None:
+def kept_of_entry(case: Case, signer: str) -> bytes:
+    """Return what the bank keeps of entry 6 if it signs with this party's key."""
     store = case.desk.log.store
-    shown = Exhibit(
+    return EventEvidence.sign(
         Finding(Kind.UNKNOWN, 3, "entry 6 is not ours"),
-        leaf=store.entry(6).opened.leaf,
-        proof=store.inclusion(6),
-    )
-    data = write_exhibit(
-        shown,
+        store.inclusion(6),
+        store.entry(6).opened.leaf,
         store.key,
-        store.checkpoint(),
         own=b"",
-        party="bank",
-        signer=case.desk.log.parties.signers["bank"],
-        now_s=0,
+        finder="bank",
+        signer=case.desk.log.parties.signers[signer],
+        found_s=7,
     )
+
+
+def test_what_a_node_keeps_of_an_event_is_its_word(case: Case) -> None:
     file = case.folder / "unknown.json"
-    file.write_bytes(data)
+    file.write_bytes(kept_of_entry(case, "bank"))
     told = run("evidence", file, "--json")
-    assert told.exit_code == 0, told.output
+    assert told.exit_code == 7, told.output
     fields = json.loads(told.stdout)
     assert (fields["index"], fields["actor"], fields["seq"]) == (6, "bank", 3)
-    assert "the word of the node" in run("evidence", file).stdout
-    file.write_bytes(data.replace(b"index 6", b"index 5"))
-    assert isinstance(run("evidence", file).exception, ProofError)
+    assert (fields["finder"], fields["found"]) == ("bank", 7)
+    assert fields["finder_fingerprint"] == case.key.fingerprint.hex()
+    assert (fields["proof"], fields["signed_by_finder"]) == (False, True)
+    said = run("evidence", file).stdout
+    assert "The word of bank alone" in said
+    assert "has signed this event, too" in said
+
+
+def test_a_file_of_somebody_else_about_an_event_says_so(case: Case) -> None:
+    file = case.folder / "unknown.json"
+    file.write_bytes(kept_of_entry(case, "market"))
+    told = run("evidence", file)
+    assert told.exit_code == 7
+    assert "has not signed this event" in told.stdout
+
+
+@pytest.mark.parametrize(("true", "changed"), [("index 6", "index 5"), ("not", "now")])
+def test_a_changed_file_about_an_event_is_none(
+    case: Case, true: str, changed: str
+) -> None:
+    file = case.folder / "unknown.json"
+    data = kept_of_entry(case, "bank")
+    assert true.encode() in data
+    file.write_bytes(data.replace(true.encode(), changed.encode()))
+    assert isinstance(run("evidence", file).exception, SignatureError)
+
+
+def test_an_envelope_that_came_again_is_told_from_evidence(case: Case) -> None:
+    header = EnvelopeHeader(
+        version=1, purpose="score", step="a" * 64, sender="market", recipient="bank"
+    )
+    envelope = Envelope(header=header.SerializeToString(), sealed=b"sealed")
+    file = case.folder / "replay-refused-00.envelope"
+    file.write_bytes(envelope.SerializeToString())
+    told = run("evidence", file)
+    assert told.exit_code == 7
+    assert "an envelope of 'market' to 'bank'" in told.stdout
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in told.stdout
+    assert "not by itself that it came again" in told.stdout
+    fields = json.loads(run("evidence", file, "--json").stdout)
+    assert (fields["kind"], fields["sender"]) == ("replay-refused", "market")

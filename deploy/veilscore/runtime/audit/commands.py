@@ -7,26 +7,18 @@ Needs no configuration and no key of ours: an auditor runs it on its own machine
 # pyright: reportUnknownMemberType=false
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from veilscore.keys import files
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.archive import open_export
 from veilscore.keys.tlog.chain import own_key
 from veilscore.keys.tlog.evidence.bundle import EvidenceBundle
-from veilscore.keys.tlog.evidence.contradiction import Evidence
-from veilscore.keys.tlog.evidence.exhibit import (
-    ShownEvent,
-    is_about_event,
-    read_exhibit,
-)
 from veilscore.keys.tlog.export import registry_of
 from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.log_policy import read_policy
@@ -35,6 +27,7 @@ from veilscore.keys.tlog.reader import Entry
 from veilscore.keys.tlog.search import Wanted, entries_of
 from veilscore.runtime.audit import fetching, verifying
 from veilscore.runtime.audit.enrolling import certificate, enroll, join
+from veilscore.runtime.audit.evidence import evidence
 from veilscore.runtime.audit.options import (
     Export,
     Fingerprint,
@@ -50,7 +43,7 @@ from veilscore.runtime.errors import ConfigError
 
 app = typer.Typer(help="Verify the audit log.", no_args_is_help=True)
 
-for command in (enroll, join, certificate, prove):
+for command in (enroll, join, certificate, prove, evidence):
     app.command()(command)
 
 
@@ -258,84 +251,6 @@ def fsck(
         return
     typer.echo(f"{found.size} entries, {found.tiles} tiles, root {found.root.hex()}")
     typer.echo(f"{found.checkpoints} checkpoints, all signed, all of these entries")
-
-
-@app.command()
-def evidence(
-    file: Annotated[
-        Path, typer.Argument(help="A file that a witness or a node has kept.")
-    ],
-    *,
-    as_json: Json = False,
-) -> None:
-    """Check evidence that a log has lied.
-
-    Ends with exit code 0 if the file convicts the log by itself, and 7 if it does not.
-    What a node keeps of one event says what the log held: the rest is the node's word.
-    """
-    data = files.read(file)
-    if is_about_event(data):
-        shown = read_exhibit(data)
-        console = Console(highlight=False)
-        if as_json:
-            typer.echo(json.dumps(_fields(shown)))
-            return
-        for name, value in _fields(shown).items():
-            console.print(f"{name}: {value}", markup=False, soft_wrap=True)
-        console.print("The log has signed that it holds this event; what is wrong with")
-        console.print("it is the word of the node that kept the file.")
-        return
-    found = Evidence.load(data)
-    first, second = found.contradiction.checkpoints()
-    proof = found.contradiction.is_proof
-    if as_json:
-        told = {
-            "proof": proof,
-            "log": found.contradiction.log.vkey,
-            "sizes": [first.size, second.size],
-            "roots": [first.root.hex(), second.root.hex()],
-            "finder": found.finder,
-            "finder_fingerprint": found.key.fingerprint.hex(),
-            "found": found.found_s,
-        }
-        typer.echo(json.dumps(told))
-    else:
-        console = Console(highlight=False)
-        for line in _told(found):
-            console.print(line, markup=False, soft_wrap=True)
-    raise typer.Exit(0 if proof else ProofError.exit_code)
-
-
-def _fields(shown: ShownEvent) -> dict[str, str | int]:
-    event = shown.opened.event
-    return {
-        "log": shown.log.vkey,
-        "size": shown.head.size,
-        "index": shown.index,
-        "kind": shown.kind,
-        "what": shown.what,
-        "actor": event.actor,
-        "seq": event.seq,
-        "type": shown.opened.kind,
-        "own": shown.own.hex(),
-    }
-
-
-def _told(found: Evidence) -> Iterator[str]:
-    log = found.contradiction.log
-    yield f"log {log.name}, key {log.key.fingerprint.hex()}"
-    for checkpoint in found.contradiction.checkpoints():
-        yield f"it signed {checkpoint.size} entries, root {checkpoint.root.hex()}"
-    when = datetime.fromtimestamp(found.found_s, UTC).isoformat(timespec="seconds")
-    yield f"found by {found.finder} at {when}, key {found.key.fingerprint.hex()}"
-    yield "Compare the log's key: anybody can make such a file about a log of theirs."
-    if found.contradiction.is_proof:
-        yield "✗ An honest log never signs both: this log has lied."
-    else:
-        yield (
-            "! The log did not prove that one continues the other. Export it and run: "
-            "veilscore audit verify EXPORT --checkpoint OLDER, with the smaller one."
-        )
 
 
 def _row(entry: Entry) -> dict[str, str | int]:

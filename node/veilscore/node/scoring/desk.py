@@ -28,12 +28,12 @@ from veilscore.node.errors import HolderUnavailableError
 from veilscore.node.hosting.asking import HostedAsking
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.hosting.serving import Serving
+from veilscore.node.incidents import Incidents
 from veilscore.node.receipts import Receipts
 from veilscore.node.scoring.answering import Answering
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.asking import Asking
 from veilscore.node.scoring.consents import Consents
-from veilscore.node.scoring.incidents import Incidents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
@@ -86,13 +86,14 @@ class ScoringDesk:
         openings: Openings,
         consents: Consents,
         receipts: Receipts,
+        incidents: Incidents,
         cards: HostedCards,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._link = link
         self._clock = clock
         self._receipts = receipts
-        self._incidents = Incidents(receipts, clock)
+        self._incidents = incidents
         self._paillier = private.public if private else None
         self._keys = ScoreKeys(keystore, signer, party, self._paillier)
         self._post = Post(

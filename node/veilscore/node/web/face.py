@@ -45,6 +45,10 @@ class Unready(StrEnum):
         "The audit log contradicts what this node knows; the folder state/incidents "
         "holds what shows it"
     )
+    NOT_COMPARED = gettext_noop(
+        "The audit log could not be compared with this node's own for too long; the "
+        "node's log file says why"
+    )
     REGISTRY_REFUSED = gettext_noop(
         "The coordinator's registry is refused; the node's log file says why"
     )

@@ -18,7 +18,7 @@ from veilscore.keys.tlog.checkpoint import Checkpoint, open_checkpoint
 from veilscore.keys.tlog.note import NoteKey
 
 _PLACE = "evidence"
-_LATEST_S = 4_102_444_800  # 2100
+LATEST_S = 4_102_444_800  # 2100: no evidence is found later
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,6 @@ class Evidence:
             fields.number("found"),
         )
         fields.end()
-        if not 0 <= evidence.found_s < _LATEST_S:
+        if not 0 <= evidence.found_s < LATEST_S:
             raise ProofError("the evidence is of an impossible time", place=_PLACE)
         return evidence
