@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -159,6 +160,50 @@ def test_what_is_too_old_is_erased_once_a_day(hub: World) -> None:
     keep(begin + 1828 * DAY + 1)
     assert node.records.registered() == []
     assert erasures(hub, "bank") == [("retention", 4), ("retention", 1)]
+
+
+@pytest.mark.parametrize("what", ["a request", "a consent"])
+@pytest.mark.parametrize("where", ["unused", "take"])
+def test_what_is_being_written_is_not_erased(
+    hub: World, monkeypatch: pytest.MonkeyPatch, where: str, what: str
+) -> None:
+    """Its keys were made before that day: they lay in stock.
+
+    Whoever comes between is let run as far as it can.
+    """
+    bank = hub.nodes["bank"]
+    hub.now += 60
+    shredder, began = bank.openings.shredder, hub.now - 30
+    others: list[Thread] = []
+
+    def erase() -> None:
+        assert bank.records.erase(before=began) == 0
+
+    def write() -> None:
+        if what == "a request":
+            ask(hub, NAMES[:1])
+        else:
+            register(hub, NAMES[0])
+
+    first, second = (erase, write) if where == "unused" else (write, erase)
+    original = getattr(shredder, where)
+
+    def interrupted(*arguments: object) -> object:
+        taken = where == "take" and original(*arguments)
+        if not others:
+            others.append(Thread(target=second))
+            others[0].start()
+            others[0].join(1)
+        return taken or original(*arguments)
+
+    monkeypatch.setattr(shredder, where, interrupted)
+    first()
+    (other,) = others
+    other.join()
+    if what == "a request":
+        bank.records.disclose(requests(hub)[0], NAMES[0])
+    else:
+        assert [each.entity for each in bank.records.registered()] == NAMES[:1]
 
 
 def test_what_a_crash_left_to_be_erased_is_erased(

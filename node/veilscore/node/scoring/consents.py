@@ -82,21 +82,21 @@ class Consents:
         now: float,
     ) -> int:
         """Keep a consent and say so in the log; return the number of the event."""
-        tree, root = self._shredder.take(now)
-        keys = first_leaves(root, _LEAVES)
-        nonce = keys[_REGISTERED].salt
-        event = ConsentRegistered(
-            consent=self._tag(nonce, "consent", reference),
-            subject=self._tag(nonce, "subject", entity),
-            purposes=sorted({*purposes}),
-            until=until,
-            document=Opening(keys[_DOCUMENT].salt, document).commitment,
-        )
-        body = json.dumps([reference, entity, sorted({*purposes})]).encode()
-        self._shredder.note_consent(
-            tree, self._openings.tag(_named(reference)), self._openings.tag(entity)
-        )
         with self._db.transaction():
+            tree, root = self._shredder.take(now)
+            keys = first_leaves(root, _LEAVES)
+            nonce = keys[_REGISTERED].salt
+            event = ConsentRegistered(
+                consent=self._tag(nonce, "consent", reference),
+                subject=self._tag(nonce, "subject", entity),
+                purposes=sorted({*purposes}),
+                until=until,
+                document=Opening(keys[_DOCUMENT].salt, document).commitment,
+            )
+            body = json.dumps([reference, entity, sorted({*purposes})]).encode()
+            self._shredder.note_consent(
+                tree, self._openings.tag(_named(reference)), self._openings.tag(entity)
+            )
             written = self._receipts.write(event, correlation="")
             seq = read_event(written).event.seq
             self._db.run(

@@ -74,12 +74,14 @@ class Eraser:
 
     def erase_before(self, time: float, reason: Why = "before") -> int:
         """Erase requests of before a time, and consents that were over by then."""
-        targets = [_Target(kept.tree) for kept in self._openings.before(time)]
-        targets += [_Target(each.tree) for each in self._consents.over_before(time)]
-        used = self._openings.trees() | self._consents.trees()
-        targets += [
-            _Target(tree) for tree in self._openings.shredder.unused(time, used)
-        ]
+        # Trees are taken within the transaction that puts them to use: between the
+        # two questions nobody takes one that was not in use at the first.
+        with self._db.transaction():
+            targets = [_Target(kept.tree) for kept in self._openings.before(time)]
+            targets += [_Target(each.tree) for each in self._consents.over_before(time)]
+            used = self._openings.trees() | self._consents.trees()
+            unused = self._openings.shredder.unused(time, used)
+            targets += [_Target(tree) for tree in unused]
         return self._erase(targets, reason)
 
     def keep_retention(self, now: float) -> None:

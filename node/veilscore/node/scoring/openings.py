@@ -117,15 +117,15 @@ class Openings:
         the openings are written with it.
         """
         parts, about = parts_of(query, consents or {}, rows), query.digest
-        tree, root = self.shredder.take(now)
-        keys = first_leaves(root, FIRST + len(parts.entities))
         commitments: list[bytes] = []
         sealed: list[bytes] = []
-        for key, data in zip(keys[FIRST:], parts.entities, strict=True):
-            commitments.append(Opening(key.salt, data).commitment)
-            sealed.append(key.seal(data, about))
         tags = [self.tag(each) for each in parts.ids]
         with self._db.transaction():
+            tree, root = self.shredder.take(now)
+            keys = first_leaves(root, FIRST + len(parts.entities))
+            for key, data in zip(keys[FIRST:], parts.entities, strict=True):
+                commitments.append(Opening(key.salt, data).commitment)
+                sealed.append(key.seal(data, about))
             self._db.run(
                 f"INSERT INTO opening ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - columns of this module
                 tree,

@@ -67,7 +67,11 @@ class Shredder:
         self._db.close()
 
     def take(self, now: float) -> tuple[int, bytes]:
-        """Return the number and the root of a tree that nobody has used."""
+        """Return the number and the root of a tree that nobody has used.
+
+        Within the transaction that puts it to use: to ``unused`` it is neither in use
+        nor in stock until then.
+        """
         with self._db.lock:
             if not self._stock:
                 self._fill(now)
