@@ -61,6 +61,19 @@ class ForbiddenError(HostError):
     code = "forbidden"
 
 
+class BusyError(HostError):
+    """More work than is done at once; the same request may come again.
+
+    ``after_s`` says when, in seconds.
+    """
+
+    code = "busy"
+
+    def __init__(self, what: str, *, after_s: int, remedy: str = "Ask again.") -> None:
+        super().__init__(what, remedy=remedy)
+        self.after_s = after_s
+
+
 class RequestError(HostError):
     """A web request that cannot be read as its interface says.
 

@@ -1,5 +1,7 @@
 """Entries and proofs over REST: what is given verifies, what is not there is said."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -13,6 +15,7 @@ from tests.unit.web.sample_node import RUN
 from veilscore.coordinator.web import evidence
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.proof import verify_consistency, verify_inclusion
+from veilscore.keys.tlog.store import LogStore
 from veilscore.keys.tlog.tlog_proof import TlogProof
 
 
@@ -115,6 +118,36 @@ def test_an_inclusion_proof_verifies(
         verify_inclusion(leaf, told["index"], head.size, path, head.root)
         bytes_of_it = coordinator_client.get(f"/events/{entry['index']}/entry").content
         assert TlogProof.parse(told["proof"]).verify(bytes_of_it, key) == head
+
+
+def test_one_hash_is_sought_at_a_time(
+    log: SampleLog,
+    coordinator_client: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeking, go_on = threading.Event(), threading.Event()
+    original = LogStore.find_leaf
+
+    def slow(store: LogStore, digest: bytes) -> int:
+        seeking.set()
+        assert go_on.wait(30)
+        return original(store, digest)
+
+    monkeypatch.setattr(LogStore, "find_leaf", slow)
+    entry = page(coordinator_client, limit=1)["entries"][0]
+    path = "/v1/proof/inclusion"
+    with ThreadPoolExecutor(1) as others:
+        by_leaf = {"leaf": entry["leaf"]}
+        first = others.submit(coordinator_client.get, path, params=by_leaf)
+        assert seeking.wait(30)
+        second = coordinator_client.get(path, params={"leaf": "ab" * 32})
+        by_index = coordinator_client.get(path, params={"index": entry["index"]})
+        go_on.set()
+    assert second.status_code == 503
+    assert second.json()["code"] == "busy"
+    assert second.headers["retry-after"] == "1"
+    assert by_index.status_code == 200
+    assert first.result().json()["index"] == entry["index"] == log.store.size - 1
 
 
 def test_a_consistency_proof_verifies(

@@ -7,6 +7,7 @@ check of it: nothing here needs to be believed.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
@@ -15,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from veilscore.coordinator.log import LogService
 from veilscore.keys.tlog.reader import Entry
 from veilscore.keys.tlog.tree import leaf_hash
-from veilscore.runtime.errors import RequestError
+from veilscore.runtime.errors import BusyError, RequestError
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.runtime.web.problems import (
     BAD_REQUEST,
@@ -28,6 +29,8 @@ _MOST: Final = 500  # entries of a page
 _LARGEST: Final = 2**53 - 1  # that JSON carries everywhere
 _LOOKED_AT: Final = 20_000  # entries that one request may read in search of a time
 _NO_ENTRY: Final = gettext_noop("bad-proof: the log has no such entry, or no such size")
+_SEARCHING: Final = gettext_noop("busy: a hash is being sought for somebody else")
+_SEARCH_S: Final = 1  # what is said to whom has to wait for another one's search
 _Hash = Annotated[str, Query(pattern="^[0-9a-f]{64}$")]
 _Text = Annotated[str, Query(max_length=200)]
 
@@ -102,6 +105,8 @@ def evidence_routes(log: LogService, may_read: Callable[..., None]) -> APIRouter
         ),
     )
 
+    searching = Lock()
+
     @router.get("/entries", summary="List entries of the log")
     def entries(sought: Annotated[Sought, Depends()]) -> EntryPage:
         """List entries that fit, the newest first, up to 500.
@@ -116,7 +121,7 @@ def evidence_routes(log: LogService, may_read: Callable[..., None]) -> APIRouter
     @router.get(
         "/proof/inclusion",
         summary="Prove that the log holds an entry",
-        responses=problem_responses({404: _NO_ENTRY}),
+        responses=problem_responses({404: _NO_ENTRY, 503: _SEARCHING}),
     )
     def inclusion(
         index: Annotated[int | None, Query(ge=0, le=_LARGEST)] = None,
@@ -125,13 +130,14 @@ def evidence_routes(log: LogService, may_read: Callable[..., None]) -> APIRouter
         """Return the proof of the entry at an index, or of the one with a hash.
 
         The checkpoint is the newest that covers it. The entry itself is at
-        /events/{index}/entry.
+        /events/{index}/entry. A hash is sought in the whole log, for one reader at a
+        time.
         """
         if (index is None) == (leaf is None):
             raise RequestError(
                 "one of index and leaf must be given", remedy="Name one of the two."
             )
-        at = log.find_leaf(bytes.fromhex(leaf)) if leaf else index or 0
+        at = _seek(log, bytes.fromhex(leaf), searching) if leaf else index or 0
         entry, proof = log.event(at), log.inclusion(at)
         return InclusionProof(
             index=at,
@@ -161,6 +167,16 @@ def evidence_routes(log: LogService, may_read: Callable[..., None]) -> APIRouter
         )
 
     return router
+
+
+def _seek(log: LogService, digest: bytes, turn: Lock) -> int:
+    """Return where a leaf hash is; it takes reading all of them, so one at a time."""
+    if not turn.acquire(blocking=False):
+        raise BusyError("a hash is being sought for somebody else", after_s=_SEARCH_S)
+    try:
+        return log.find_leaf(digest)
+    finally:
+        turn.release()
 
 
 def _look(log: LogService, sought: Sought) -> tuple[list[Entry], int | None]:

@@ -21,6 +21,7 @@ from starlette.routing import Match, Mount
 
 from veilscore.fault import Fault
 from veilscore.runtime.errors import (
+    BusyError,
     ForbiddenError,
     HostError,
     PeerLostError,
@@ -44,6 +45,7 @@ _STATUSES: Final[Mapping[type[Fault], int]] = {
     UnauthorizedError: 401,
     ForbiddenError: 403,
     RequestError: 422,
+    BusyError: 503,
     PeerLostError: 503,
     UnreachableError: 503,
     HostError: 500,
@@ -123,6 +125,8 @@ def answer_problems(
     def on_fault(request: Request, error: Exception) -> Response:
         fault = cast("Fault", error)
         problem = _of_fault(fault, table)
+        if isinstance(fault, BusyError):
+            return respond(request, problem, {"Retry-After": str(fault.after_s)})
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("%s %s: %s", request.method, request.url.path, fault)
         return respond(request, problem if _at_home(request) else _abroad(problem))

@@ -16,7 +16,7 @@ from veilscore.keys.tlog.events import ActorHead, OpenedEvent, read_event
 from veilscore.keys.tlog.proof import consistency_proof, inclusion_proof
 from veilscore.keys.tlog.tiles import WIDTH, Tile, encode_bundle, tile_reader
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.keys.tlog.tree import HASH_SIZE, Edge, HashReader, split_hashes
+from veilscore.keys.tlog.tree import HASH_SIZE, Edge, HashReader
 
 _NEWEST_FINAL = "WHERE final = 1 ORDER BY size DESC"
 
@@ -88,11 +88,14 @@ class LogReader:
     ) -> list[Entry]:
         """Return the newest entries, newest first, of those that fit.
 
-        Empty texts fit all; ``before`` is an index, for the next page.
+        Empty texts fit all; ``before`` is an index, for the next page. Of each
+        question one index of the file has the answer in its order, but for the few
+        entries of a correlation, which are looked through.
         """
+        seek = "+" if correlation else ""  # SQLite uses no index for +actor
         clauses = {
-            "actor = ?": actor,
-            "kind = ?": kind,
+            f"{seek}actor = ?": actor,
+            f"{seek}kind = ?": kind,
             "correlation = ?": correlation,
             "idx < ?": before if before is None else _bindable(before),
         }
@@ -128,7 +131,7 @@ class LogReader:
             ProofError: there is none.
 
         """
-        start, most = 0, 1000  # tiles
+        start, most = 0, 100  # tiles: appending waits no longer than for these
         while rows := self._db.rows(
             (int, bytes),
             "SELECT number, data FROM tile WHERE level = 0 AND number >= ? "
@@ -137,9 +140,9 @@ class LogReader:
             most,
         ):
             for number, data in rows:
-                hashes = split_hashes(data)
-                if digest in hashes:
-                    index: int = number * WIDTH + hashes.index(digest)
+                place = _find_aligned(data, digest)
+                if place is not None:
+                    index: int = number * WIDTH + place
                     return index
             start += most
         raise ProofError("the log has no entry with this hash")
@@ -248,6 +251,14 @@ class LogReader:
             start + tile.width,
         )
         return encode_bundle(leaf for (leaf,) in rows), len(rows)
+
+
+def _find_aligned(data: bytes, digest: bytes) -> int | None:
+    """Return how many hashes come before this one in a tile."""
+    at = data.find(digest)
+    while at % HASH_SIZE and at >= 0:
+        at = data.find(digest, at + 1)
+    return at // HASH_SIZE if at >= 0 else None
 
 
 def _bindable(index: int) -> int:

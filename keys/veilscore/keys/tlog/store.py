@@ -39,8 +39,6 @@ _SCHEMA = (
         seq INTEGER NOT NULL, kind TEXT NOT NULL, correlation TEXT NOT NULL,
         UNIQUE (actor, seq)
     ) STRICT""",
-    "CREATE INDEX entry_kind ON entry (kind, idx)",
-    "CREATE INDEX entry_correlation ON entry (correlation, idx)",
     """CREATE TABLE tile (
         level INTEGER, number INTEGER, data BLOB NOT NULL,
         PRIMARY KEY (level, number)
@@ -53,6 +51,14 @@ _SCHEMA = (
         name TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL
     ) STRICT""",
     f"PRAGMA user_version = {_FORMAT}",
+)
+# One for every way in which ``LogReader.entries`` looks, each in the order of the
+# answer. A file of this format that lacks one gets it when it is opened.
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS entry_actor ON entry (actor, idx)",
+    "CREATE INDEX IF NOT EXISTS entry_actor_kind ON entry (actor, kind, idx)",
+    "CREATE INDEX IF NOT EXISTS entry_kind ON entry (kind, idx)",
+    "CREATE INDEX IF NOT EXISTS entry_correlation ON entry (correlation, idx)",
 )
 
 
@@ -157,7 +163,7 @@ class LogStore(LogReader):
 
     def _begin(self) -> None:
         with self._db.transaction():
-            for statement in _SCHEMA:
+            for statement in (*_SCHEMA, *_INDEXES):
                 self._db.run(statement)
             empty = Checkpoint(self.key.name, 0, EMPTY_ROOT)
             self._put_checkpoint(empty, final=True)
@@ -167,6 +173,8 @@ class LogStore(LogReader):
             self._load()
             if self._guard is not None:
                 self._compare_with_guard(self._guard)
+            for statement in _INDEXES:
+                self._db.run(statement)
         except (LogStoreError, ProofError) as error:
             raise LogStoreError(
                 error.what,
