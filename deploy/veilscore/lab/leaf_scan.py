@@ -4,8 +4,8 @@ Only a lab can do this, because it owns all tables. Sought are ids, as they stan
 files and in their one spelling, their SHA-256 and the points they are blinded from;
 names of columns; levels and numbers. A text is sought if it is too long to appear by
 chance; so a level "07" is not, nor a number of three digits. Each leaf is searched as
-it is, in capitals, without zero bytes (UTF-16), and inside whatever reads as hex or
-base64 in it.
+it is, in capitals for what is sought in capitals too, without zero bytes (UTF-16), and
+inside whatever reads as hex or base64 in it.
 
 A leak is told without what leaked: a lab may run on real data.
 """
@@ -56,7 +56,10 @@ class Leak:
 
 
 class LeafScanner:
-    """Searches for what these parties know; ``sought`` is how many texts that is."""
+    """Searches for what these parties know; ``sought`` is how many texts that is.
+
+    A text and the same in capitals are two.
+    """
 
     def __init__(self, tables: Mapping[str, PlainTable]) -> None:
         forms = {
@@ -103,8 +106,8 @@ def _ids(party: str, table: PlainTable) -> Iterator[_Form]:
         spellings = {written, typed, typed.partition(":")[2]}
         for text in spellings:
             octets = text.encode()
-            if _is_distinctive(octets):
-                yield f"an id of {party}", octets
+            for cased in _cases(octets):
+                yield f"an id of {party}", cased
             digest = hashlib.sha256(octets).digest()[:_WHOLE]
             yield f"the SHA-256 of an id of {party}", digest
         yield f"the unblinded point of an id of {party}", hash_to_group(typed)[:_WHOLE]
@@ -112,23 +115,28 @@ def _ids(party: str, table: PlainTable) -> Iterator[_Form]:
 
 def _cells(party: str, table: PlainTable) -> Iterator[_Form]:
     for name, column in table.columns.items():
-        if _is_distinctive(name.encode()):
-            yield f"the name of a column of {party}", name.encode()
+        for cased in _cases(name.encode()):
+            yield f"the name of a column of {party}", cased
         for text in _values(column):
-            if _is_distinctive(text):
-                yield f"a value of a column of {party}", text
+            yield f"a value of a column of {party}", text
 
 
 def _values(column: Column) -> Iterator[bytes]:
     if not isinstance(column, np.ndarray):
-        yield from (level.encode() for level in {*column} if level is not None)
+        for level in {*column} - {None}:
+            yield from _cases(str(level).encode())
         return
     for value in np.unique(column[~np.isnan(column)]).tolist():
-        yield repr(value).encode()
+        yield from _cases(repr(value).encode())
         for order in "<>":
             bits = struct.pack(f"{order}d", value)
-            if bits.count(0) < _WHOLE // 2:  # round numbers are in every contract
-                yield bits
+            if bits.count(0) < _WHOLE // 2 and _is_distinctive(bits):
+                yield bits  # round numbers are in every contract
+
+
+def _cases(text: bytes) -> set[bytes]:
+    """Return the text and the text in capitals; nothing if it is found by chance."""
+    return {text, text.upper()} if _is_distinctive(text) else set()
 
 
 def _is_distinctive(text: bytes) -> bool:

@@ -105,6 +105,8 @@ PLANTED: dict[str, tuple[bytes, str]] = {
     "the hash of a short id": (digest("77"), "the SHA-256 of an id of bureau"),
     "a point": (hash_to_group(TYPED), "the unblinded point of an id of bureau"),
     "a column": (b"tax_arrears", "the name of a column of bureau"),
+    "a column in capitals": (b"TAX_ARREARS", "the name of a column of bureau"),
+    "a column in a camel's case": (b"Tax_Arrears", "the name of a column of bureau"),
     "a level": (b"household", "a value of a column of bureau"),
     "a number": (b"1234.25", "a value of a column of bureau"),
     "a number's bits": (struct.pack("<d", RIDGE), "a value of a column of bureau"),
