@@ -11,6 +11,7 @@ was asked for JSON, one JSON object. A defect keeps its traceback.
 import importlib.metadata
 import json
 import traceback
+import unicodedata
 from typing import Any, Final
 
 import click
@@ -19,6 +20,7 @@ from veilscore.fault import Fault
 from veilscore.runtime.long_imports import long_imports
 
 _GROUP: Final = "veilscore.commands"
+_OBEYED: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's general categories
 # In the order of the help; said here, so that the help imports nothing.
 _HELP: Final = {
     "node": "Run a node beside an institution's data.",
@@ -92,8 +94,19 @@ def _print(fault: Fault, *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415 - only for bad news
     from rich.text import Text  # noqa: PLC0415 - with it
 
-    sentence = Text.assemble(("Error", "bold red"), " ", str(fault))
+    sentence = Text.assemble(("Error", "bold red"), " ", _printable(str(fault)))
     Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """Replace what a terminal or a reader's eye would obey, as others may have said it.
+
+    That is control and format characters, bidirectional ones among them.
+    """
+    return "".join(
+        "\ufffd" if unicodedata.category(each) in _OBEYED and each != "\n" else each
+        for each in text
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

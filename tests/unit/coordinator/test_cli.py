@@ -52,7 +52,7 @@ def test_a_function_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"number": 7}
 
 
-def test_an_app_with_one_command_is_still_a_group(
+def test_the_commands_of_an_app_are_a_group(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run("part", "take", "80") == 3
@@ -60,6 +60,16 @@ def test_an_app_with_one_command_is_still_a_group(
     assert told.out == ""
     # one sentence, its brackets not taken for markup
     assert told.err == "Error [here]:1: port 80 is held. Remedy: Wait.\n"
+
+
+def test_what_others_have_said_cannot_command_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("part", "hear") == 1
+    no = "\ufffd"
+    assert capsys.readouterr().err == (
+        f"Error {no}]0;owned{no}{no}[2J{no}31mno{no}{no}\u3000线. Remedy: Wait\n.\n"
+    )
 
 
 def test_an_error_is_json_if_the_command_was_asked_for_json(

@@ -140,6 +140,20 @@ def test_an_expired_certificate_is_told_before_anybody_is_asked(
     assert isinstance(found.exception, ExpiredCertificateError)
 
 
+def test_no_log_is_read_as_somebody_where_no_certificate_is_shown(
+    settings: CoordinatorSettings, pinned: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "office"
+    kit = kit_of(settings, own, enroll(own, "audit-office"))
+    assert run("join", kit, "--as", own, "--fingerprint", pinned).exit_code == 0
+    asked = ("--from", "http://127.0.0.1:1", "--as", own)
+    found = run("export", *asked, "--out", tmp_path / "log.tar")
+    assert isinstance(found.exception, ConfigError)
+    assert found.exception.place == "http://127.0.0.1:1"
+    assert "https" in found.exception.remedy
+    assert not list(tmp_path.glob("log.tar*"))
+
+
 def test_a_folder_is_made_once_and_names_have_rules(tmp_path: Path) -> None:
     enroll(tmp_path / "office", "audit-office")
     with pytest.raises(ConfigError, match="not empty"):

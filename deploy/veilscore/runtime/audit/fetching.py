@@ -13,7 +13,7 @@ from veilscore.keys.tlog.archive import MAX_FILE, write_tar
 from veilscore.keys.tlog.chain import own_files
 from veilscore.keys.tlog.export import plan_export
 from veilscore.runtime.audit.auditor import Auditor
-from veilscore.runtime.errors import UnreachableError, WireError
+from veilscore.runtime.errors import ConfigError, UnreachableError, WireError
 from veilscore.runtime.tls import client_context
 
 _TIMEOUT_S = 30
@@ -50,7 +50,7 @@ class RemoteLog:
 @contextmanager
 def remote_log(url: str, reader: Auditor | None) -> Generator[RemoteLog]:
     """Read the log at this address, as ``fetch`` does."""
-    with _client(reader) as client:
+    with _client(url, reader) as client:
         yield RemoteLog(client, url.rstrip("/") + "/")
 
 
@@ -61,7 +61,7 @@ def fetch(url: str, path: Path, reader: Auditor | None, *, quiet: bool) -> None:
     authority, and is shown the reader's.
     """
     base = url.rstrip("/") + "/"
-    with _client(reader) as client:
+    with _client(url, reader) as client:
         _write(path, lambda name: _get(client, base + name), quiet=quiet)
 
 
@@ -78,9 +78,16 @@ def _write(path: Path, get: Callable[[str], bytes], *, quiet: bool) -> None:
         write_tar(path, files)
 
 
-def _client(reader: Auditor | None) -> httpx.Client:
+def _client(url: str, reader: Auditor | None) -> httpx.Client:
     if reader is None:
         return httpx.Client(timeout=_TIMEOUT_S)
+    if not url.lower().startswith("https://"):
+        raise ConfigError(
+            "with --as the address must begin with https://: no certificate is shown "
+            "at another, neither the coordinator's nor the reader's",
+            place=url,
+            remedy="Name the https address, or leave --as out if everybody may read.",
+        )
     identity = reader.identity()
     trust = client_context(identity.authority, identity)
     return httpx.Client(timeout=_TIMEOUT_S, verify=trust)
