@@ -2,8 +2,9 @@
 
 uvicorn verifies client certificates and tells nobody which one it was: it knows the
 ASGI TLS extension no more than other servers do. The protocol here adds it to every
-request's scope as the specification says, and nothing else of ours knows of uvicorn's
-interior; ``tests/unit/web/test_client_certificates.py`` holds uvicorn to what is used.
+request's scope as the specification says. But for ``connections`` nothing else of ours
+knows of uvicorn's interior; ``tests/unit/web/test_client_certificates.py`` and
+``test_web_connections.py`` hold uvicorn to what is used.
 """
 
 import asyncio
@@ -13,14 +14,14 @@ from typing import Any, Final, cast
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from veilscore.keys.certificates import Certificate
+from veilscore.runtime.web.connections import TimedProtocol
 
 _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}  # RFC 8446, section 4.2.1
 
 
-class CertificateProtocol(H11Protocol):
+class CertificateProtocol(TimedProtocol):
     """HTTP/1.1 whose scopes say how TLS protects the connection.
 
     ASGI TLS Extension 0.2; what Python's ``ssl`` does not tell is None, and of the
@@ -29,7 +30,7 @@ class CertificateProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, after its handshake."""
-        super().connection_made(cast("asyncio.Transport", transport))
+        super().connection_made(transport)
         found: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if found is not None:
             app = cast("ASGIApp", self.app)

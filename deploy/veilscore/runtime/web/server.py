@@ -1,9 +1,11 @@
 """Runs a site on a thread of its own until it is stopped.
 
 The thread only serves; a route that may block is a plain function, which the framework
-runs on a worker thread. What a proxy says about the client is not believed.
+runs on a worker thread. What a proxy says about the client is not believed. Strangers
+can take up the site, but not the process that it runs in (``connections``).
 """
 
+import asyncio
 import socket
 import threading
 from typing import Final
@@ -15,11 +17,41 @@ from veilscore.runtime.errors import HostError
 from veilscore.runtime.supervise import port_is_free
 from veilscore.runtime.tls import TlsIdentity, server_context
 from veilscore.runtime.web.client_certificates import CertificateProtocol
+from veilscore.runtime.web.connections import HEAD_S, Listener, most_connections
 
 _GRACE_S: Final = 3  # for answers under way when the site is stopped
 # Longer than clients keep an idle connection (5 s for most): who closes it first must
 # not be this end, or a request that is on its way then is lost.
 _IDLE_S: Final = 60
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, on one socket, where a handshake takes no longer than a head may.
+
+    asyncio's own limit is a minute, and uvicorn has no setting for it.
+    """
+
+    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        del sockets  # those that are closed at the end
+        loop, config = asyncio.get_running_loop(), self.config
+
+        def protocol() -> CertificateProtocol:
+            return CertificateProtocol(config, self.server_state, {}, loop)
+
+        server = await loop.create_server(
+            protocol,
+            sock=self._listener,
+            ssl=config.ssl,
+            backlog=config.backlog,
+            ssl_handshake_timeout=HEAD_S if config.ssl else None,
+        )
+        self.servers = [server]
+        self.started = True
 
 
 class WebServer:
@@ -46,6 +78,7 @@ class WebServer:
         config = uvicorn.Config(
             self._app,
             http=CertificateProtocol,
+            loop="asyncio",  # which ``Listener`` is for
             ws="none",
             lifespan="off",
             log_config=None,  # the program configures logging
@@ -57,8 +90,8 @@ class WebServer:
             ssl_context_factory=(lambda _config, _default: tls) if tls else None,
         )
         config.load()
-        listener = self._listen()
-        self._server = uvicorn.Server(config)
+        listener = Listener(self._listen(), most_connections())
+        self._server = _Server(config, listener)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="web", daemon=True
         )
