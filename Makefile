@@ -27,6 +27,7 @@ mypy pyright:
 bench: setup-dev
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.audit_log
+	$(BIN)/python -m tests.bench.latency --quick
 
 soak: setup-dev
 	$(BIN)/pytest --soak

@@ -1,14 +1,15 @@
-"""``python -m tests.bench.latency``: how long a bank waits for joint scores.
+"""``python -m tests.bench.latency``: how long a bank waits for receipts and scores.
 
-Every party runs as in production: three data holders and a coordinator in processes of
-their own, on this machine, joined by mutual TLS; the bank's loan system keeps one
-connection open for each caller. A request passes the bank's REST interface, the hub,
-the other two holders and the log, which proves three parties' events, cosigned by its
-witnesses, before there is a score.
+First, before its own node runs, for receipts alone (``receipts``). Then every party
+runs as in production: three data holders and a coordinator in processes of their own,
+on this machine, joined by mutual TLS; the bank's loan system keeps one connection open
+for each caller. A request passes the bank's REST interface, the hub, the other two
+holders and the log, which proves three parties' events, cosigned by its witnesses,
+before there is a score. ``make bench`` runs the quick form.
 
 The baseline, in the same run: one addition and one decryption of plain ``phe`` for each
 borrower, which no bank could do without, in this process and without any party, wire or
-log.
+log. ``make bench`` runs the quick form, whose two lines have a bar each.
 """
 
 import argparse
@@ -19,27 +20,33 @@ import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import httpx
 import phe
 
+from tests.bench import machine
+from tests.bench.receipts import recording, wait_for_receipts
 from veilscore.lab.enrolment import Federation, Member, enrol
 from veilscore.lab.holdings import make_holdings
 from veilscore.lab.lab_file import LabFile
 from veilscore.lab.plain import read_table
 from veilscore.lab.processes import PartyProcess, stop_all
-from veilscore.lab.starting import start_all
+from veilscore.lab.starting import COORDINATOR, start, start_all, wait_until_ready
 from veilscore.lab.training import contract, train
 
 HOLDERS: Final = ("bank", "regulator", "agriculture")
 BORROWERS: Final = (1, 10, 100, 1000)
 CALLERS: Final = (1, 5, 20, 50)
+RECORDING: Final = (1, 5, 20)  # callers that wait for receipts
 _ENTITIES: Final = 2000
+_EVENTS: Final = 300  # for each number of them
 _CALLS: Final = 100  # of one borrower; fewer of many
 _WARM_S: Final = 5.0
+_HEAD: Final = "borrowers  callers  calls   p50 ms   p95 ms       1/s  p50/phe"
+_BAR: Final = "  bar p50 250"  # of one borrower with two witnesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Waits:
         return (
             f"{self.borrowers:>9} {self.callers:>8} {len(ordered):>6} "
             f"{p50 * 1e3:>8.1f} {p95 * 1e3:>8.1f} {rate:>9.1f} {ratio:>8.3g}"
+            f"{_BAR if (self.borrowers, self.callers) == (1, 1) else ''}"
         )
 
 
@@ -96,13 +104,24 @@ def lab_file(bits: int, witnesses: int) -> LabFile:
 def federation(
     bits: int, witnesses: int, state: Path
 ) -> Generator[tuple[Federation, list[str]]]:
-    """Run a federation with a model, for the body; yields it and the bank's ids."""
+    """Run a federation with a model, for the body; yields it and the bank's ids.
+
+    Tells how long receipts take before the nodes are started.
+    """
     lab = lab_file(bits, witnesses)
     holdings = dict(make_holdings(lab, None, state))
     made = enrol(lab, holdings, state, _say)
     processes: dict[str, PartyProcess] = {}
     try:
-        start_all(made, state, processes)
+        start_all(replace(made, members={}), state, processes)
+        _say(_HEAD)
+        with recording(made.members["bank"]) as receipts:
+            wait_for_receipts(receipts, _CALLS, 1)  # connections are made
+            for callers in RECORDING:
+                _say(wait_for_receipts(receipts, _EVENTS, callers).line())
+        for party in made.members:
+            processes[party] = start(made, state, party)
+        wait_until_ready(made, [COORDINATOR, *made.members], processes)
         file = state / "contract.toml"
         file.write_text(contract(lab, lab.run[0], "bank"), encoding="utf-8")
         train(made, file, _say)
@@ -169,7 +188,7 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=3072)
     parser.add_argument("--witnesses", type=int, default=2, help="of the log")
     parser.add_argument("--quick", action="store_true", help="one borrower, one caller")
-    options = parser.parse_args()
+    options, before = parser.parse_args(), machine.load()
     with (
         tempfile.TemporaryDirectory() as folder,
         federation(options.bits, options.witnesses, Path(folder)) as (made, ids),
@@ -179,12 +198,13 @@ def main() -> None:
         time.sleep(_WARM_S)  # pools fill
         plain_s = plain(options.bits)
         _say(f"plain phe: {plain_s * 1e3:.1f} ms a borrower")
-        _say("borrowers  callers  calls   p50 ms   p95 ms  scores/s  p50/phe")
+        _say(_HEAD)
         shapes = [(borrowers, 1) for borrowers in BORROWERS]
         shapes += [(1, callers) for callers in CALLERS[1:]]
         for borrowers, callers in shapes[:1] if options.quick else shapes:
             _say(ask(bank, ids, borrowers, callers).line(plain_s))
             time.sleep(_WARM_S)
+        _say(f"load before and after: {before} and {machine.load()}")
 
 
 def _say(what: str) -> None:
