@@ -18,6 +18,7 @@ class Fault(Exception):  # noqa: N818 - the name of a thing, not of a class kind
 
     code = "fault"
     exit_code = 1
+    request = ""  # id of the score request that it ended, if the audit log holds one
 
     def __init__(
         self, what: str, *, party: str = "", place: str = "", remedy: str = ""

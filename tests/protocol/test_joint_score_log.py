@@ -237,6 +237,8 @@ def test_a_clock_that_is_off_is_refused_and_logged(hub: World, ahead: int) -> No
         ask(hub, NAMES[:3])
     assert caught.value.party == "market"
     assert caught.value.code == "holder-clock-skew"
+    requested = [each for each in hub.events() if each.kind == "score_requested"]
+    assert caught.value.request == requested[-1].event.correlation
     decided = hub.events(actor="market")[-1].event.score_decided
     assert (decided.allowed, decided.code) == (False, "clock-skew")
     hub.ahead["market"] = 20 if ahead > 0 else -290

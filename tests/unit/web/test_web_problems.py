@@ -146,6 +146,16 @@ def test_a_fault_keeps_its_code_and_gets_its_status(
         code,
         "bureau",
     )
+    assert "request" not in problem
+
+
+def test_a_problem_names_the_request_that_was_logged(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    node.fault = fault = PeerLostError("no", party="bureau")
+    fault.request = "ab" * 32
+    answer = node_client.post("/v1/scores", json=ASK, headers=bearer(TOKEN))
+    assert answer.json()["request"] == "ab" * 32
 
 
 def test_what_was_sent_is_never_repeated(node_client: httpx.Client) -> None:

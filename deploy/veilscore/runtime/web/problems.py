@@ -81,6 +81,11 @@ class Problem(BaseModel):
     party: str = Field(default="", description="The party concerned")
     place: str = Field(default="", description="File, column or step concerned")
     remedy: str = Field(default="", description="What to do about it")
+    request: str = Field(
+        default="",
+        description="Id of the score request that failed, under which the audit log "
+        "holds it; absent if nothing was logged",
+    )
     errors: list[ProblemItem] = Field(
         default=[], description="Every flaw of the request"
     )
@@ -234,6 +239,7 @@ def _of_fault(fault: Fault, table: Mapping[type[Fault], int]) -> Problem:
         party=fault.party,
         place=fault.place,
         remedy=fault.remedy,
+        request=fault.request,
         errors=[ProblemItem(pointer=pointer, detail=what) for pointer, what in items],
     )
 

@@ -144,13 +144,17 @@ class Journal:
 
     @contextmanager
     def concluding(self, query: AnyQuery) -> Generator[None]:
-        """Note how a request of our own ends: "answered", or the code of a fault."""
+        """Note how a request of our own ends: "answered", or the code of a fault.
+
+        The fault then names the request, which the log holds.
+        """
         outcome = "internal"
         try:
             yield
             outcome = "answered"
         except Fault as fault:
             outcome = fault.code
+            fault.request = query.correlation
             raise
         finally:
             self.openings.conclude(query.digest, outcome)
