@@ -11,6 +11,7 @@ import asyncio
 import logging
 import resource
 import socket
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import h11
@@ -64,8 +65,8 @@ class Listener(socket.socket):
 class TimedProtocol(H11Protocol):
     """HTTP/1.1 for clients that ask in time; from others it hangs up."""
 
-    _limits: Final = {h11.IDLE: HEAD_S, h11.SEND_BODY: _BODY_S}
-    _watched: object = None  # what the client is doing since the timer runs
+    _limits: Mapping[type, float] = {h11.IDLE: HEAD_S, h11.SEND_BODY: _BODY_S}
+    _watched: type | None = None  # what the client is doing since the timer runs
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
