@@ -191,8 +191,8 @@ class Reconciliation:
 
     def _put_off(self, what: str) -> None:
         if not self._closing.is_set():
-            self.fault = what
             self._not_before = self._clock() + min(AGAIN_S, self._every_s)
+            self.fault = what
             _LOG.warning("the log could not be compared with our own: %s", what)
 
 

@@ -117,7 +117,7 @@ def test_own_events_are_read_some_at_a_time(
             last = events.event(EVENTS + 1)
             assert last is not None
             assert events.event(EVENTS + 2) is events.event(0) is None
-            assert used() < 600 * EVENTS
+            assert used() < 200 * EVENTS
 
 
 def _say_much(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.tlog.evidence_story import QUERY
 from tests.unit.tlog.published_log import MemoryExport
 from tests.unit.tlog.recon_desk import Days, recon_desk
 from tests.unit.tlog.sample_log import NOW_MS, Parties, own_word
@@ -13,7 +14,7 @@ from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.evidence.contradiction import Contradiction
 from veilscore.keys.tlog.finding import Kind
 from veilscore.keys.tlog.recon import OPEN_MS, reconcile
-from veilscore.v1.audit_pb2 import ScoreRequested, Started
+from veilscore.v1.audit_pb2 import ScoreDecided, ScoreRequested, Started
 
 LATER_MS = NOW_MS + OPEN_MS
 FAR_MS = 4_000_000_000_000  # 2096
@@ -166,3 +167,22 @@ def test_a_time_far_ahead_hides_nothing(days: Days) -> None:
     assert days.kinds() == [(Kind.WAITING, 2), (Kind.UNANSWERED, 0)]
     days.desk.others_say("market", asked, "dd" * 32, now_ms=LATER_MS - 1)
     assert (Kind.UNANSWERED, 0) not in days.kinds()
+
+
+def test_what_was_read_of_us_is_known_also_beyond_the_mark(days: Days) -> None:
+    """An event that waits for a newer log holds up the mark, not what was read."""
+    desk = days.desk
+    desk.others_say("market", ScoreRequested(holders=["bank"]), QUERY)
+    (waits,) = desk.chain.extend([Started(version="2")], "", NOW_MS)
+    (refused,) = desk.chain.extend([ScoreDecided(code="quota")], QUERY, NOW_MS)
+    desk.log.service.append([waits])
+    desk.prove(refused)
+    files = desk.export()
+    desk.others_say("market", Started(version="1"))
+    desk.cosign()
+    desk.chain.confirm([(waits, desk.log.store.inclusion(2))])
+    assert days.recon(files=files).is_clean
+    assert (days.mark.seq, days.mark.logged, days.mark.requests) == (1, 3, ())
+    desk.say(ScoreDecided(code="quota"), QUERY)
+    assert days.recon(LATER_MS).is_clean
+    assert days.mark.seq == 4
