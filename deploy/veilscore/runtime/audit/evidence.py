@@ -147,9 +147,9 @@ def _of_contradiction(found: Evidence) -> _Told:
             yield "✗ An honest log never signs both: this log has lied."
         else:
             yield (
-                "! The log did not prove that one continues the other. Export it and "
-                "run: veilscore audit verify EXPORT --checkpoint OLDER, with the "
-                "smaller one."
+                f"! The word of {found.finder} alone: the log did not go on from one "
+                "to the other. Export it and run: veilscore audit verify EXPORT "
+                "--checkpoint OLDER, with the smaller one."
             )
 
     told: dict[str, _Values] = {
