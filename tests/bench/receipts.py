@@ -24,8 +24,8 @@ from veilscore.keys.tlog.log_policy import read_policy
 from veilscore.lab.enrolment import Member
 from veilscore.node import config, setup
 from veilscore.node.link import Link
-from veilscore.node.receipts import Receipts
-from veilscore.node.recon_state import EVENTS
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.log.recon_state import EVENTS
 from veilscore.runtime import joining
 from veilscore.runtime.tls import TlsIdentity
 from veilscore.v1.audit_pb2 import ScoreAnswered

@@ -23,18 +23,18 @@ from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import ActorHead, open_event, read_event
 from veilscore.keys.tlog.export import CHECKPOINT, LOG, REGISTRY, read_log_document
-from veilscore.keys.tlog.mark import Mark
 from veilscore.keys.tlog.note import NoteKey, sign_note
 from veilscore.keys.tlog.proof import verify_consistency
 from veilscore.keys.tlog.reader import Entry
-from veilscore.keys.tlog.requests import Requests
+from veilscore.keys.tlog.recon.mark import Mark
+from veilscore.keys.tlog.recon.requests import Requests
 from veilscore.keys.tlog.tiles import Tile, decode_bundle
 from veilscore.keys.tlog.tlog_proof import TlogProof
-from veilscore.node.recon_state import Difference, ReconState
+from veilscore.node.log.recon_state import Difference, ReconState
+from veilscore.node.records.openings import Openings
+from veilscore.node.records.shredder import Shredder
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.openings import Openings
 from veilscore.node.scoring.query import Query
-from veilscore.node.scoring.shredder import Shredder
 from veilscore.v1.audit_pb2 import (
     ScoreDecided,
     ScoreRequested,

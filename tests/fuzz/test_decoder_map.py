@@ -109,8 +109,8 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.keys.tlog.evidence.contradiction": ("evidence that its finder made up",),
     "veilscore.keys.tlog.evidence.bundle": ("evidence bundle",),
     "veilscore.keys.tlog.evidence.steps": ("evidence bundle",),
-    "veilscore.keys.tlog.mark": ("databases of a node",),
-    "veilscore.node.recon_state": ("databases of a node",),
+    "veilscore.keys.tlog.recon.mark": ("databases of a node",),
+    "veilscore.node.log.recon_state": ("databases of a node",),
     "veilscore.keys.tlog.evidence.event": (
         "evidence about an event",
         "evidence about an event that its finder made up",
@@ -156,7 +156,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "hosted answer",
     ),
     "veilscore.node.scoring.query": ("score query", "hosted query", "entity id"),
-    "veilscore.node.scoring.openings": ("databases of a node", "keys of openings"),
+    "veilscore.node.records.openings": ("databases of a node", "keys of openings"),
     "veilscore.node.shelf": ("model manifest",),
     "veilscore.node.sources.csv_file": (
         "table in CSV",
@@ -237,8 +237,8 @@ OWN: Final[Mapping[str, str]] = {
     "veilscore.node.entities": "hashes of ids",
     "veilscore.node.training.alignment": "points that it hashed its own ids to",
     "veilscore.node.commands": _TYPED,
-    "veilscore.node.scoring.consents": "what this node has sealed itself",
-    "veilscore.node.scoring.records": "what this node has sealed itself, and what its "
+    "veilscore.node.records.consents": "what this node has sealed itself",
+    "veilscore.node.records.desk": "what this node has sealed itself, and what its "
     "operator types",
     "veilscore.node.scoring.receiving_keys": _KEYSTORE,
     "veilscore.node.service": "settings that were checked, secrets out of a keystore, "

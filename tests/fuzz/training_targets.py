@@ -28,7 +28,7 @@ from veilscore.keys.small_exponents import CHALLENGE
 from veilscore.models import card_file
 from veilscore.models.vertical.run import steps
 from veilscore.models.vertical.script import Await, Script, Send, drive
-from veilscore.node.receipts import Receipts
+from veilscore.node.log.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training.alignment import align
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier

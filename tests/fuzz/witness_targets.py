@@ -17,8 +17,8 @@ from veilscore.keys.tlog.cosignature import WitnessKey
 from veilscore.keys.tlog.evidence.audit import audit_evidence
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
 from veilscore.keys.tlog.evidence.event import EventEvidence, is_about_event
-from veilscore.keys.tlog.finding import Finding, Kind
 from veilscore.keys.tlog.log_policy import LogPolicy
+from veilscore.keys.tlog.recon.finding import Finding, Kind
 
 
 def _text(data: bytes) -> str:

@@ -26,13 +26,13 @@ from veilscore.keys.tlog.audit import audit_export
 from veilscore.keys.tlog.chain import own_key
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.export import local_files, plan_export
-from veilscore.keys.tlog.finding import NEVER_HONEST
 from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.reader import LogReader
+from veilscore.keys.tlog.recon.finding import NEVER_HONEST
 from veilscore.node import config as node_config
 from veilscore.node import setup as node_setup
-from veilscore.node.incidents import FOLDER, about_the_log
+from veilscore.node.log.incidents import FOLDER, about_the_log
 from veilscore.node.shelf import Shelf
 from veilscore.v1.audit_pb2 import Event
 

@@ -15,8 +15,8 @@ from veilscore.keys.tlog.archive import MAX_FILE
 from veilscore.keys.tlog.checkpoint import open_checkpoint
 from veilscore.keys.tlog.export import local_files, plan_export
 from veilscore.node.errors import CoordinatorRefusedError
-from veilscore.node.hub_log import HubLog
 from veilscore.node.link import Link
+from veilscore.node.log.hub_log import HubLog
 from veilscore.runtime.channel import client_credentials
 from veilscore.runtime.errors import WireError
 from veilscore.v1 import hub_pb2, hub_pb2_grpc

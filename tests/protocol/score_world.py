@@ -32,14 +32,14 @@ from veilscore.models.card_file import encode
 from veilscore.models.scorecard import Card
 from veilscore.node.columns import Columns
 from veilscore.node.hosting.cards import HostedCards
-from veilscore.node.incidents import FOLDER, Incidents
-from veilscore.node.receipts import Receipts
+from veilscore.node.log.incidents import FOLDER, Incidents
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.records.desk import Records
+from veilscore.node.records.openings import Openings, tag_key
+from veilscore.node.records.shredder import Shredder
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.openings import Openings, tag_key
-from veilscore.node.scoring.records import Records
 from veilscore.node.scoring.settings import ScoringSettings
-from veilscore.node.scoring.shredder import Shredder
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.hub_pb2 import AppendResponse, EventProof, SignedKey

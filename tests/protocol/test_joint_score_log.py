@@ -19,8 +19,8 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.tlog.events import read_event
 from veilscore.node.errors import HolderRefusedError
-from veilscore.node.incidents import FOLDER, MOST_A_DAY
-from veilscore.node.scoring.openings import Kept, Openings
+from veilscore.node.log.incidents import FOLDER, MOST_A_DAY
+from veilscore.node.records.openings import Kept, Openings
 from veilscore.node.scoring.requester import JointRequest
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.opening_pb2 import CommittedEntity, CommittedTerms

@@ -20,8 +20,8 @@ from veilscore.node.errors import (
     TrainingError,
     UnknownRunError,
 )
+from veilscore.node.log.receipts import Receipts
 from veilscore.node.operator import show_failure
-from veilscore.node.receipts import Receipts
 from veilscore.node.training.desk import StoppedRun, TrainingDesk
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger

@@ -9,8 +9,8 @@ from tests.simulation.observer import Log
 from tests.simulation.player import BANK, Call, Player
 from tests.unit.tlog.published_log import MemoryExport
 from tests.unit.tlog.sample_log import own_word
-from veilscore.keys.tlog.finding import Finding, Kind
-from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
+from veilscore.keys.tlog.recon.finding import Finding, Kind
+from veilscore.keys.tlog.recon.own_events import OwnEvents, reconcile_export
 from veilscore.node.errors import (
     CoordinatorRefusedError,
     HolderRefusedError,

@@ -16,7 +16,7 @@ from veilscore.keys.errors import SealError
 from veilscore.keys.receiving import SCORE, ReceivingKeys
 from veilscore.keys.sealing import Opener
 from veilscore.keys.tlog.events import OpenedEvent, read_event
-from veilscore.node.incidents import MOST_A_DAY
+from veilscore.node.log.incidents import MOST_A_DAY
 from veilscore.node.scoring.checks import MAX_APART_S
 from veilscore.node.scoring.post import MAX_BYTES
 from veilscore.node.scoring.query import Query

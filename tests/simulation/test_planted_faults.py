@@ -15,11 +15,11 @@ from tests.simulation.playing import play
 from veilscore.keys.errors import LogStoreError
 from veilscore.keys.sealing import Opener
 from veilscore.keys.tlog.chain import ActorChain
-from veilscore.node.incidents import Incidents
-from veilscore.node.receipts import Receipts
+from veilscore.node.log.incidents import Incidents
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.records.openings import Committed, Openings
 from veilscore.node.scoring import holder
 from veilscore.node.scoring.ledger import Ledger, ReceivedMarks
-from veilscore.node.scoring.openings import Committed, Openings
 from veilscore.node.scoring.table import Table
 
 Plant = Callable[[pytest.MonkeyPatch], None]

@@ -25,11 +25,12 @@ from veilscore.keys.entity_ids import EntityKind
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
 from veilscore.keys.tlog.log_policy import read_policy
-from veilscore.node import config, progress, record_commands, setup
+from veilscore.node import config, progress, setup
 from veilscore.node.batch import Borrowers, Question, score_file
 from veilscore.node.command_files import Encoding, tell
 from veilscore.node.hosting import commands as hosting
 from veilscore.node.local import LocalNode
+from veilscore.node.records import commands as record_commands
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.sources.settings import SourceSettings
 from veilscore.runtime.errors import ConfigError

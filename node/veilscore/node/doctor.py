@@ -15,8 +15,8 @@ from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NodeError, SourceError
 from veilscore.node.greeting import greet
 from veilscore.node.hosting.cards import HostedCards
-from veilscore.node.incidents import FOLDER, about_the_log
-from veilscore.node.recon_state import EVENTS, ReconState, is_overdue
+from veilscore.node.log.incidents import FOLDER, about_the_log
+from veilscore.node.log.recon_state import EVENTS, ReconState, is_overdue
 from veilscore.node.sources.loading import load_columns
 from veilscore.runtime import checkup, joining
 from veilscore.runtime.checkup import Finding

@@ -17,11 +17,11 @@ from veilscore.models.vertical.run import steps
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NoModelError, RefusedError
 from veilscore.node.hosting.cards import HostedCards
-from veilscore.node.receipts import Recorded
-from veilscore.node.reconciliation import Reconciliation
+from veilscore.node.log.receipts import Recorded
+from veilscore.node.log.reconciliation import Reconciliation
+from veilscore.node.records.desk import Records
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.records import Records
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.service import VERSION, NodeService
 from veilscore.node.shelf import ShelvedModel

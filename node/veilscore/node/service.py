@@ -32,16 +32,16 @@ from veilscore.node.config import NodeSettings, rules_digest
 from veilscore.node.errors import ClockError
 from veilscore.node.executor import Executor
 from veilscore.node.hosting.cards import HostedCards
-from veilscore.node.incidents import FOLDER, Incidents
 from veilscore.node.link import Link
-from veilscore.node.receipts import Receipts
-from veilscore.node.recon_state import EVENTS
-from veilscore.node.reconciliation import Reconciliation
+from veilscore.node.log.incidents import FOLDER, Incidents
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.log.recon_state import EVENTS
+from veilscore.node.log.reconciliation import Reconciliation
+from veilscore.node.records.desk import Records
+from veilscore.node.records.openings import Openings, tag_key
+from veilscore.node.records.shredder import Shredder
 from veilscore.node.scoring.desk import ScoringDesk
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.openings import Openings, tag_key
-from veilscore.node.scoring.records import Records
-from veilscore.node.scoring.shredder import Shredder
 from veilscore.node.shelf import Shelf
 from veilscore.node.snapshot import load_snapshot
 from veilscore.node.supernode import SuperNode, SuperNodeConfig

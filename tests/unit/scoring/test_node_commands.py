@@ -23,9 +23,9 @@ from veilscore.keys import files
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
-from veilscore.keys.tlog.mark import Mark
+from veilscore.keys.tlog.recon.mark import Mark
 from veilscore.node import config, setup
-from veilscore.node.recon_state import Difference, ReconState
+from veilscore.node.log.recon_state import Difference, ReconState
 from veilscore.node.shelf import Shelf
 from veilscore.runtime import cli
 from veilscore.v1.audit_pb2 import Started

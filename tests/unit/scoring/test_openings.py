@@ -11,9 +11,9 @@ from veilscore.keys.keystore import Keystore
 from veilscore.keys.tlog.commitments import Opening
 from veilscore.keys.tlog.database import Database
 from veilscore.node.errors import NoOpeningError
-from veilscore.node.scoring.openings import FIRST, Openings, tag_key
+from veilscore.node.records.openings import FIRST, Openings, tag_key
+from veilscore.node.records.shredder import Shredder
 from veilscore.node.scoring.query import Query
-from veilscore.node.scoring.shredder import Shredder
 from veilscore.v1.opening_pb2 import CommittedEntity, CommittedTerms
 from veilscore.v1.score_pb2 import ScoreQueryBody
 

@@ -13,7 +13,7 @@ from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import MOST_TOGETHER, read_event
 from veilscore.keys.tlog.log_policy import LogPolicy
-from veilscore.node.receipts import Receipts
+from veilscore.node.log.receipts import Receipts
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.audit_pb2 import Started
 from veilscore.v1.hub_pb2 import AppendResponse, EventProof

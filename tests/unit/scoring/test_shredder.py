@@ -8,7 +8,7 @@ import pytest
 
 from veilscore.keys.errors import FileError
 from veilscore.keys.key_tree import LEAVES, ROOT, first_leaves, leaf
-from veilscore.node.scoring.shredder import NO_TAG, Shredder
+from veilscore.node.records.shredder import NO_TAG, Shredder
 
 NOW = 1_790_000_000.0
 FIRST_TAG, SECOND_TAG = b"a tag of sixteen", b"another sixteen "

@@ -10,10 +10,10 @@ from tests.unit.tlog.witnessed_log import WitnessedLog, witnessed_log
 from veilscore.keys.tlog.chain import ActorChain, OwnEvent, OwnFile, open_own
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import Detail
-from veilscore.keys.tlog.finding import Kind
-from veilscore.keys.tlog.mark import Mark
-from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
-from veilscore.keys.tlog.recon import ReconReport, reconcile
+from veilscore.keys.tlog.recon.comparison import ReconReport, reconcile
+from veilscore.keys.tlog.recon.finding import Kind
+from veilscore.keys.tlog.recon.mark import Mark
+from veilscore.keys.tlog.recon.own_events import OwnEvents, reconcile_export
 from veilscore.v1.audit_pb2 import Started
 
 

@@ -3,110 +3,24 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.tlog.recon_desk import Desk
+from tests.unit.tlog.reconciling_node import DAY_S, Node
 from tests.unit.tlog.sample_log import NOW_MS, Parties
 from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import LogStoreError, ProofError, QuorumError
-from veilscore.keys.tlog.events import OpenedEvent
 from veilscore.keys.tlog.evidence.contradiction import Evidence
 from veilscore.keys.tlog.evidence.event import EventEvidence, is_about_event
-from veilscore.keys.tlog.recon import OPEN_MS
-from veilscore.node.errors import CoordinatorRefusedError
-from veilscore.node.incidents import MOST_A_DAY, MOST_KEPT, REPLAY, Incidents
-from veilscore.node.receipts import SOON_S, Receipts
-from veilscore.node.recon_state import ReconState
-from veilscore.node.reconciliation import AGAIN_S, FIRST_S, Reconciliation
+from veilscore.keys.tlog.recon.comparison import OPEN_MS
+from veilscore.node.log.receipts import SOON_S
+from veilscore.node.log.recon_state import ReconState
+from veilscore.node.log.reconciliation import AGAIN_S, FIRST_S
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.audit_pb2 import Started
-from veilscore.v1.hub_pb2 import AppendResponse, EventProof, ReadLogResponse
-
-DAY_S = 86_400.0
-
-
-class Node:
-    """A node's own log, and the reconciliation of a process that runs it."""
-
-    def __init__(self, folder: Path, desk: Desk, every_s: float = DAY_S) -> None:
-        self.folder = folder / "incidents"
-        self.desk = desk
-        self.now = NOW_MS / 1000
-        self.every_s = every_s
-        self.away = False
-        self.refused: set[str] = set()
-        self.shown = ""  # a checkpoint that the hub shows instead of the newest
-        self.afterwards: Callable[[], object] | None = None  # once a file was read
-        self.recon = self.made()
-
-    def made(self) -> Reconciliation:
-        """Return the one of a process that has just started."""
-        desk = self.desk
-        signer = desk.log.parties.signers["bank"]
-        self.receipts = Receipts(
-            desk.chain, self._append, desk.log.policy, lambda: self.now
-        )
-        self.incidents = Incidents(
-            self.folder, "bank", signer, desk.chain, self.receipts, lambda: self.now
-        )
-        return Reconciliation(
-            "bank",
-            desk.database,
-            desk.chain,
-            self.receipts,
-            self.incidents,
-            self._part,
-            desk.log.policy,
-            lambda: self.now,
-            every_s=self.every_s,
-        )
-
-    def _append(self, leaves: Sequence[bytes]) -> AppendResponse:
-        if self.away:
-            raise UnreachableError("the coordinator does not answer")
-        self.desk.log.service.append(leaves)
-        self.desk.cosign()
-        return AppendResponse(
-            proofs=[
-                EventProof(index=each.index, checkpoint=each.checkpoint, path=each.path)
-                for each in self.desk.log.service.append(leaves)
-            ]
-        )
-
-    def _part(self, path: str, offset: int) -> ReadLogResponse:
-        data = self._file(path)
-        return ReadLogResponse(data=data[offset:], total=len(data))
-
-    def _file(self, path: str) -> bytes:
-        if path in self.refused:
-            raise CoordinatorRefusedError(
-                "the log has no such file", reason="bad-proof"
-            )
-        if self.away and path != "checkpoint":
-            raise UnreachableError("the coordinator does not answer")
-        if self.shown and path == "checkpoint":
-            return self.shown.encode()
-        data = self.desk.log.service.file(path)
-        if afterwards := self.afterwards:
-            self.afterwards = None
-            afterwards()
-        return data
-
-    def told(self, kind: str) -> list[OpenedEvent]:
-        """Return the own events of a kind, the oldest first."""
-        entries = self.desk.chain.log.entries(kind=kind)
-        return [entry.opened for entry in reversed(entries)]
-
-    def copy_says(self) -> OpenedEvent:
-        """Let a copy of the node write to the log."""
-        log = self.desk.log
-        event = log.parties.event("bank", log.store.head("bank"), Started(version="x"))
-        log.service.append([event.leaf])
-        self.desk.cosign()
-        return event
 
 
 @pytest.fixture
@@ -263,83 +177,6 @@ def test_a_tile_that_the_log_keeps_back_is_no_fork(node: Node) -> None:
     assert ReconState.mark(node.desk.database) == mark
 
 
-def test_incidents_do_not_flood_the_log_and_all_evidence_is_kept(node: Node) -> None:
-    node.recon.reconcile()
-    checkpoints: list[str] = []
-    for _ in range(MOST_A_DAY + 4):
-        checkpoints.append(node.desk.log.store.checkpoint())
-        node.desk.others_say("market", Started(version="1"))
-        node.desk.cosign()
-    node.recon.reconcile()
-    node.away = True
-    for node.shown in checkpoints:
-        node.now += 1
-        node.recon.reconcile()
-    assert len(node.told("incident")) == MOST_A_DAY
-    assert len([*node.folder.iterdir()]) == MOST_A_DAY + 4
-    hashes = {_digest(file) for file in node.folder.iterdir()}
-    told = {each.event.incident.evidence for each in node.told("incident")}
-    assert told < hashes
-    node.recon = node.made()  # a restart gives no new number
-    node.recon.reconcile()
-    assert len(node.told("incident")) == MOST_A_DAY
-    node.now += DAY_S
-    node.recon.reconcile()
-    assert len(node.told("incident")) == MOST_A_DAY + 1
-
-
-def test_a_flood_of_old_envelopes_hides_no_conviction(node: Node) -> None:
-    """Whoever is about to be convicted of a lie can send as many as it likes."""
-    node.recon.reconcile()
-    node.copy_says()
-    for number in range(MOST_A_DAY + 4):
-        node.incidents.replayed(b"envelope %d" % number)
-    node.recon.reconcile()
-    kinds = [each.event.incident.kind for each in node.told("incident")]
-    assert kinds == [REPLAY] * MOST_A_DAY + ["different"]
-    assert len([*node.folder.glob("different-*.json")]) == node.recon.incidents == 1
-
-
-def test_the_newest_evidence_of_each_kind_stays(node: Node) -> None:
-    node.recon.reconcile()
-    node.copy_says()
-    node.recon.reconcile()
-    days = MOST_KEPT // MOST_A_DAY + 1
-    for day in range(days):
-        node.now += DAY_S
-        for number in range(MOST_A_DAY):
-            assert node.incidents.replayed(b"envelope %d of day %d" % (number, day))
-    kept = {file.read_bytes() for file in node.folder.glob("*.envelope")}
-    assert len(kept) == MOST_KEPT
-    assert b"envelope 0 of day 1" in kept
-    assert b"envelope 15 of day 0" not in kept
-    assert len([*node.folder.glob("unknown-*.json")]) == 1
-
-
-def test_a_kill_after_the_evidence_leaves_no_second_file(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node.recon.reconcile()
-    node.copy_says()
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ReconState, "write", killed)
-        with pytest.raises(KeyboardInterrupt):
-            node.recon.reconcile()
-    assert (node.recon.incidents, node.told("incident")) == (1, [])
-    node.desk.others_say("market", Started(version="1"))  # the log goes on meanwhile
-    node.desk.cosign()
-    node.now += 1
-    node.recon = node.made()
-    node.recon.reconcile()
-    (file,) = node.folder.iterdir()
-    (incident,) = node.told("incident")
-    assert incident.event.incident.evidence == _digest(file)
-
-
 def test_a_log_that_is_kept_back_does_not_stay_unnoticed(node: Node) -> None:
     node.refused = {"checkpoint"}
     for _ in range(2):
@@ -409,10 +246,6 @@ def test_what_is_kept_of_the_last_one_must_be_whole(node: Node) -> None:
         node.desk.database.run("UPDATE recon SET found = ?", text)
         with pytest.raises(LogStoreError, match="damaged"):
             node.recon.state()
-
-
-def _digest(file: Path) -> bytes:
-    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _until(condition: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.tiles import MAX_LEAF
 from veilscore.node.errors import CoordinatorRefusedError
-from veilscore.node.hub_log import FILE_S, HubLog
+from veilscore.node.log.hub_log import FILE_S, HubLog
 from veilscore.runtime.errors import UnreachableError, WireError
 from veilscore.v1.hub_pb2 import ReadLogResponse
 

@@ -20,7 +20,7 @@ from veilscore.keys.tlog.export import plan_export
 from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.origin import own_origin, owner_of
-from veilscore.keys.tlog.own_events import OwnEvents
+from veilscore.keys.tlog.recon.own_events import OwnEvents
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.audit_pb2 import Started
 

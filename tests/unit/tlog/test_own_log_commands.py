@@ -15,7 +15,7 @@ from tests.unit.tlog.sample_log import Parties
 from veilscore.keys.errors import LogStoreError, ProofError, SignatureError
 from veilscore.keys.tlog.archive import write_tar
 from veilscore.keys.tlog.evidence.event import EventEvidence
-from veilscore.keys.tlog.finding import Finding, Kind
+from veilscore.keys.tlog.recon.finding import Finding, Kind
 from veilscore.v1.audit_pb2 import LogReconciled, Started
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 

@@ -15,9 +15,9 @@ from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.tlog.chain import OwnEvent
 from veilscore.keys.tlog.events import read_event
-from veilscore.keys.tlog.finding import Finding, Kind
-from veilscore.keys.tlog.own_events import reconcile_export
-from veilscore.keys.tlog.recon import ReconReport
+from veilscore.keys.tlog.recon.comparison import ReconReport
+from veilscore.keys.tlog.recon.finding import Finding, Kind
+from veilscore.keys.tlog.recon.own_events import reconcile_export
 from veilscore.keys.tlog.tlog_proof import TlogProof
 from veilscore.v1.audit_pb2 import (
     ScoreAnswered,

@@ -16,9 +16,9 @@ from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import LogStoreError, ProofError
 from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.evidence.contradiction import Contradiction
-from veilscore.keys.tlog.finding import Finding, Kind
-from veilscore.keys.tlog.mark import Mark
-from veilscore.keys.tlog.recon import OPEN_MS
+from veilscore.keys.tlog.recon.comparison import OPEN_MS
+from veilscore.keys.tlog.recon.finding import Finding, Kind
+from veilscore.keys.tlog.recon.mark import Mark
 from veilscore.v1.audit_pb2 import (
     LogReconciled,
     ScoreAnswered,

@@ -14,9 +14,9 @@ from veilscore.keys.tlog.archive import write_tar
 from veilscore.keys.tlog.chain import own_files
 from veilscore.keys.tlog.events import ActorHead, Detail, OpenedEvent
 from veilscore.keys.tlog.export import plan_export
-from veilscore.keys.tlog.finding import Kind
-from veilscore.keys.tlog.own_events import OwnEvents
-from veilscore.keys.tlog.requests import Requests
+from veilscore.keys.tlog.recon.finding import Kind
+from veilscore.keys.tlog.recon.own_events import OwnEvents
+from veilscore.keys.tlog.recon.requests import Requests
 from veilscore.v1.audit_pb2 import ScoreAnswered, ScoreDecided, ScoreRequested, Started
 
 REQUESTS = 1000

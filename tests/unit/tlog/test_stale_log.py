@@ -12,8 +12,8 @@ from tests.unit.tlog.sample_log import NOW_MS, Parties, own_word
 from tests.unit.tlog.witnessed_log import witnessed_log
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.evidence.contradiction import Contradiction
-from veilscore.keys.tlog.finding import Kind
-from veilscore.keys.tlog.recon import OPEN_MS, reconcile
+from veilscore.keys.tlog.recon.comparison import OPEN_MS, reconcile
+from veilscore.keys.tlog.recon.finding import Kind
 from veilscore.v1.audit_pb2 import ScoreDecided, ScoreRequested, Started
 
 LATER_MS = NOW_MS + OPEN_MS

@@ -11,7 +11,7 @@ from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
 from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.run import steps
-from veilscore.node.recon_state import Difference
+from veilscore.node.log.recon_state import Difference
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.node.web.app import node_app

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from veilscore.node.scoring.consents import Consent
-from veilscore.node.scoring.records import AskedAbout
+from veilscore.node.records.consents import Consent
+from veilscore.node.records.desk import AskedAbout
 
 REQUEST = "c3" * 32
 

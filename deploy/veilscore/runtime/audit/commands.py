@@ -22,8 +22,8 @@ from veilscore.keys.tlog.evidence.bundle import EvidenceBundle
 from veilscore.keys.tlog.export import registry_of
 from veilscore.keys.tlog.fsck import check_file
 from veilscore.keys.tlog.log_policy import read_policy
-from veilscore.keys.tlog.own_events import OwnEvents, reconcile_export
 from veilscore.keys.tlog.reader import Entry
+from veilscore.keys.tlog.recon.own_events import OwnEvents, reconcile_export
 from veilscore.keys.tlog.search import Wanted, entries_of
 from veilscore.runtime.audit import fetching, verifying
 from veilscore.runtime.audit.enrolling import certificate, enroll, join

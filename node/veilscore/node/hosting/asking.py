@@ -25,10 +25,10 @@ from veilscore.node.hosting.requesting import (
     most_applicants,
     write_query,
 )
+from veilscore.node.records.consents import Consents
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.asking import check_asking
 from veilscore.node.scoring.checks import NONCE_BYTES
-from veilscore.node.scoring.consents import Consents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
 from veilscore.node.scoring.waiting import Waiting

@@ -26,9 +26,9 @@ from veilscore.node.errors import (
     TooManyEntitiesError,
     UnknownModelError,
 )
+from veilscore.node.records.consents import Consents
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.checks import MAX_APART_S, NONCE_BYTES
-from veilscore.node.scoring.consents import Consents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
 from veilscore.node.scoring.requester import EntityScore, JointRequest, write_query

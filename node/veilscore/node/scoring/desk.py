@@ -28,16 +28,16 @@ from veilscore.node.errors import HolderUnavailableError
 from veilscore.node.hosting.asking import HostedAsking
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.hosting.serving import Serving
-from veilscore.node.incidents import Incidents
-from veilscore.node.receipts import Receipts
+from veilscore.node.log.incidents import Incidents
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.records.consents import Consents
+from veilscore.node.records.openings import Openings
 from veilscore.node.scoring.answering import Answering
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.asking import Asking
-from veilscore.node.scoring.consents import Consents
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.lane import Lane
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.openings import Openings
 from veilscore.node.scoring.post import MAX_BYTES, FindPeers, HubLink, Post
 from veilscore.node.scoring.receiving_keys import ScoreKeys
 from veilscore.node.scoring.refusals import Reason

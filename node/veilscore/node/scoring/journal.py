@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from veilscore.fault import Fault
 from veilscore.keys.errors import ReplayError
 from veilscore.keys.paillier.public import PublicKey
-from veilscore.node.receipts import Receipts
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.records.openings import Openings
 from veilscore.node.scoring.ledger import Ledger
-from veilscore.node.scoring.openings import Openings
 from veilscore.node.scoring.query import AnyQuery
 from veilscore.node.scoring.refusals import QueryRefusedError, Reason
 from veilscore.v1.audit_pb2 import ScoreAnswered, ScoreDecided, ScoreRequested

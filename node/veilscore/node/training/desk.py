@@ -27,7 +27,7 @@ from veilscore.node.errors import (
     TrainingError,
     UnknownRunError,
 )
-from veilscore.node.receipts import Receipts
+from veilscore.node.log.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training import policy
 from veilscore.node.training.estimate import Estimate, Holding

@@ -12,10 +12,10 @@ from typing import Final, Protocol
 from veilscore.keys.entity_ids import EntityKind
 from veilscore.models.hosted import Form
 from veilscore.models.vertical.evaluation import Evaluation
-from veilscore.node.recon_state import Difference
+from veilscore.node.log.recon_state import Difference
+from veilscore.node.records.consents import Consent
+from veilscore.node.records.desk import AskedAbout
 from veilscore.node.scoring.answers import Scores
-from veilscore.node.scoring.consents import Consent
-from veilscore.node.scoring.records import AskedAbout
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.v1.training_pb2 import RunContract

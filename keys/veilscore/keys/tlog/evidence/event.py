@@ -15,8 +15,8 @@ from veilscore.keys.identity import EVIDENCE_DOMAIN, Signer, VerifyKey
 from veilscore.keys.tlog.checkpoint import Checkpoint
 from veilscore.keys.tlog.events import OpenedEvent, open_own_event, read_event
 from veilscore.keys.tlog.evidence.contradiction import LATEST_S
-from veilscore.keys.tlog.finding import Finding
 from veilscore.keys.tlog.note import NoteKey
+from veilscore.keys.tlog.recon.finding import Finding
 from veilscore.keys.tlog.tlog_proof import TlogProof
 
 _PLACE = "evidence"

@@ -16,9 +16,9 @@ from threading import Lock
 from typing import Final, Literal, TypeAlias
 
 from veilscore.fault import Fault
-from veilscore.node.receipts import Receipts
-from veilscore.node.scoring.consents import Consents
-from veilscore.node.scoring.openings import FIRST, Kept, Openings
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.records.consents import Consents
+from veilscore.node.records.openings import FIRST, Kept, Openings
 from veilscore.v1.audit_pb2 import Erased
 
 Why: TypeAlias = Literal["entity", "request", "before", "retention"]

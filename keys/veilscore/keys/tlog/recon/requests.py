@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from veilscore.keys.documents import Fields
 from veilscore.keys.tlog.events import OpenedEvent
-from veilscore.keys.tlog.finding import Finding, Kind
+from veilscore.keys.tlog.recon.finding import Finding, Kind
 
 # Whether something of this time (ms since 1970) may still be settled by waiting.
 Young = Callable[[int], bool]

@@ -21,8 +21,8 @@ from veilscore.keys.key_tree import first_leaves, leaf
 from veilscore.keys.tlog.commitments import Opening
 from veilscore.keys.tlog.events import read_event
 from veilscore.node.errors import ConsentError, UnknownConsentError
-from veilscore.node.receipts import Receipts
-from veilscore.node.scoring.openings import Openings
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.records.openings import Openings
 from veilscore.v1.audit_pb2 import ConsentRegistered, ConsentWithdrawn
 
 _SCHEMA: Final = """CREATE TABLE IF NOT EXISTS consent (

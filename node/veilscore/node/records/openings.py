@@ -22,9 +22,9 @@ from veilscore.keys.tlog.commitments import Opening, Shown, commitments_root, pa
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.tree import split_hashes
 from veilscore.node.errors import NoOpeningError
-from veilscore.node.scoring.committed import parts_of
+from veilscore.node.records.committed import parts_of
+from veilscore.node.records.shredder import NO_TAG, TAG_BYTES, Shredder
 from veilscore.node.scoring.query import AnyQuery
-from veilscore.node.scoring.shredder import NO_TAG, TAG_BYTES, Shredder
 from veilscore.v1.opening_pb2 import CommittedEntity
 
 _SCHEMA: Final = """CREATE TABLE IF NOT EXISTS opening (

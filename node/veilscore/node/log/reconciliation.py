@@ -20,11 +20,16 @@ from veilscore.keys.tlog.checkpoint import Checkpoint
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.export import CHECKPOINT, decode_text
 from veilscore.keys.tlog.log_policy import LogPolicy
-from veilscore.keys.tlog.recon import ReconReport, reconcile
-from veilscore.node.hub_log import HubLog
-from veilscore.node.incidents import Incidents
-from veilscore.node.receipts import Receipts
-from veilscore.node.recon_state import Difference, ReconState, is_overdue, waited_since
+from veilscore.keys.tlog.recon.comparison import ReconReport, reconcile
+from veilscore.node.log.hub_log import HubLog
+from veilscore.node.log.incidents import Incidents
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.log.recon_state import (
+    Difference,
+    ReconState,
+    is_overdue,
+    waited_since,
+)
 from veilscore.v1.audit_pb2 import LogReconciled, TypeCount
 from veilscore.v1.hub_pb2 import ReadLogResponse
 

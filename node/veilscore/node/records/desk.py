@@ -18,10 +18,10 @@ from veilscore.keys.tlog.events import read_event
 from veilscore.keys.tlog.evidence.bundle import ProvenEvent
 from veilscore.keys.tlog.evidence.opening import OpeningFile
 from veilscore.node.errors import NoOpeningError
-from veilscore.node.receipts import Receipts
-from veilscore.node.scoring.consents import Consent, Consents
-from veilscore.node.scoring.erasing import Eraser
-from veilscore.node.scoring.openings import Kept, Openings
+from veilscore.node.log.receipts import Receipts
+from veilscore.node.records.consents import Consent, Consents
+from veilscore.node.records.erasing import Eraser
+from veilscore.node.records.openings import Kept, Openings
 from veilscore.v1.opening_pb2 import CommittedEntity, CommittedTerms
 from veilscore.v1.score_pb2 import HostedQueryBody, ScoreQueryBody
 

@@ -25,7 +25,7 @@ from veilscore.keys.tlog.export import CHECKPOINT, decode_text
 from veilscore.keys.tlog.log_policy import LogPolicy
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.keys.tlog.origin import own_origin
-from veilscore.keys.tlog.recon import ReconReport, reconcile
+from veilscore.keys.tlog.recon.comparison import ReconReport, reconcile
 from veilscore.keys.tlog.search import Progress, bundle_of, size_of
 from veilscore.keys.tlog.tiles import WIDTH
 from veilscore.keys.tlog.tree import Edge, leaf_hash

@@ -23,10 +23,10 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
 from veilscore.keys.tlog.evidence.event import EventEvidence
-from veilscore.keys.tlog.finding import NEVER_HONEST, Exhibit
 from veilscore.keys.tlog.note import NoteKey
-from veilscore.keys.tlog.recon import ReconReport
-from veilscore.node.receipts import Receipts
+from veilscore.keys.tlog.recon.comparison import ReconReport
+from veilscore.keys.tlog.recon.finding import NEVER_HONEST, Exhibit
+from veilscore.node.log.receipts import Receipts
 from veilscore.v1.audit_pb2 import Incident
 
 _LOG = logging.getLogger(__name__)

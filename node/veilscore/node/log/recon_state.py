@@ -12,7 +12,7 @@ from veilscore.keys.documents import Fields
 from veilscore.keys.errors import KeysError, LogStoreError
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.events import read_event
-from veilscore.keys.tlog.mark import Mark
+from veilscore.keys.tlog.recon.mark import Mark
 
 EVENTS: Final = "events.db"  # the file, in the node's state
 _TABLE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"

@@ -25,12 +25,12 @@ from veilscore.keys.tlog.chain import OwnEvent
 from veilscore.keys.tlog.checkpoint import Checkpoint
 from veilscore.keys.tlog.events import ActorHead, read_event
 from veilscore.keys.tlog.export import CHECKPOINT, decode_text
-from veilscore.keys.tlog.finding import NEVER_HONEST, Exhibit, Finding, Kind
 from veilscore.keys.tlog.log_policy import LogPolicy
-from veilscore.keys.tlog.mark import Mark
 from veilscore.keys.tlog.note import only_by
 from veilscore.keys.tlog.reader import Entry
-from veilscore.keys.tlog.requests import Requests
+from veilscore.keys.tlog.recon.finding import NEVER_HONEST, Exhibit, Finding, Kind
+from veilscore.keys.tlog.recon.mark import Mark
+from veilscore.keys.tlog.recon.requests import Requests
 from veilscore.keys.tlog.search import Progress, bundles_from
 from veilscore.keys.tlog.shown_tree import ShownTree
 from veilscore.keys.tlog.tlog_proof import TlogProof

@@ -1,0 +1,1 @@
+"""A node and the log: receipts of its events, the daily comparison, incidents."""

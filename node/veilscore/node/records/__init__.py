@@ -1,0 +1,1 @@
+"""What a node keeps of requests and consents: openings, erasure, disclosure."""
