@@ -1,5 +1,6 @@
 """A log for parties and auditors only, read and refused by the commands of a host."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,8 +71,9 @@ def test_an_auditor_is_admitted_reads_proves_and_is_expelled(
     assert "no certificate was shown" in " ".join(told.stderr.split())
 
     done("coordinator", "expel", own.name, "--config", closed.toml)
+    tries = (tmp_path / f"try-{number}" for number in itertools.count())
     eventually(
-        lambda: veilscore(*prove, "--out", tmp_path / "x", "--as", own).returncode == 6,
+        lambda: veilscore(*prove, "--out", next(tries), "--as", own).returncode == 6,
         20,
     )
     why = refused(*export, "--out", tmp_path / "late.tar")

@@ -23,6 +23,9 @@ from veilscore.keys.tlog.events import Detail
 from veilscore.runtime.web.shell import WebApp
 from veilscore.runtime.web.tokens import AccessToken
 from veilscore.v1.audit_pb2 import (
+    ConsentRegistered,
+    ConsentWithdrawn,
+    Erased,
     Incident,
     KeyPublished,
     LogReconciled,
@@ -107,6 +110,14 @@ def fill_log(log: SampleLog) -> None:
     for name in nodes:
         done(name, ModelRegistered(model=model, manifest=manifest), RUN)
     done("hub", RunClosed(completed=True), RUN)
+    given = ConsentRegistered(
+        consent=digest("consent"),
+        subject=digest("subject"),
+        purposes=["pre_loan"],
+        until=1_800_000_000,
+        document=digest("document"),
+    )
+    done("bank", given, "")
     asked = ScoreRequested(
         terms=digest("terms"),
         model=model,
@@ -122,6 +133,11 @@ def fill_log(log: SampleLog) -> None:
             commitment=digest(name + "answer"), ciphertexts=1, paillier_bits=3072
         )
         done(name, answer, QUERY)
+    withdrawn = ConsentWithdrawn(
+        registered=7, consent=digest("again"), subject=digest("the same subject")
+    )
+    done("bank", withdrawn, "")
+    done("bank", Erased(reason="entity", openings_bucket=2), "")
     compared = LogReconciled(
         own_size=9,
         own_root=digest("own root"),
