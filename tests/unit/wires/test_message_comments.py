@@ -11,6 +11,7 @@ from veilscore.v1 import (
     audit_pb2,
     envelope_pb2,
     hub_pb2,
+    opening_pb2,
     score_pb2,
     training_pb2,
 )
@@ -18,7 +19,7 @@ from veilscore.v1 import (
 PROTOS = Path(__file__).parents[3] / "protos" / "veilscore" / "v1"
 MODULES = (
     *(aggregation_pb2, audit_pb2, envelope_pb2),
-    *(hub_pb2, score_pb2, training_pb2),
+    *(hub_pb2, opening_pb2, score_pb2, training_pb2),
 )
 # The comment lines right above the line that begins a message.
 COMMENTED = re.compile(r"((?:^// .*\n)*)^message (\w+) ", re.MULTILINE)
