@@ -3,8 +3,8 @@
 Coordinator, bank, regulator and agricultural bureau are each on a host. Nobody can dial
 a node: the router passes the coordinator's two ports only. On the demo's data (fewer
 entities without ``--soak``) they train, the bank asks, and the log is verified on a
-fifth host that has no cable. Every command of steps 1 to 7 and about witnesses is
-played; the witness of the log is on the coordinator's host.
+fifth host that has no cable. Every command of steps 1 to 7, about witnesses, evidence,
+openings and consents is played; the witness of the log is on the coordinator's host.
 
 Then every TCP port of every host is dialled from the others, past the router's guard: a
 firewall is no excuse for a program that listens.
@@ -13,7 +13,7 @@ firewall is no excuse for a program that listens.
 import json
 import re
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -31,7 +31,7 @@ from tests.integration.first_contact import (
     told,
 )
 from tests.integration.namespaces import Host, network, require_namespaces
-from veilscore.keys.entity_ids import normalise
+from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.checkpoint import Checkpoint, sign_checkpoint
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
@@ -118,7 +118,7 @@ def test_the_walk_through_trains_scores_and_verifies(
     assert len(set(given)) > FEW_SCORES / 10  # scores are whole points
 
     pinned = {"HEX": federation.fingerprints[COORDINATOR]}
-    coordinator.run(*walk.typed("audit export", **pinned))
+    coordinator.run(*walk.typed("audit export --from http:", **pinned))
     auditor = federation.host(AUDITOR)
     carry(coordinator.folder / "log.tar", auditor.folder / "log.tar")
     said = auditor.run(*walk.typed("audit verify log.tar --fingerprint", **pinned))
@@ -130,7 +130,8 @@ def test_the_walk_through_trains_scores_and_verifies(
     (auditor.folder / "FILE.json").write_bytes(evidence_of_a_fork())
     said = auditor.run(*walk.typed("audit evidence"))
     assert "this log has lied" in said
-    take_evidence(federation, auditor)
+    request = take_evidence(federation, auditor)
+    open_and_erase(federation, auditor, request, asked)
     assert not walk.unplayed
 
 
@@ -173,8 +174,11 @@ def test_a_bank_has_applicants_scored_by_a_card_on_another_host(
     assert budget["spent"] == 3 * 11 + 1
 
 
-def take_evidence(federation: FirstContact, auditor: Host) -> None:
-    """Play what the end says about evidence, on the hosts where it belongs."""
+def take_evidence(federation: FirstContact, auditor: Host) -> str:
+    """Play what the end says about evidence, on the hosts where it belongs.
+
+    Returns the request that it is about.
+    """
     walk = federation.walk
     listed = auditor.run(*walk.typed("audit search")).splitlines()
     request = listed[-1].split()[-1]
@@ -183,13 +187,43 @@ def take_evidence(federation: FirstContact, auditor: Host) -> None:
     assert "✓ proofs of the entries" in auditor.run(*walk.typed("audit prove"))
     (auditor.folder / "log.tar").unlink()
     assert "✓ witnesses" in auditor.run(*walk.typed("audit verify 7.tlog-proof"))
-    said = auditor.run(*walk.typed("audit verify evidence.json"))
+    said = auditor.run(*walk.typed("audit verify evidence.json --policy"))
     assert "cosigned by auditor" in said
     assert "bits, of bank" in said
     coordinator, bank = federation.host(COORDINATOR), federation.host(BANK)
-    carry(coordinator.folder / "log.tar", bank.folder / "log.tar")
-    assert "✗" not in bank.run(*walk.typed("audit recon"))
-    assert "all signed" in coordinator.run(*walk.typed("audit fsck"))
+    for host in (bank, auditor):
+        carry(coordinator.folder / "log.tar", host.folder / "log.tar")
+    assert "✗" not in bank.run(*walk.typed("audit recon bank"))
+    assert "all signed" in coordinator.run(*walk.typed("audit fsck coordinator"))
+    assert "all signed" in bank.run(*walk.typed("audit fsck bank"))
+    pinned = {"HEX": federation.fingerprints[BANK]}
+    bank.run(*walk.typed("audit export --from-file", **pinned))
+    carry(bank.folder / "own.tar", auditor.folder / "own.tar")
+    assert "✗" not in auditor.run(*walk.typed("audit recon own.tar"))
+    return request
+
+
+def open_and_erase(
+    federation: FirstContact,
+    auditor: Host,
+    request: str,
+    asked: Sequence[tuple[EntityKind, str]],
+) -> None:
+    """Play what the end says of openings and consents, about a firm of the request."""
+    walk, bank = federation.walk, federation.host(BANK)
+    firm = next(entity for kind, entity in asked if kind is EntityKind.USCC)
+    bank.run(*walk.typed("node disclose", REQUEST=request, ID=firm))
+    carry(bank.folder / "opening.json", auditor.folder / "opening.json")
+    said = auditor.run(*walk.typed("audit verify evidence.json --opening"))
+    assert "✗" not in said
+    assert firm in said
+    who_asked = walk.typed("node asked-about", ID=firm)
+    assert request in bank.run(*who_asked)
+    (bank.folder / "form-17.pdf").write_bytes(b"a signed form")
+    bank.run(*walk.typed("node consent register", ID=firm))
+    bank.run(*walk.typed("node consent withdraw", ID=firm))
+    bank.run(*walk.typed("node erase", ID=firm))
+    assert request not in bank.run(*who_asked)
 
 
 def evidence_of_a_fork() -> bytes:
