@@ -28,9 +28,10 @@ def server_context(identity: TlsIdentity) -> ssl.SSLContext:
 
     Raises ConfigError.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _trusting(ssl.PROTOCOL_TLS_SERVER, identity.authority)
     context.verify_mode = ssl.CERT_OPTIONAL
-    return _equipped(context, identity)
+    _show(context, identity)
+    return context
 
 
 def client_context(
@@ -40,17 +41,13 @@ def client_context(
 
     ``identity`` is what it shows if the server asks; raises ConfigError.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _trusting(ssl.PROTOCOL_TLS_CLIENT, authority)
     if identity is not None:
-        return _equipped(context, identity)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    _trust(context, authority)
+        _show(context, identity)
     return context
 
 
-def _equipped(context: ssl.SSLContext, identity: TlsIdentity) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    _trust(context, identity.authority)
+def _show(context: ssl.SSLContext, identity: TlsIdentity) -> None:
     # ``ssl`` reads keys from files only: this one is in memory, and nobody else's.
     descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
     try:
@@ -64,13 +61,15 @@ def _equipped(context: ssl.SSLContext, identity: TlsIdentity) -> ssl.SSLContext:
         ) from error
     finally:
         os.close(descriptor)
-    return context
 
 
-def _trust(context: ssl.SSLContext, authority: bytes) -> None:
+def _trusting(protocol: int, authority: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
         context.load_verify_locations(cadata=authority.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
         raise InvalidKeyError(
             "this is not an authority's certificate in PEM"
         ) from error
+    return context
