@@ -22,7 +22,7 @@ from tests.attacks.coordinator_messages import Request, connections, pieces, req
 from tests.attacks.field_rules import AllowList
 from tests.attacks.leak_scanner import Leak, LeakScanner
 from tests.attacks.received import FLOWER, Received
-from veilscore.models.vertical.run import steps
+from veilscore.models.steps import steps
 from veilscore.v1.audit_pb2 import Event, SignedEvent
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
 

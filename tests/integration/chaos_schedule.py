@@ -11,7 +11,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
-from veilscore.models.vertical.run import steps
+from veilscore.models.steps import steps
 from veilscore.v1.training_pb2 import RosterEntry, RunContract
 
 COORDINATOR: Final = "coordinator"

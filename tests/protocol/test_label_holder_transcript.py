@@ -31,9 +31,9 @@ from tests.protocol.whole_run import (
 )
 from veilscore.keys.linkage import size_bucket
 from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.models.steps import steps
 from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.layout import ScoreLayout
-from veilscore.models.vertical.run import steps
 from veilscore.v1.envelope_pb2 import EnvelopeHeader
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest

@@ -212,7 +212,7 @@ def train(
     from veilscore.coordinator.contract import read_contract  # noqa: PLC0415 - with it
     from veilscore.coordinator.folder import open_registry  # noqa: PLC0415 - with it
     from veilscore.coordinator.progress import follow  # noqa: PLC0415 - with it
-    from veilscore.models.vertical.run import steps  # noqa: PLC0415 - with it
+    from veilscore.models.steps import steps  # noqa: PLC0415 - with it
 
     settings = config.read(config_file)
     asked = files.read(contract)

@@ -22,7 +22,7 @@ from veilscore.coordinator.replies import UNREACHABLE, check_reply, read_report
 from veilscore.fault import Fault
 from veilscore.keys.identity import Signer
 from veilscore.keys.registry import Registry
-from veilscore.models.vertical.run import steps
+from veilscore.models.steps import steps
 from veilscore.runtime.awake_clock import AwakeClock
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.hub_pb2 import SignedKey

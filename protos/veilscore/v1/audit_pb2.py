@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18veilscore/v1/audit.proto\x12\x0cveilscore.v1\">\n\x0bSignedEvent\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xea\x07\n\x05\x45vent\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x10\n\x08previous\x18\x04 \x01(\x0c\x12\x0f\n\x07time_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x63orrelation\x18\x06 \x01(\t\x12\x31\n\x0cparty_joined\x18\x07 \x01(\x0b\x32\x19.veilscore.v1.PartyJoinedH\x00\x12\x33\n\rkey_published\x18\x08 \x01(\x0b\x32\x1a.veilscore.v1.KeyPublishedH\x00\x12-\n\nrun_opened\x18\t \x01(\x0b\x32\x17.veilscore.v1.RunOpenedH\x00\x12/\n\x0brun_decided\x18\n \x01(\x0b\x32\x18.veilscore.v1.RunDecidedH\x00\x12+\n\tstep_done\x18\x0b \x01(\x0b\x32\x16.veilscore.v1.StepDoneH\x00\x12-\n\nrun_closed\x18\x0c \x01(\x0b\x32\x17.veilscore.v1.RunClosedH\x00\x12\x39\n\x10model_registered\x18\r \x01(\x0b\x32\x1d.veilscore.v1.ModelRegisteredH\x00\x12\x37\n\x0fscore_requested\x18\x0e \x01(\x0b\x32\x1c.veilscore.v1.ScoreRequestedH\x00\x12\x33\n\rscore_decided\x18\x0f \x01(\x0b\x32\x1a.veilscore.v1.ScoreDecidedH\x00\x12\x35\n\x0escore_answered\x18\x10 \x01(\x0b\x32\x1b.veilscore.v1.ScoreAnsweredH\x00\x12(\n\x07started\x18\x11 \x01(\x0b\x32\x15.veilscore.v1.StartedH\x00\x12=\n\x12registry_published\x18\x12 \x01(\x0b\x32\x1f.veilscore.v1.RegistryPublishedH\x00\x12*\n\x08incident\x18\x13 \x01(\x0b\x32\x16.veilscore.v1.IncidentH\x00\x12\x35\n\x0elog_reconciled\x18\x14 \x01(\x0b\x32\x1b.veilscore.v1.LogReconciledH\x00\x12=\n\x12\x63onsent_registered\x18\x15 \x01(\x0b\x32\x1f.veilscore.v1.ConsentRegisteredH\x00\x12;\n\x11\x63onsent_withdrawn\x18\x16 \x01(\x0b\x32\x1e.veilscore.v1.ConsentWithdrawnH\x00\x12&\n\x06\x65rased\x18\x17 \x01(\x0b\x32\x14.veilscore.v1.ErasedH\x00\x42\x08\n\x06\x64\x65tail\"G\n\x0bPartyJoined\x12\r\n\x05party\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\x0c\x12\x14\n\x0cpaillier_key\x18\x03 \x01(\x0c\"F\n\x0cKeyPublished\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x15\n\rpaillier_bits\x18\x03 \x01(\r\"4\n\tRunOpened\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x15\n\rcontract_body\x18\x02 \x01(\x0c\"@\n\nRunDecided\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"i\n\x08StepDone\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04sent\x18\x02 \x01(\x0c\x12\x14\n\x0c\x62ytes_bucket\x18\x03 \x01(\x04\x12\x13\n\x0brows_bucket\x18\x04 \x01(\x04\x12\x16\n\x0e\x66lower_message\x18\x05 \x01(\t\"=\n\tRunClosed\x12\x11\n\tcompleted\x18\x01 \x01(\x08\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"2\n\x0fModelRegistered\x12\r\n\x05model\x18\x01 \x01(\x0c\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"\x9c\x01\n\x0eScoreRequested\x12\r\n\x05model\x18\x02 \x01(\x0c\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07holders\x18\x04 \x03(\t\x12\x17\n\x0f\x65ntities_bucket\x18\x05 \x01(\r\x12\r\n\x05terms\x18\x07 \x01(\x0c\x12\x10\n\x08\x65ntities\x18\x08 \x01(\x0cJ\x04\x08\x01\x10\x02J\x04\x08\x06\x10\x07R\ncommitmentR\x07\x63onsent\"]\n\x0cScoreDecided\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\x0c\x12\r\n\x05terms\x18\x04 \x01(\x0c\x12\x10\n\x08\x65ntities\x18\x05 \x01(\x0c\"O\n\rScoreAnswered\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63iphertexts\x18\x02 \x01(\r\x12\x15\n\rpaillier_bits\x18\x03 \x01(\r\"R\n\x07Started\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\r\n\x05rules\x18\x03 \x01(\x0c\x12\x12\n\nlog_policy\x18\x04 \x01(\x0c\"F\n\x11RegistryPublished\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x10\n\x08\x65xpelled\x18\x03 \x03(\t\"*\n\x08Incident\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\"\xd0\x01\n\rLogReconciled\x12\x10\n\x08own_size\x18\x01 \x01(\x04\x12\x10\n\x08own_root\x18\x02 \x01(\x0c\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\'\n\x06\x65vents\x18\x05 \x03(\x0b\x32\x17.veilscore.v1.TypeCount\x12\x10\n\x08log_size\x18\x06 \x01(\x04\x12\x10\n\x08log_root\x18\x07 \x01(\x0c\x12)\n\x08\x66indings\x18\x08 \x03(\x0b\x32\x17.veilscore.v1.TypeCount\"(\n\tTypeCount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"h\n\x11\x43onsentRegistered\x12\x0f\n\x07\x63onsent\x18\x01 \x01(\x0c\x12\x0f\n\x07subject\x18\x02 \x01(\x0c\x12\x10\n\x08purposes\x18\x03 \x03(\t\x12\r\n\x05until\x18\x04 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x05 \x01(\x0c\"H\n\x10\x43onsentWithdrawn\x12\x12\n\nregistered\x18\x01 \x01(\x04\x12\x0f\n\x07\x63onsent\x18\x02 \x01(\x0c\x12\x0f\n\x07subject\x18\x03 \x01(\x0c\"1\n\x06\x45rased\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x17\n\x0fopenings_bucket\x18\x02 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18veilscore/v1/audit.proto\x12\x0cveilscore.v1\">\n\x0bSignedEvent\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xca\x08\n\x05\x45vent\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x10\n\x08previous\x18\x04 \x01(\x0c\x12\x0f\n\x07time_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x63orrelation\x18\x06 \x01(\t\x12\x31\n\x0cparty_joined\x18\x07 \x01(\x0b\x32\x19.veilscore.v1.PartyJoinedH\x00\x12\x33\n\rkey_published\x18\x08 \x01(\x0b\x32\x1a.veilscore.v1.KeyPublishedH\x00\x12-\n\nrun_opened\x18\t \x01(\x0b\x32\x17.veilscore.v1.RunOpenedH\x00\x12/\n\x0brun_decided\x18\n \x01(\x0b\x32\x18.veilscore.v1.RunDecidedH\x00\x12+\n\tstep_done\x18\x0b \x01(\x0b\x32\x16.veilscore.v1.StepDoneH\x00\x12-\n\nrun_closed\x18\x0c \x01(\x0b\x32\x17.veilscore.v1.RunClosedH\x00\x12\x39\n\x10model_registered\x18\r \x01(\x0b\x32\x1d.veilscore.v1.ModelRegisteredH\x00\x12\x37\n\x0fscore_requested\x18\x0e \x01(\x0b\x32\x1c.veilscore.v1.ScoreRequestedH\x00\x12\x33\n\rscore_decided\x18\x0f \x01(\x0b\x32\x1a.veilscore.v1.ScoreDecidedH\x00\x12\x35\n\x0escore_answered\x18\x10 \x01(\x0b\x32\x1b.veilscore.v1.ScoreAnsweredH\x00\x12(\n\x07started\x18\x11 \x01(\x0b\x32\x15.veilscore.v1.StartedH\x00\x12=\n\x12registry_published\x18\x12 \x01(\x0b\x32\x1f.veilscore.v1.RegistryPublishedH\x00\x12*\n\x08incident\x18\x13 \x01(\x0b\x32\x16.veilscore.v1.IncidentH\x00\x12\x35\n\x0elog_reconciled\x18\x14 \x01(\x0b\x32\x1b.veilscore.v1.LogReconciledH\x00\x12=\n\x12\x63onsent_registered\x18\x15 \x01(\x0b\x32\x1f.veilscore.v1.ConsentRegisteredH\x00\x12;\n\x11\x63onsent_withdrawn\x18\x16 \x01(\x0b\x32\x1e.veilscore.v1.ConsentWithdrawnH\x00\x12&\n\x06\x65rased\x18\x17 \x01(\x0b\x32\x14.veilscore.v1.ErasedH\x00\x12)\n\x08sum_made\x18\x18 \x01(\x0b\x32\x15.veilscore.v1.SumMadeH\x00\x12\x33\n\rprivacy_spent\x18\x19 \x01(\x0b\x32\x1a.veilscore.v1.PrivacySpentH\x00\x42\x08\n\x06\x64\x65tail\"G\n\x0bPartyJoined\x12\r\n\x05party\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\x0c\x12\x14\n\x0cpaillier_key\x18\x03 \x01(\x0c\"F\n\x0cKeyPublished\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x15\n\rpaillier_bits\x18\x03 \x01(\r\"4\n\tRunOpened\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x15\n\rcontract_body\x18\x02 \x01(\x0c\"@\n\nRunDecided\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"w\n\x08StepDone\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04sent\x18\x02 \x01(\x0c\x12\x14\n\x0c\x62ytes_bucket\x18\x03 \x01(\x04\x12\x13\n\x0brows_bucket\x18\x04 \x01(\x04\x12\x16\n\x0e\x66lower_message\x18\x05 \x01(\t\x12\x0c\n\x04sums\x18\x06 \x01(\x0c\"=\n\tRunClosed\x12\x11\n\tcompleted\x18\x01 \x01(\x08\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"2\n\x0fModelRegistered\x12\r\n\x05model\x18\x01 \x01(\x0c\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"\x9c\x01\n\x0eScoreRequested\x12\r\n\x05model\x18\x02 \x01(\x0c\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07holders\x18\x04 \x03(\t\x12\x17\n\x0f\x65ntities_bucket\x18\x05 \x01(\r\x12\r\n\x05terms\x18\x07 \x01(\x0c\x12\x10\n\x08\x65ntities\x18\x08 \x01(\x0cJ\x04\x08\x01\x10\x02J\x04\x08\x06\x10\x07R\ncommitmentR\x07\x63onsent\"]\n\x0cScoreDecided\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\x0c\x12\r\n\x05terms\x18\x04 \x01(\x0c\x12\x10\n\x08\x65ntities\x18\x05 \x01(\x0c\"O\n\rScoreAnswered\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63iphertexts\x18\x02 \x01(\r\x12\x15\n\rpaillier_bits\x18\x03 \x01(\r\"R\n\x07Started\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\r\n\x05rules\x18\x03 \x01(\x0c\x12\x12\n\nlog_policy\x18\x04 \x01(\x0c\"F\n\x11RegistryPublished\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x10\n\x08\x65xpelled\x18\x03 \x03(\t\"*\n\x08Incident\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\"\xd0\x01\n\rLogReconciled\x12\x10\n\x08own_size\x18\x01 \x01(\x04\x12\x10\n\x08own_root\x18\x02 \x01(\x0c\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\'\n\x06\x65vents\x18\x05 \x03(\x0b\x32\x17.veilscore.v1.TypeCount\x12\x10\n\x08log_size\x18\x06 \x01(\x04\x12\x10\n\x08log_root\x18\x07 \x01(\x0c\x12)\n\x08\x66indings\x18\x08 \x03(\x0b\x32\x17.veilscore.v1.TypeCount\"(\n\tTypeCount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"h\n\x11\x43onsentRegistered\x12\x0f\n\x07\x63onsent\x18\x01 \x01(\x0c\x12\x0f\n\x07subject\x18\x02 \x01(\x0c\x12\x10\n\x08purposes\x18\x03 \x03(\t\x12\r\n\x05until\x18\x04 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x05 \x01(\x0c\"H\n\x10\x43onsentWithdrawn\x12\x12\n\nregistered\x18\x01 \x01(\x04\x12\x0f\n\x07\x63onsent\x18\x02 \x01(\x0c\x12\x0f\n\x07subject\x18\x03 \x01(\x0c\"1\n\x06\x45rased\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x17\n\x0fopenings_bucket\x18\x02 \x01(\r\"I\n\x07SumMade\x12\r\n\x05round\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0f\n\x07members\x18\x03 \x03(\t\x12\r\n\x05total\x18\x04 \x01(\x0c\".\n\x0cPrivacySpent\x12\x0f\n\x07\x65psilon\x18\x01 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,41 +34,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDEVENT']._serialized_start=42
   _globals['_SIGNEDEVENT']._serialized_end=104
   _globals['_EVENT']._serialized_start=107
-  _globals['_EVENT']._serialized_end=1109
-  _globals['_PARTYJOINED']._serialized_start=1111
-  _globals['_PARTYJOINED']._serialized_end=1182
-  _globals['_KEYPUBLISHED']._serialized_start=1184
-  _globals['_KEYPUBLISHED']._serialized_end=1254
-  _globals['_RUNOPENED']._serialized_start=1256
-  _globals['_RUNOPENED']._serialized_end=1308
-  _globals['_RUNDECIDED']._serialized_start=1310
-  _globals['_RUNDECIDED']._serialized_end=1374
-  _globals['_STEPDONE']._serialized_start=1376
-  _globals['_STEPDONE']._serialized_end=1481
-  _globals['_RUNCLOSED']._serialized_start=1483
-  _globals['_RUNCLOSED']._serialized_end=1544
-  _globals['_MODELREGISTERED']._serialized_start=1546
-  _globals['_MODELREGISTERED']._serialized_end=1596
-  _globals['_SCOREREQUESTED']._serialized_start=1599
-  _globals['_SCOREREQUESTED']._serialized_end=1755
-  _globals['_SCOREDECIDED']._serialized_start=1757
-  _globals['_SCOREDECIDED']._serialized_end=1850
-  _globals['_SCOREANSWERED']._serialized_start=1852
-  _globals['_SCOREANSWERED']._serialized_end=1931
-  _globals['_STARTED']._serialized_start=1933
-  _globals['_STARTED']._serialized_end=2015
-  _globals['_REGISTRYPUBLISHED']._serialized_start=2017
-  _globals['_REGISTRYPUBLISHED']._serialized_end=2087
-  _globals['_INCIDENT']._serialized_start=2089
-  _globals['_INCIDENT']._serialized_end=2131
-  _globals['_LOGRECONCILED']._serialized_start=2134
-  _globals['_LOGRECONCILED']._serialized_end=2342
-  _globals['_TYPECOUNT']._serialized_start=2344
-  _globals['_TYPECOUNT']._serialized_end=2384
-  _globals['_CONSENTREGISTERED']._serialized_start=2386
-  _globals['_CONSENTREGISTERED']._serialized_end=2490
-  _globals['_CONSENTWITHDRAWN']._serialized_start=2492
-  _globals['_CONSENTWITHDRAWN']._serialized_end=2564
-  _globals['_ERASED']._serialized_start=2566
-  _globals['_ERASED']._serialized_end=2615
+  _globals['_EVENT']._serialized_end=1205
+  _globals['_PARTYJOINED']._serialized_start=1207
+  _globals['_PARTYJOINED']._serialized_end=1278
+  _globals['_KEYPUBLISHED']._serialized_start=1280
+  _globals['_KEYPUBLISHED']._serialized_end=1350
+  _globals['_RUNOPENED']._serialized_start=1352
+  _globals['_RUNOPENED']._serialized_end=1404
+  _globals['_RUNDECIDED']._serialized_start=1406
+  _globals['_RUNDECIDED']._serialized_end=1470
+  _globals['_STEPDONE']._serialized_start=1472
+  _globals['_STEPDONE']._serialized_end=1591
+  _globals['_RUNCLOSED']._serialized_start=1593
+  _globals['_RUNCLOSED']._serialized_end=1654
+  _globals['_MODELREGISTERED']._serialized_start=1656
+  _globals['_MODELREGISTERED']._serialized_end=1706
+  _globals['_SCOREREQUESTED']._serialized_start=1709
+  _globals['_SCOREREQUESTED']._serialized_end=1865
+  _globals['_SCOREDECIDED']._serialized_start=1867
+  _globals['_SCOREDECIDED']._serialized_end=1960
+  _globals['_SCOREANSWERED']._serialized_start=1962
+  _globals['_SCOREANSWERED']._serialized_end=2041
+  _globals['_STARTED']._serialized_start=2043
+  _globals['_STARTED']._serialized_end=2125
+  _globals['_REGISTRYPUBLISHED']._serialized_start=2127
+  _globals['_REGISTRYPUBLISHED']._serialized_end=2197
+  _globals['_INCIDENT']._serialized_start=2199
+  _globals['_INCIDENT']._serialized_end=2241
+  _globals['_LOGRECONCILED']._serialized_start=2244
+  _globals['_LOGRECONCILED']._serialized_end=2452
+  _globals['_TYPECOUNT']._serialized_start=2454
+  _globals['_TYPECOUNT']._serialized_end=2494
+  _globals['_CONSENTREGISTERED']._serialized_start=2496
+  _globals['_CONSENTREGISTERED']._serialized_end=2600
+  _globals['_CONSENTWITHDRAWN']._serialized_start=2602
+  _globals['_CONSENTWITHDRAWN']._serialized_end=2674
+  _globals['_ERASED']._serialized_start=2676
+  _globals['_ERASED']._serialized_end=2725
+  _globals['_SUMMADE']._serialized_start=2727
+  _globals['_SUMMADE']._serialized_end=2800
+  _globals['_PRIVACYSPENT']._serialized_start=2802
+  _globals['_PRIVACYSPENT']._serialized_end=2848
 # @@protoc_insertion_point(module_scope)

@@ -82,6 +82,8 @@ class Event(_message.Message):
     CONSENT_REGISTERED_FIELD_NUMBER: _builtins.int
     CONSENT_WITHDRAWN_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
+    SUM_MADE_FIELD_NUMBER: _builtins.int
+    PRIVACY_SPENT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Format version, 1."""
     actor: _builtins.str
@@ -162,6 +164,14 @@ class Event(_message.Message):
     def erased(self) -> Global___Erased:
         """Openings of commitments were destroyed."""
 
+    @_builtins.property
+    def sum_made(self) -> Global___SumMade:
+        """The coordinator added up masked vectors."""
+
+    @_builtins.property
+    def privacy_spent(self) -> Global___PrivacySpent:
+        """A node charged a run to its privacy budget."""
+
     def __init__(
         self,
         *,
@@ -188,12 +198,14 @@ class Event(_message.Message):
         consent_registered: Global___ConsentRegistered | None = ...,
         consent_withdrawn: Global___ConsentWithdrawn | None = ...,
         erased: Global___Erased | None = ...,
+        sum_made: Global___SumMade | None = ...,
+        privacy_spent: Global___PrivacySpent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consent_registered", b"consent_registered", "consent_withdrawn", b"consent_withdrawn", "detail", b"detail", "erased", b"erased", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent_registered", b"consent_registered", "consent_withdrawn", b"consent_withdrawn", "detail", b"detail", "erased", b"erased", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "privacy_spent", b"privacy_spent", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "started", b"started", "step_done", b"step_done", "sum_made", b"sum_made"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "consent_registered", b"consent_registered", "consent_withdrawn", b"consent_withdrawn", "correlation", b"correlation", "detail", b"detail", "erased", b"erased", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "consent_registered", b"consent_registered", "consent_withdrawn", b"consent_withdrawn", "correlation", b"correlation", "detail", b"detail", "erased", b"erased", "incident", b"incident", "key_published", b"key_published", "log_reconciled", b"log_reconciled", "model_registered", b"model_registered", "party_joined", b"party_joined", "previous", b"previous", "privacy_spent", b"privacy_spent", "registry_published", b"registry_published", "run_closed", b"run_closed", "run_decided", b"run_decided", "run_opened", b"run_opened", "score_answered", b"score_answered", "score_decided", b"score_decided", "score_requested", b"score_requested", "seq", b"seq", "started", b"started", "step_done", b"step_done", "sum_made", b"sum_made", "time_ms", b"time_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published", "incident", "log_reconciled", "consent_registered", "consent_withdrawn", "erased"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["party_joined", "key_published", "run_opened", "run_decided", "step_done", "run_closed", "model_registered", "score_requested", "score_decided", "score_answered", "started", "registry_published", "incident", "log_reconciled", "consent_registered", "consent_withdrawn", "erased", "sum_made", "privacy_spent"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
@@ -328,6 +340,7 @@ class StepDone(_message.Message):
     BYTES_BUCKET_FIELD_NUMBER: _builtins.int
     ROWS_BUCKET_FIELD_NUMBER: _builtins.int
     FLOWER_MESSAGE_FIELD_NUMBER: _builtins.int
+    SUMS_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """Name of the step."""
     sent: _builtins.bytes
@@ -338,6 +351,10 @@ class StepDone(_message.Message):
     """Rows of the run, rounded up to a power of 1.1; 0 when not yet known."""
     flower_message: _builtins.str
     """Flower message id of the round, hex."""
+    sums: _builtins.bytes
+    """SHA-256 over the SHA-256s of all sums it was sent in the step, in order; empty in a
+    vertical run.
+    """
     def __init__(
         self,
         *,
@@ -346,10 +363,11 @@ class StepDone(_message.Message):
         bytes_bucket: _builtins.int = ...,
         rows_bucket: _builtins.int = ...,
         flower_message: _builtins.str = ...,
+        sums: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_bucket", b"bytes_bucket", "flower_message", b"flower_message", "rows_bucket", b"rows_bucket", "sent", b"sent", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_bucket", b"bytes_bucket", "flower_message", b"flower_message", "rows_bucket", b"rows_bucket", "sent", b"sent", "step", b"step", "sums", b"sums"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -820,3 +838,69 @@ class Erased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Erased: _TypeAlias = Erased  # noqa: Y015
+
+@_typing.final
+class SumMade(_message.Message):
+    """The coordinator added up vectors that it cannot read, in a horizontal run. Signed by
+    the coordinator. Seen by everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """Which sum of the run, from 1."""
+    attempt: _builtins.int
+    """Which attempt at it, from 1."""
+    total: _builtins.bytes
+    """SHA-256 of the MaskedSum body that all of them were sent."""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose vectors are in it, sorted."""
+
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        total: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "members", b"members", "round", b"round", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SumMade: _TypeAlias = SumMade  # noqa: Y015
+
+@_typing.final
+class PrivacySpent(_message.Message):
+    """A node charged a run to the privacy budget of its rows, before the first sum. Signed by
+    the node. Seen by everybody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPSILON_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    epsilon: _builtins.float
+    """Epsilon of all runs over these rows together, this one included."""
+    delta: _builtins.float
+    """The delta at which it holds."""
+    def __init__(
+        self,
+        *,
+        epsilon: _builtins.float = ...,
+        delta: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "epsilon", b"epsilon"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrivacySpent: _TypeAlias = PrivacySpent  # noqa: Y015

@@ -337,6 +337,7 @@ class ModelManifest(_message.Message):
     BASE_ODDS_FIELD_NUMBER: _builtins.int
     POINTS_TO_DOUBLE_ODDS_FIELD_NUMBER: _builtins.int
     GRANULARITY_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id of the run."""
     contract: _builtins.bytes
@@ -349,6 +350,10 @@ class ModelManifest(_message.Message):
     """Points that double the odds."""
     granularity: _builtins.int
     """Partial scores are rounded to this many points."""
+    whole: _builtins.bool
+    """Every card is the whole model, as its holder uses it: a score is that of one holder.
+    Else cards are parts, and a score is the sum over all holders.
+    """
     @_builtins.property
     def cards(self) -> _containers.RepeatedCompositeFieldContainer[Global___CardEntry]:
         """Every card, sorted by party."""
@@ -363,10 +368,11 @@ class ModelManifest(_message.Message):
         base_odds: _builtins.float = ...,
         points_to_double_odds: _builtins.float = ...,
         granularity: _builtins.int = ...,
+        whole: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_odds", b"base_odds", "base_points", b"base_points", "cards", b"cards", "contract", b"contract", "granularity", b"granularity", "points_to_double_odds", b"points_to_double_odds", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_odds", b"base_odds", "base_points", b"base_points", "cards", b"cards", "contract", b"contract", "granularity", b"granularity", "points_to_double_odds", b"points_to_double_odds", "run", b"run", "whole", b"whole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

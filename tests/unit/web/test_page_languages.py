@@ -19,7 +19,7 @@ from tests.unit.web.messages import (
 from tests.unit.web.sample_coordinator import SampleCoordinator, sample_coordinator_app
 from tests.unit.web.sample_node import SampleNode, contract, sample_node_app
 from veilscore.keys.registry import Role
-from veilscore.models.vertical.run import steps
+from veilscore.models.steps import steps
 from veilscore.runtime.web.language import choose_language, load_languages
 from veilscore.runtime.web.words import word_of
 from veilscore.v1.audit_pb2 import Event

@@ -14,10 +14,10 @@ from typing import Final
 from veilscore.keys import linkage
 from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.ristretto import POINT
+from veilscore.models.steps import steps
 from veilscore.models.vertical.layout import CrossLayout, RowLayout, ScoreLayout
 from veilscore.models.vertical.marks import CANARIES
 from veilscore.models.vertical.row_stream import PART_ROWS
-from veilscore.models.vertical.run import steps
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.v1.training_pb2 import RunContract
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError
 
 from veilscore.models import card_file
-from veilscore.models.vertical.run import steps
+from veilscore.models.steps import steps
 from veilscore.models.vertical.script import (
     Action,
     Arrived,
