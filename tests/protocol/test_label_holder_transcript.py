@@ -31,8 +31,8 @@ from tests.protocol.whole_run import (
 )
 from veilscore.keys.linkage import size_bucket
 from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.models.evaluation import Evaluation
 from veilscore.models.steps import steps
-from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.v1.envelope_pb2 import EnvelopeHeader
 from veilscore.v1.hub_pb2 import SignedKey

@@ -11,9 +11,9 @@ from typing import get_args
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.tlog.events import read_event
+from veilscore.models.evaluation import Evaluation
 from veilscore.models.hosted import Form
 from veilscore.models.steps import steps
-from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NoModelError, RefusedError
 from veilscore.node.hosting.cards import HostedCards

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from veilscore.models.evaluation import Evaluation
 from veilscore.models.scorecard import Scale
-from veilscore.models.vertical.evaluation import Evaluation, evaluate
+from veilscore.models.vertical.evaluation import evaluate
 from veilscore.models.vertical.ports import Floats
 
 ROWS = 4000

@@ -8,9 +8,9 @@ from tests.sample_contract import sample_contract
 from tests.unit.web.sample_records import SampleRecords
 from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind, complete_uscc, normalise
+from veilscore.models.evaluation import Evaluation
 from veilscore.models.hosted import Form
 from veilscore.models.steps import steps
-from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.node.log.recon_state import Difference
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore

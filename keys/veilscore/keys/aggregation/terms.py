@@ -77,14 +77,12 @@ class Terms:
         Two sets of as many have more members in common than may collude, so that an
         honest one has signed both, which it does not (2t > n + c; CCS 2017, section 6).
         """
-        return (len(self.roster) + self.colluders) // 2 + 1
+        return _threshold(len(self.roster), self.colluders)
 
     @cached_property
     def fewest(self) -> int:
         """Members without whom no step of the attempt ends."""
-        if len(self.roster) < TOLERANT_FROM:
-            return len(self.roster)
-        return max(self.threshold, FEWEST)
+        return fewest(len(self.roster), self.colluders)
 
     @cached_property
     def context(self) -> bytes:
@@ -116,6 +114,17 @@ class Terms:
     def ordered(self, names: frozenset[str]) -> tuple[str, ...]:
         """Return these members in the order of the roster."""
         return tuple(name for name in self.names if name in names)
+
+
+def fewest(members: int, colluders: int) -> int:
+    """Return how many of so many members every sum has at least."""
+    if members < TOLERANT_FROM:
+        return members
+    return max(_threshold(members, colluders), FEWEST)
+
+
+def _threshold(members: int, colluders: int) -> int:
+    return (members + colluders) // 2 + 1
 
 
 def _sized(text: str) -> bytes:

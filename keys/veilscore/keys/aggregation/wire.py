@@ -118,6 +118,16 @@ def read(data: bytes, terms: Terms) -> Statement:
     return found
 
 
+def kind_of(data: bytes) -> Kind | None:
+    """Return what a message claims to say, or none; nothing of it is verified."""
+    try:
+        outer = SignedAggregation.FromString(data)
+        kind = AggregationBody.FromString(outer.body).WhichOneof("content")
+    except DecodeError:
+        return None
+    return None if kind is None else Kind(kind)
+
+
 def read_earlier_sum(data: bytes, terms: Terms) -> Statement:
     """Return a sum of an earlier round of the run, without its words.
 

@@ -90,7 +90,16 @@ def log_odds(model: Floats, codes: Codes, bin_counts: Sequence[int]) -> Floats:
     return points
 
 
+def default_probability(
+    model: Floats, codes: Codes, bin_counts: Sequence[int]
+) -> Floats:
+    """Return the probability of default of each row, shape (rows,)."""
+    odds = log_odds(model, codes, bin_counts)
+    probability: Floats = np.exp(-np.logaddexp(0.0, odds))
+    return probability
+
+
 def judge(model: Floats, codes: Codes, bad: Booleans, bin_counts: Sequence[int]) -> Fit:
     """Measure a model on a member's held-out rows; raises ``DataError``."""
-    odds = log_odds(model, codes, bin_counts)
-    return Fit(auc(bad, -odds), brier(bad, np.exp(-np.logaddexp(0.0, odds))))
+    probability = default_probability(model, codes, bin_counts)
+    return Fit(auc(bad, probability), brier(bad, probability))

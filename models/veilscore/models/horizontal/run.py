@@ -1,7 +1,7 @@
 """A horizontal run's contract as its members use it, and the order of its steps."""
 
-from collections.abc import Iterator
-from typing import Final, Literal, cast
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
 
 from veilscore.models.errors import DataError
 from veilscore.models.horizontal.bins import ColumnTerms
@@ -9,7 +9,10 @@ from veilscore.models.horizontal.terms import Members, Privacy, Terms
 from veilscore.models.scorecard import Scale
 from veilscore.v1.training_pb2 import RunContract
 
-OPTIMIZERS: Final = ("average", "adam")
+OPTIMIZERS: Final[Mapping[str, Literal["average", "adam"]]] = {
+    "average": "average",
+    "adam": "adam",
+}
 OWN: Final = ("nothing", "intercept", "tables")
 
 
@@ -49,7 +52,7 @@ def terms_of(contract: RunContract, least: int) -> Terms:
             most_rows=contract.max_rows,
             colluding=asked.colluding,
         ),
-        optimizer=cast("Literal['average', 'adam']", asked.optimizer),
+        optimizer=OPTIMIZERS[asked.optimizer],
         rounds=asked.rounds,
         local_epochs=asked.local_epochs,
         batch=asked.batch,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from veilscore.models import noise
 from veilscore.models.errors import DataError, ProtocolError
+from veilscore.models.evaluation import Evaluation
 from veilscore.models.vertical import solve
 from veilscore.models.vertical.answers import (
     pool_below,
@@ -28,7 +29,7 @@ from veilscore.models.vertical.answers import (
     read_moments,
 )
 from veilscore.models.vertical.cross_shares import match_halves, read_cross
-from veilscore.models.vertical.evaluation import Evaluation, evaluate
+from veilscore.models.vertical.evaluation import evaluate
 from veilscore.models.vertical.layout import ResidualLayout, RowLayout
 from veilscore.models.vertical.moments import MomentMatrix, PeerMoments, assemble
 from veilscore.models.vertical.ports import Floats, Integers, OwnKey

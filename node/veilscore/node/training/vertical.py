@@ -64,6 +64,10 @@ class VerticalPart:
         solution = self._role.solution()
         return self._binned.card(self.contract, self.around.party, solution)
 
+    def bound(self, card: Card) -> int:
+        """Return what others learn of the card's largest absolute score: all of it."""
+        return card.max_abs_points
+
     def figures(self) -> Mapping[str, float | int | bool] | None:
         """Return how good the model is, which only the label holder knows."""
         found = self._role.evaluation if isinstance(self._role, LabelHolder) else None

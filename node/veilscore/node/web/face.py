@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from veilscore.keys.entity_ids import EntityKind
+from veilscore.models.evaluation import Evaluation
 from veilscore.models.hosted import Form
-from veilscore.models.vertical.evaluation import Evaluation
 from veilscore.node.log.recon_state import Difference
 from veilscore.node.records.consents import Consent
 from veilscore.node.records.desk import AskedAbout

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.errors import EntityIdError
-from veilscore.models.vertical.evaluation import Evaluation
+from veilscore.models.evaluation import Evaluation
 from veilscore.node.scoring.refusals import OF_HOSTED, TRANSIENT, Reason
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.web.face import NodeFace, NodeStatus, Unready
