@@ -1,175 +1,89 @@
 """What a run may do: from the operator's TOML to the contract every node approves.
 
-Everything that can be known to be wrong before a node is asked is refused here, all
-problems in one error. What each node allows, its own policy decides.
+With ``members`` it is the contract of a horizontal run, with ``label_holder`` and
+``feature_holders`` that of a vertical one. Everything that can be known to be wrong
+before a node is asked is refused here, all problems in one error. What each node
+allows, its own policy decides.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict
 
+from veilscore.coordinator.contract_clauses import Problem
 from veilscore.coordinator.errors import ContractError
-from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
-from veilscore.keys.registry import Registry, Role
-from veilscore.models.vertical.run import LEAST_DOUBLING, LEAST_RIDGE, MOST_RIDGE
+from veilscore.coordinator.horizontal_contract import (
+    HorizontalSettings,
+    horizontal_contract,
+    horizontal_problems,
+)
+from veilscore.coordinator.vertical_contract import (
+    VerticalSettings,
+    vertical_contract,
+    vertical_problems,
+)
+from veilscore.keys.registry import Registry
+from veilscore.models.errors import ModelsError
 from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.settings import Settings, loads
-from veilscore.v1.training_pb2 import RosterEntry, RunContract
+from veilscore.v1.training_pb2 import RunContract
 
-_WHOLE_UNION = -1.0  # how the wire says cover = "union"
-_EXACT_STEPS = 8  # bring every PD within .001 of the limit on the test data
-
-_Positive = Annotated[float, Field(gt=0, lt=math.inf)]
-_NotNegative = Annotated[float, Field(ge=0, lt=math.inf)]
-_Ridge = Annotated[float, Field(ge=LEAST_RIDGE, le=MOST_RIDGE)]
-_Doubling = Annotated[float, Field(ge=LEAST_DOUBLING, lt=math.inf)]
-_Points = Annotated[int, Field(ge=1, le=100_000)]
+_HORIZONTAL = {"members", "horizontal"}
+_VERTICAL = {"label_holder", "feature_holders"}
 
 
-class ScaleSettings(Settings):
-    """``[scale]``: how odds become points."""
+class _Kind(Settings):
+    """The keys that say of which kind a contract is."""
 
-    base_points: _Points = 600
-    base_odds: _Positive = 20.0
-    points_to_double_odds: _Doubling = 40.0
+    model_config = ConfigDict(extra="ignore")
 
-
-class ContractSettings(Settings):
-    """A contract as its author writes it."""
-
-    label_holder: str
-    feature_holders: tuple[str, ...]
-    key_bits: Annotated[int, Field(ge=MINIMUM_BITS, le=MAXIMUM_BITS)] = DEFAULT_BITS
-    cover: Literal["union"] | float = "union"
-    min_count: Annotated[int, Field(ge=1, le=1_000_000)] = 5
-    count_epsilon: _NotNegative = 0.0
-    polish: Annotated[int | None, Field(ge=0, le=100)] = None
-    noise: _NotNegative = 0.0
-    exact: bool = False
-    ridge: _Ridge = 10.0
-    # Within these two every sum has been proven to fit the smallest key.
-    max_columns: Annotated[int, Field(ge=1, le=4096)] = 64
-    max_bins: Annotated[int, Field(ge=2, le=100_000)] = 256
-    max_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 200_000
-    granularity: _Points = 1
-    known_to_all: bool = False
-    allow_two_party: bool = False
-    scale: ScaleSettings = ScaleSettings()
-
-    @field_validator("cover", mode="before")
-    @classmethod
-    def _union_or_ratio(cls, value: object) -> object:
-        match value:
-            case "union":
-                return value
-            case int() | float() if type(value) is not bool and 0 <= value < math.inf:
-                return value
-            case _:
-                raise ValueError(
-                    'should be "union" or a number of unlabelled rows per labelled row'
-                )
-
-    @property
-    def steps(self) -> int:
-        """Polish or exact steps, the default filled in."""
-        if self.polish is None:
-            return _EXACT_STEPS if self.exact else 0
-        return self.polish
+    members: object = None
+    horizontal: object = None
+    label_holder: object = None
+    feature_holders: object = None
 
 
 def read_contract(
     data: bytes, registry: Registry, run: str, path: Path | None = None
 ) -> RunContract:
-    """Return the contract of run ``run`` that TOML asks for, read from ``path`` if any.
+    """Return the contract in TOML that was read from ``path`` or came over a wire.
 
-    Raises ContractError naming every key that is wrong, and what to do about it.
+    Raises ContractError, which names all that is wrong and where, and what to do
+    about it.
     """
+    place = str(path) if path else ""
     try:
-        asked = loads(data, ContractSettings, path)
-    except ConfigError as error:
+        if _is_horizontal(loads(data, _Kind, path)):
+            joint = loads(data, HorizontalSettings, path)
+            _refuse(horizontal_problems(joint, registry), place)
+            return horizontal_contract(joint, registry, run)
+        asked = loads(data, VerticalSettings, path)
+    except (ConfigError, ModelsError) as error:
         raise ContractError(
-            error.what, place=error.place, remedy=error.remedy
+            error.what, place=place or error.place, remedy=error.remedy
         ) from error
-    problems = [*_clauses(asked), *_parties(asked, registry)]
+    _refuse(vertical_problems(asked, registry), place)
+    return vertical_contract(asked, registry, run)
+
+
+def _is_horizontal(kind: _Kind) -> bool:
+    given = kind.model_fields_set
+    if given & _HORIZONTAL and given & _VERTICAL:
+        names = ", ".join(f"`{name}`" for name in sorted(given))
+        raise ConfigError(
+            f"{names} are of two kinds of runs",
+            remedy="Name `members` if all have the same columns of other entities, or "
+            "else `label_holder` and `feature_holders`.",
+        )
+    return bool(given & _HORIZONTAL)
+
+
+def _refuse(found: Iterable[Problem], place: str) -> None:
+    problems = list(found)
     if problems:
         raise ContractError(
             "; ".join(what for what, _ in problems),
-            place=str(path) if path else "",
+            place=place,
             remedy=" ".join(dict.fromkeys(remedy for _, remedy in problems)),
         )
-    fingerprints = registry.fingerprints()
-    return RunContract(
-        run=run,
-        roster=[
-            RosterEntry(party=name, fingerprint=fingerprints[name])
-            for name in sorted((asked.label_holder, *asked.feature_holders))
-        ],
-        label_holder=asked.label_holder,
-        key_bits=asked.key_bits,
-        cover_ratio=_WHOLE_UNION if asked.cover == "union" else asked.cover,
-        min_count=asked.min_count,
-        count_epsilon=asked.count_epsilon,
-        polish_steps=asked.steps,
-        polish_noise=asked.noise,
-        exact=asked.exact,
-        ridge=asked.ridge,
-        max_columns=asked.max_columns,
-        max_bins=asked.max_bins,
-        max_rows=asked.max_rows,
-        base_points=asked.scale.base_points,
-        base_odds=asked.scale.base_odds,
-        points_to_double_odds=asked.scale.points_to_double_odds,
-        granularity=asked.granularity,
-        known_to_all=asked.known_to_all,
-        allow_two_party=asked.allow_two_party,
-    )
-
-
-def _clauses(asked: ContractSettings) -> Iterator[tuple[str, str]]:
-    """Yield what contradicts itself, and its remedy."""
-    if asked.exact and asked.steps < 1:
-        yield "`exact` needs steps but `polish` is 0", "Remove `polish`."
-    if asked.exact and asked.noise > 0:
-        yield "`exact` steps carry no `noise`", "Remove `noise` or `exact`."
-    if asked.steps and not asked.exact and asked.noise <= 0:
-        yield (
-            "`polish` steps without `noise` disclose rows to the label holder",
-            "Set `noise`, or `exact = true` if all parties agree to that.",
-        )
-    if not asked.steps and asked.noise > 0:
-        yield "`noise` is for `polish` steps and there are none", "Remove `noise`."
-    if asked.key_bits % 2:
-        yield "`key_bits` is odd", f"Set `key_bits = {DEFAULT_BITS}`."
-
-
-def _parties(asked: ContractSettings, registry: Registry) -> Iterator[tuple[str, str]]:
-    """Yield who may not be in the run, and the remedy."""
-    features = asked.feature_holders
-    if not features:
-        yield "`feature_holders` names nobody", "Name at least two feature holders."
-    if len(set(features)) != len(features):
-        yield "`feature_holders` names a party twice", "Name each party once."
-    if asked.label_holder in features:
-        yield (
-            f"the label holder {asked.label_holder} is among `feature_holders`",
-            "Name it as `label_holder` only; its own columns are used anyway.",
-        )
-    if len(features) == 1 and not asked.allow_two_party:
-        yield (
-            "with one feature holder everything joint is its own by subtraction",
-            "Name another, or set `allow_two_party = true` if both parties agree.",
-        )
-    holders = {
-        record.name for record in registry.records if Role.DATA_HOLDER in record.roles
-    }
-    known = ", ".join(sorted(holders)) or "nobody is registered"
-    named = {"label_holder": (asked.label_holder,), "feature_holders": features}
-    for key, names in named.items():
-        for name in sorted(set(names) - holders):
-            yield (
-                f"`{key}` names {name[:40]!r}, which is no registered data holder",
-                f"Name some of: {known}.",
-            )

@@ -14,11 +14,19 @@ from tests.deploy_documents import DEPLOY, ROOT, blocks_of, commands_of, text_of
 from tests.unit.lab.test_lab_files import registry_of
 from veilscore.coordinator import config as coordinator_config
 from veilscore.coordinator.config import CoordinatorSettings
-from veilscore.coordinator.contract import ContractSettings, read_contract
+from veilscore.coordinator.contract import read_contract
+from veilscore.coordinator.horizontal_contract import (
+    ColumnSettings,
+    HorizontalSettings,
+    TrainingSettings,
+)
+from veilscore.coordinator.vertical_contract import VerticalSettings
 from veilscore.keys import files
 from veilscore.keys.registry import Role
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.lab.lab_file import read_lab
+from veilscore.models.horizontal.run import terms_of
+from veilscore.models.horizontal.terms import Members, Privacy, Terms
 from veilscore.node import config as node_config
 from veilscore.node.config import NodeSettings
 from veilscore.node.hosting.card_file import CardFile, read_card
@@ -55,7 +63,8 @@ def keys_of(annotation: object) -> Iterator[str]:
     [
         ("coordinator", CoordinatorSettings),
         ("node", NodeSettings),
-        ("contract", ContractSettings),
+        ("contract", VerticalSettings),
+        ("horizontal_contract", HorizontalSettings),
         ("hosted_card", CardFile),
         ("witness", WitnessSettings),
     ],
@@ -105,7 +114,7 @@ def test_the_contract_example_says_the_defaults() -> None:
     found = read_contract(
         (EXAMPLES / "contract.toml").read_bytes(), registry, "00" * 16
     )
-    shortest = ContractSettings(
+    shortest = VerticalSettings(
         label_holder="bank", feature_holders=("regulator", "agriculture")
     )
     assert found.key_bits == shortest.key_bits
@@ -115,6 +124,24 @@ def test_the_contract_example_says_the_defaults() -> None:
     assert found.max_rows == shortest.max_rows
     assert (found.polish_steps, found.exact) == (shortest.steps, shortest.exact)
     assert found.base_odds == shortest.scale.base_odds
+
+
+def test_the_horizontal_example_says_the_defaults_of_training() -> None:
+    registry = registry_of(read_lab("demo"))
+    text = (EXAMPLES / "horizontal_contract.toml").read_bytes()
+    found = read_contract(text, registry, "00" * 16)
+    privacy = found.horizontal.privacy
+    noise = Privacy(privacy.clip, privacy.noise, privacy.count_noise)
+    members = Members(most=3, most_rows=found.max_rows)
+    default = Terms(run=found.run, members=members, privacy=noise)
+    assert terms_of(found, 3) == default
+    shortest = HorizontalSettings(
+        members=("bank", "regulator", "agriculture"),
+        horizontal=TrainingSettings(columns={"income": ColumnSettings(kind="numeric")}),
+    )
+    assert (found.min_count, found.max_rows) == (shortest.min_count, shortest.max_rows)
+    assert found.horizontal.own == shortest.horizontal.own
+    assert found.horizontal.pull == shortest.horizontal.pull
 
 
 def parse(arguments: list[str]) -> None:

@@ -23,6 +23,17 @@ _RUN: Final = 64
 _LAST: Final = 2**32 - 1
 
 
+def fewest(members: int, colluders: int) -> int:
+    """Return how many members every sum has at least."""
+    if members < TOLERANT_FROM:
+        return members
+    return max(_threshold(members, colluders), FEWEST)
+
+
+def _threshold(members: int, colluders: int) -> int:
+    return (members + colluders) // 2 + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Pinned:
     """A party under the signing key that the reader has pinned for it."""
