@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Final
 
 from rich.console import Console
@@ -15,26 +16,49 @@ _POLL_S: Final = 0.3
 def follow(
     look: Callable[[], RunView], names: Sequence[str], *, quiet: bool
 ) -> RunView:
-    """Show a line for every step that is done, and return the run that has ended."""
+    """Show a line for every step that is done, and return the run that has ended.
+
+    Steps that differ in nothing but their number have one line together.
+    """
     console = Console(stderr=True, quiet=quiet, highlight=False)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("")
+        lines = _lines(names)
         done, began = 0, time.monotonic()
         while True:
             view = look()
-            bar.update(task, description=_under_way(view))
             reached = _reached(view, names, done)
-            for name in names[done:reached]:
-                console.print(f"[green]✓[/] {name}  {time.monotonic() - began:.1f} s")
-                if name == "join" and (line := _expected(view)):
-                    console.print(line, markup=False, soft_wrap=True)
+            for line, after in lines:
+                if not done < after <= reached:
+                    continue
+                console.print(f"[green]✓[/] {line}  {time.monotonic() - began:.1f} s")
+                if line == "join" and (expected := _expected(view)):
+                    console.print(expected, markup=False, soft_wrap=True)
                 bar.reset(task)
                 began = time.monotonic()
             done = reached
+            spent = time.monotonic() - began
+            bar.update(task, description=_under_way(view, names, spent))
             if view.ended_ms is not None:
                 return view
             time.sleep(_POLL_S)
+
+
+def _lines(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Return what each line says, and after how many steps."""
+    lines: list[tuple[str, int]] = []
+    after = 0
+    for kind, group in groupby(names, _kind):
+        steps = list(group)
+        after += len(steps)
+        said = steps[0] if len(steps) == 1 else f"{kind} 1 to {len(steps)}"
+        lines.append((said, after))
+    return lines
+
+
+def _kind(name: str) -> str:
+    return name.partition("-")[0]
 
 
 def _reached(view: RunView, names: Sequence[str], done: int) -> int:
@@ -44,11 +68,19 @@ def _reached(view: RunView, names: Sequence[str], done: int) -> int:
     return names.index(view.step) if view.step in names else done
 
 
-def _under_way(view: RunView) -> str:
+def _under_way(view: RunView, names: Sequence[str], spent: float) -> str:
+    """Say what the run does; ``spent``: seconds since the last line."""
     waiting = [each.party for each in view.parties if each.decision == "waiting"]
     if view.step == "join" and waiting:
         return f"join: {', '.join(waiting)} must approve"
-    return view.step or "waiting for the run before"
+    alike = [name for name in names if _kind(name) == _kind(view.step)]
+    if view.step not in alike or len(alike) == 1:
+        return view.step or "waiting for the run before"
+    past = alike.index(view.step)
+    text = f"{_kind(view.step)} {past + 1} of {len(alike)}"
+    if not past:
+        return text
+    return f"{text}, about {_long(round(spent / past * (len(alike) - past)))} more"
 
 
 def _expected(view: RunView) -> str:

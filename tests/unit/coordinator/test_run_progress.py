@@ -1,9 +1,15 @@
 """What ``veilscore train`` shows while a run is under way."""
 
-from collections.abc import Iterable
+import io
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from veilscore.coordinator import progress
 from veilscore.coordinator.web.face import Decision, RunParty, RunPhase, RunView
@@ -32,10 +38,11 @@ def shown(
     views: Iterable[RunView],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    names: Sequence[str] = NAMES,
 ) -> list[str]:
     monkeypatch.setattr(progress, "_POLL_S", 0.0)
     seen = iter(views)
-    progress.follow(lambda: next(seen), NAMES, quiet=False)
+    progress.follow(lambda: next(seen), names, quiet=False)
     return [line.rstrip() for line in capsys.readouterr().err.splitlines() if line]
 
 
@@ -70,3 +77,43 @@ def test_an_estimate_that_one_party_does_not_give_is_not_made_up(
     ended = replace(after, phase=RunPhase.STOPPED, ended_ms=2)
     lines = shown([PROPOSED, after, ended], monkeypatch, capsys)
     assert [line.split()[1] for line in lines] == ["join"]
+
+
+ROUNDS = ("join", "bins", *(f"round-{at}" for at in range(1, 41)), "evaluate")
+
+
+def test_rounds_have_one_line_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = [PROPOSED, *(running(step, bank=40, tax=0) for step in ROUNDS)]
+    ended = replace(views[-1], phase=RunPhase.COMPLETED, step="", ended_ms=2)
+    lines = shown([*views, ended], monkeypatch, capsys, ROUNDS)
+    told = [re.sub(r"  \d+\.\d s$", "", line) for line in lines]
+    assert told == ["✓ join", "✓ bins", "✓ round 1 to 40", "✓ evaluate"]
+
+
+def test_rounds_that_no_look_sees_are_counted_as_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    third, last = (running(step, bank=1, tax=0) for step in ("round-3", "evaluate"))
+    stopped = replace(last, phase=RunPhase.STOPPED, ended_ms=2)
+    assert len(shown([third, last, stopped], monkeypatch, capsys, ROUNDS)) == 3
+    # A run that stops among its rounds has no line for them.
+    stopped = replace(third, phase=RunPhase.STOPPED, ended_ms=2)
+    assert len(shown([third, stopped], monkeypatch, capsys, ROUNDS)) == 2
+
+
+def test_at_a_terminal_it_says_which_round_it_is_and_how_long_the_rest_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = map(float, count(0, 30))
+    time = SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None)
+    screen = io.StringIO()
+    terminal = partial(Console, file=screen, force_terminal=True, width=80)
+    monkeypatch.setattr(progress, "Console", lambda **_: terminal())
+    monkeypatch.setattr(progress, "time", time)
+    views = [running(f"round-{at}", bank=1, tax=1) for at in (1, 11)]
+    ended = replace(views[-1], phase=RunPhase.STOPPED, ended_ms=2)
+    seen = iter([*views, ended])
+    progress.follow(lambda: next(seen), ROUNDS, quiet=False)
+    assert "round 11 of 40, about 4 min more" in screen.getvalue()

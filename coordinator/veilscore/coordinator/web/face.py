@@ -47,7 +47,9 @@ class RunView:
     run: Annotated[str, Field(description="Id of the run")]
     contract: Annotated[str, Field(description="Hash of the contract")]
     phase: Annotated[RunPhase, Field(description="Where the run stands")]
-    label_holder: Annotated[str, Field(description="Party that holds the labels")]
+    label_holder: Annotated[
+        str, Field(description="Party that holds the labels; empty: each has its own")
+    ]
     parties: Annotated[tuple[RunParty, ...], Field(description="All of its parties")]
     step: Annotated[str, Field(description="Step under way; empty: none")]
     proposed_ms: Annotated[int, Field(description="When it was proposed")]
