@@ -11,6 +11,7 @@ blinded points, digests) is what the scanner is for.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests.attacks.allowed_sums import sum_fields
 from tests.attacks.field_rules import (
     Allowed,
     AllowList,
@@ -67,7 +68,10 @@ class PublicKnowledge:
 
 def allowed_fields(known: PublicKnowledge) -> AllowList:
     """Return the allow-list of one federation."""
-    return AllowList({**_hub(known), **_log(known), **_run(known), **_flower(known)})
+    sums = sum_fields(known.coordinator, known.parties, known.runs)
+    return AllowList(
+        {**_hub(known), **_log(known), **_run(known), **sums, **_flower(known)}
+    )
 
 
 def sealed(data: bytes) -> bool:
@@ -228,7 +232,7 @@ def _run(known: PublicKnowledge) -> Mapping[str, Allowed]:
         v1 + "StepReport.card": _DIGEST,
         v1 + "StepReport.max_abs_points": _POINTS,
         v1 + "StepReport.estimated_s": bucket(86_400),
-        # What the coordinator opens: of a run's messages these four and no other.
+        # What the coordinator opens: of a run's messages these four and sums, no other.
         v1 + "TrainingMessage.blinded_set": message(),
         v1 + "BlindedSet.owner": one_of(*known.parties),
         v1 + "BlindedSet.hops": one_of(holders),

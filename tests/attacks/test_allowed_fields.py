@@ -251,7 +251,7 @@ def test_an_event_says_no_more(event: Event, named: str) -> None:
 
 OTHERS = sorted(
     {field.name for field in TrainingMessage.DESCRIPTOR.fields}
-    - {"blinded_set", "set_marks", "hop_key", "hop_proof"}
+    - {"blinded_set", "set_marks", "hop_key", "hop_proof", "sum"}
 )
 
 

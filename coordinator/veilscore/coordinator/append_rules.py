@@ -17,6 +17,7 @@ _OWN_KINDS: Final = {
     "run_opened",
     "run_closed",
     "registry_published",
+    "sum_made",
 }
 
 

@@ -45,6 +45,8 @@ DETAILS: list[Detail] = [
     audit_pb2.ConsentRegistered(consent=bytes(32), purposes=["pre_loan"], until=9),
     audit_pb2.ConsentWithdrawn(registered=4, consent=bytes(32), subject=bytes(32)),
     audit_pb2.Erased(reason="entity", openings_bucket=4),
+    audit_pb2.SumMade(round=3, attempt=1, members=["bank"], total=bytes(32)),
+    audit_pb2.PrivacySpent(epsilon=2.5, delta=1e-5),
 ]
 
 

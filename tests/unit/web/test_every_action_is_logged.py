@@ -65,7 +65,14 @@ LOGGED: Final[dict[str, tuple[str, ...] | str]] = {
     "veilscore coordinator stop": ("run_closed",),
     "veilscore coordinator status": READS,
     "veilscore coordinator doctor": READS,
-    "veilscore train": ("run_opened", "step_done", "model_registered", "run_closed"),
+    "veilscore train": (
+        "run_opened",
+        "privacy_spent",
+        "sum_made",
+        "step_done",
+        "model_registered",
+        "run_closed",
+    ),
     "veilscore node init": OWN_FOLDER,
     "veilscore node join": ("started",),
     # Of itself it also compares both logs once a day, tells what it found, and erases.

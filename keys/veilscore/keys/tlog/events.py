@@ -31,6 +31,7 @@ from veilscore.v1.audit_pb2 import (
     LogReconciled,
     ModelRegistered,
     PartyJoined,
+    PrivacySpent,
     RegistryPublished,
     RunClosed,
     RunDecided,
@@ -41,6 +42,7 @@ from veilscore.v1.audit_pb2 import (
     SignedEvent,
     Started,
     StepDone,
+    SumMade,
 )
 
 Detail = (
@@ -61,6 +63,8 @@ Detail = (
     | ConsentRegistered
     | ConsentWithdrawn
     | Erased
+    | SumMade
+    | PrivacySpent
 )
 
 MOST_TOGETHER = 16
