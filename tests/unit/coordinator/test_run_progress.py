@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -107,10 +106,16 @@ def test_at_a_terminal_it_says_which_round_it_is_and_how_long_the_rest_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = map(float, count(0, 30))
-    time = SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None)
+
+    def at_once(seconds: float) -> None:
+        assert seconds > 0
+
+    def terminal(**_: object) -> Console:
+        return Console(file=screen, force_terminal=True, width=80)
+
+    time = SimpleNamespace(monotonic=lambda: next(clock), sleep=at_once)
     screen = io.StringIO()
-    terminal = partial(Console, file=screen, force_terminal=True, width=80)
-    monkeypatch.setattr(progress, "Console", lambda **_: terminal())
+    monkeypatch.setattr(progress, "Console", terminal)
     monkeypatch.setattr(progress, "time", time)
     views = [running(f"round-{at}", bank=1, tax=1) for at in (1, 11)]
     ended = replace(views[-1], phase=RunPhase.STOPPED, ended_ms=2)

@@ -127,17 +127,6 @@ class Terms:
         return tuple(name for name in self.names if name in names)
 
 
-def fewest(members: int, colluders: int) -> int:
-    """Return how many of so many members every sum has at least."""
-    if members < TOLERANT_FROM:
-        return members
-    return max(_threshold(members, colluders), FEWEST)
-
-
-def _threshold(members: int, colluders: int) -> int:
-    return (members + colluders) // 2 + 1
-
-
 def _sized(text: str) -> bytes:
     raw = text.encode()
     return len(raw).to_bytes(8) + raw
