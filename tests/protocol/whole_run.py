@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import Message
@@ -17,8 +18,11 @@ from google.protobuf.message import Message
 from tests.sample_contract import sample_contract
 from tests.unit.coordinator.staged_run import Notes
 from veilscore.coordinator import rounds
+from veilscore.coordinator import surroundings as coordinator_side
 from veilscore.coordinator.directory import KeyDirectory
+from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.fleet import StepReply
+from veilscore.coordinator.incidents import Incidents
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
@@ -43,6 +47,10 @@ RUN = "5f" * 16
 NOW = 1.8e9
 PAILLIER_BITS = 2048
 _STEP_S = 60.0
+
+
+def _never(run: str, about: object) -> None:
+    raise AssertionError(run, about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +150,21 @@ class WholeRun:
             HOLDERS, prints, run=RUN, min_count=3, max_columns=8, max_rows=1000
         )
         self._directory = KeyDirectory(self._verify)
-        around = rounds.Surroundings(
+        signer = self.people.signers[COORDINATOR]
+        around = coordinator_side.Surroundings(
             party=COORDINATOR,
-            signer=self.people.signers[COORDINATOR],
+            signer=signer,
             registry=self.people.registry,
             attached=lambda: HOLDERS,
             online=lambda: HOLDERS,
             publish=lambda key: self._directory.publish(COORDINATOR, key),
             directory=self._directory.keys,
             send=lambda to, data: self._carry(COORDINATOR, to, data),
+            run_ended=_never,
+            log=_never,
+            incidents=Incidents(
+                Path("/nowhere"), COORDINATOR, signer, _never, lambda: NOW
+            ),
             clock=lambda: NOW,
         )
         self._director = rounds.Director(self.contract, around, Notes())
@@ -181,10 +195,12 @@ class WholeRun:
         payloads: Mapping[str, bytes],
         timeout_s: float,
         judge: Callable[[StepReply], object] | None = None,
+        late: Callable[[RunError], object] | None = None,
     ) -> dict[str, StepReply]:
         """Let all parties do a step at once, each in a thread of its own."""
         assert timeout_s > 0
         assert judge is not None
+        assert late is None
         with ThreadPoolExecutor(len(payloads)) as pool:
             waiting = {
                 party: pool.submit(self._answer, party, step, payload)
@@ -199,6 +215,9 @@ class WholeRun:
         raise AssertionError(party)
 
     def note_lost(self, party: str) -> None:
+        raise AssertionError(party)
+
+    def note_left(self, party: str) -> None:
         raise AssertionError(party)
 
     def abort(self, reason: str) -> None:

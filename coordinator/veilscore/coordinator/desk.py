@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from veilscore.coordinator import server_app
 from veilscore.coordinator.errors import PartyStoppedError, RunError
-from veilscore.coordinator.rounds import Caller, Director, Surroundings
+from veilscore.coordinator.rounds import Director
 from veilscore.coordinator.runs import RunBook
+from veilscore.coordinator.surroundings import Caller, Surroundings
 from veilscore.coordinator.web.face import Decision
 from veilscore.fault import Fault
 from veilscore.runtime.flower.control import RunStatus
@@ -103,7 +104,7 @@ class TrainingDesk:
             director.receive(sender, data)
 
     def on_lost(self, party: str, reason: str) -> None:
-        """End the run under way if it needs a party that is gone."""
+        """Let the run under way go on without a party that is gone, or end."""
         if director := self._director:
             director.lose(party, reason)
 
@@ -114,7 +115,7 @@ class TrainingDesk:
             director.note_done(party, step)
 
     def on_step_lost(self, party: str, run: str, step: str) -> None:
-        """End the run under way if a party's message or reply is lost."""
+        """Do the same if a party's message or reply is lost."""
         director = self._director
         if director is not None and director.contract.run == run:
             director.lose_step(party, step)
@@ -160,9 +161,12 @@ class TrainingDesk:
                 fault.reason if isinstance(fault, PartyStoppedError) else fault.code
             )
             logged = f"{reason} in step {director.step}" if director.step else reason
-            what = f"{fault.place}: {fault.what}" if fault.place else fault.what
             self._book.stop(
-                run, party=fault.party, what=what, logged=logged, remedy=fault.remedy
+                run,
+                party=fault.party,
+                what=_sentence(fault),
+                logged=logged,
+                remedy=fault.remedy,
             )
             _log.warning("run %s is stopped: %s", run, fault)
 
@@ -219,3 +223,11 @@ class _Watcher:
 
     def on_refusal(self, party: str) -> None:
         self.book.decide(self.run, party, Decision.REFUSED)
+
+    def on_left(self, party: str, fault: Fault) -> None:
+        _log.warning("run %s goes on without %s: %s", self.run, party, fault)
+        self.book.leave(self.run, party, _sentence(fault))
+
+
+def _sentence(fault: Fault) -> str:
+    return f"{fault.place}: {fault.what}" if fault.place else fault.what

@@ -11,6 +11,7 @@ label or score; those travel between the parties in sealed envelopes.
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import httpx
@@ -78,6 +79,7 @@ class Fleet:
         self._aborted = ""
         self._done: dict[str, float] = {}  # since when a party says so of this step
         self._lost: set[str] = set()  # who will not answer this step
+        self._left: set[str] = set()  # who will answer no step any more
         self._cut_off = False  # from the SuperLink while replies were under way
 
     def parties(self) -> tuple[str, ...]:
@@ -94,6 +96,11 @@ class Fleet:
         self._lost.add(party)
         self._pace.poked.set()
 
+    def note_left(self, party: str) -> None:
+        """Note that the run goes on without a party: it counts as unavailable."""
+        self._left.add(party)
+        self._pace.poked.set()
+
     def abort(self, reason: str) -> None:
         """Make this call and all later ones raise RunError."""
         self._aborted = reason
@@ -105,13 +112,16 @@ class Fleet:
         payloads: Mapping[str, bytes],
         timeout_s: float,
         judge: Callable[[StepReply], object] | None = None,
+        late: Callable[[RunError], object] | None = None,
     ) -> dict[str, StepReply]:
         """Send each named party its payload and wait for all replies.
 
         Raises RunError if a party is not in the fleet, if one does not answer in
         time, and if the run was aborted or stopped. What a node answers, also that
         it refuses or is gone, is a reply. ``judge`` sees each as it comes and ends
-        the call by raising: other nodes may be waiting for the one that failed.
+        the call by raising: other nodes may be waiting for the one that failed. With
+        ``late``, who does not answer in time counts as unavailable after a call of
+        it, which may raise, too.
         """
         deadline = self._clock() + timeout_s
         self._check()
@@ -124,12 +134,9 @@ class Fleet:
         while waiting:
             self._check()
             if self._clock() > deadline:
-                raise RunError(
-                    f"no answer to step {step} within {timeout_s:g} s",
-                    party=", ".join(sorted(waiting.values())),
-                    remedy="See whether the node runs and what its log says.",
-                )
-            self._check_arrived(step, waiting.values())
+                silent = partial(_silent, step, timeout_s)
+                self._give_up(set(waiting.values()), silent, late)
+            self._check_arrived(step, waiting.values(), late)
             for reply in self._replies(waiting):
                 replies[reply.party] = reply
                 if judge is not None:
@@ -153,23 +160,36 @@ class Fleet:
                     raise _lost_with_superlink([party])
                 yield reply
         for message_id, party in list(waiting.items()):
-            if party in self._lost:
+            if party in self._lost | self._left:
                 del waiting[message_id]
                 why = f"{party}: its SuperNode lost a message of Flower"
                 yield _failure(party, message_id, UNAVAILABLE, why)
 
-    def _check_arrived(self, step: str, parties: Iterable[str]) -> None:
+    def _check_arrived(
+        self,
+        step: str,
+        parties: Iterable[str],
+        late: Callable[[RunError], object] | None,
+    ) -> None:
         now = self._clock()
         lost = [name for name in parties if now > self._done.get(name, now) + REPLY_S]
         if lost and self._cut_off:
             raise _lost_with_superlink(lost)
         if lost:
-            raise RunError(
-                f"the reply to step {step} is done and did not arrive",
-                party=", ".join(sorted(lost)),
-                remedy="Start the run again; if it recurs, read flower/supernode.log "
-                "at that node and flower/superlink.log here.",
-            )
+            self._give_up(lost, partial(_swallowed, step), late)
+
+    def _give_up(
+        self,
+        parties: Collection[str],
+        why: Callable[[str], RunError],
+        late: Callable[[RunError], object] | None,
+    ) -> None:
+        """Wait no more for these."""
+        if late is None:
+            raise why(", ".join(sorted(parties)))
+        for party in sorted(set(parties) - self._lost):
+            late(why(party))
+        self._lost.update(parties)
 
     def _push(
         self, step: str, payloads: Mapping[str, bytes], timeout_s: float
@@ -210,6 +230,23 @@ class Fleet:
             return ()  # the SuperLink comes back by itself; the deadline decides
         except httpx.HTTPError as error:
             raise _superlink_error(error) from error
+
+
+def _silent(step: str, timeout_s: float, party: str) -> RunError:
+    return RunError(
+        f"no answer to step {step} within {timeout_s:g} s",
+        party=party,
+        remedy="See whether the node runs and what its log says.",
+    )
+
+
+def _swallowed(step: str, party: str) -> RunError:
+    return RunError(
+        f"the reply to step {step} is done and did not arrive",
+        party=party,
+        remedy="Start the run again; if it recurs, read flower/supernode.log at that "
+        "node and flower/superlink.log here.",
+    )
 
 
 def _lost_with_superlink(parties: Iterable[str]) -> RunError:

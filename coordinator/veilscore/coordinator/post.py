@@ -1,7 +1,8 @@
-"""The coordinator's own envelopes in one run: what holders send it, what it answers.
+"""The coordinator's own envelopes in one run: what parties send it, what it answers.
 
-Learns what alignment shows it: pseudonyms of every holder's rows and their marks
-(``alignment``). The keys live in memory for the length of the run.
+Learns in a vertical run what alignment shows it: pseudonyms of every holder's rows and
+their marks (``alignment``); in a horizontal one what ``adding`` does. The keys live in
+memory for the length of the run.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ from veilscore.models.vertical.script import Arrived, Await, Send, drive
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey
-from veilscore.v1.training_pb2 import RunContract, TrainingMessage
+from veilscore.v1.training_pb2 import RunContract, SumMessage, TrainingMessage
 
 _log = logging.getLogger(__name__)
 
@@ -91,9 +92,30 @@ class RunPost:
             raise RunError(error.what, party=sender) from error
         self._inbox.put(sender, message)
 
+    def begin(self) -> None:
+        """Take messages again after an ``end``: for another step."""
+        if self._inbox.ended:
+            self._inbox = Inbox()
+
     def end(self, reason: Exception) -> None:
-        """Make ``place`` raise the first reason given."""
+        """Make who waits for a message of the step raise the first reason given."""
         self._inbox.end(reason)
+
+    def poke(self) -> None:
+        """Make ``next_sum`` return."""
+        self._inbox.poke()
+
+    def next_sum(self, timeout_s: float) -> tuple[str, SumMessage] | None:
+        """Wait for a message of a sum; returns who sent it, too.
+
+        Returns nothing when so many seconds have passed, or after a ``poke``. Raises
+        what ``end`` was given.
+        """
+        return self._inbox.next_sum(timeout_s)
+
+    def seal(self, step: str, peer: PeerKeys, message: TrainingMessage) -> bytes:
+        """Return the envelope of a message to a party; only one thread seals."""
+        return self._sealer.seal(step, peer, message.SerializeToString())
 
     def meet(
         self, directory: Callable[[str], Iterable[SignedKey]], now: float
@@ -130,9 +152,7 @@ class RunPost:
         """
 
         def seal(action: Send) -> None:
-            message = action.message.SerializeToString()
-            peer = peers[action.to]
-            send(action.to, self._sealer.seal("rows", peer, message))
+            send(action.to, self.seal("rows", peers[action.to], action.message))
 
         def wait(action: Await) -> Arrived:
             return self._inbox.take(action.kind, action.senders, timeout_s)

@@ -1,107 +1,36 @@
 """The director of one training run: asks every node for every step, in order.
 
-The coordinator sees who answers and when, hashes and bounds of cards, and in the step
-``rows`` pseudonyms (``alignment``). Nothing that a node computes passes through here.
+The coordinator sees who answers and when, hashes and bounds of cards, in the step
+``rows`` pseudonyms (``alignment``), in sums what ``adding`` does. Nothing that a node
+computes passes through here in the clear.
 
 A run ends with the first party that refuses, fails or is lost; what ends it is raised
-as a Fault that names the party.
+as a Fault that names the party. A horizontal run that all have joined goes on without
+such a party, as long as its sums have enough members (``Terms.fewest``).
 """
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import partial
 
+from veilscore.coordinator.adding import MOST_PHASES
 from veilscore.coordinator.errors import PartyStoppedError, RunError
-from veilscore.coordinator.fleet import UNAVAILABLE, StepReply
+from veilscore.coordinator.fleet import StepReply
+from veilscore.coordinator.joining import Joining
+from veilscore.coordinator.manifest import read_card, write_manifest
 from veilscore.coordinator.post import RunPost
 from veilscore.coordinator.replies import UNREACHABLE, check_reply, read_report
+from veilscore.coordinator.sums import Sums, run_terms
+from veilscore.coordinator.surroundings import Caller, Surroundings, Watcher
 from veilscore.fault import Fault
-from veilscore.keys.identity import Signer
-from veilscore.keys.registry import Registry
 from veilscore.models.steps import steps
-from veilscore.runtime.awake_clock import AwakeClock
 from veilscore.runtime.errors import PeerLostError
-from veilscore.v1.hub_pb2 import SignedKey
-from veilscore.v1.score_pb2 import CardEntry, ModelManifest
+from veilscore.v1.score_pb2 import CardEntry
 from veilscore.v1.training_pb2 import RunContract, StepReport, StepRequest
 
 _log = logging.getLogger(__name__)
-
-_DIGEST_BYTES: Final = 32
-_AWAITING: Final = "awaiting-approval"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a run waits, in seconds."""
-
-    approval_s: float = 3600.0  # for the operators of all nodes
-    online_s: float = 60.0  # for SuperNodes that are just starting
-    again_s: float = 2.0  # between two questions
-    step_s: float = 7200.0  # for one step of training
-    verdict_s: float = 4.0  # for the hub to notice that a line broke
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run uses of the coordinator it runs on."""
-
-    party: str
-    signer: Signer
-    registry: Registry
-    attached: Callable[[], Collection[str]]  # to the hub
-    online: Callable[[], Collection[str]]  # to the SuperLink
-    publish: Callable[[SignedKey], None]
-    directory: Callable[[str], Iterable[SignedKey]]
-    send: Callable[[str, bytes], None]  # to a party, through the hub
-    clock: Callable[[], float]
-    patience: Patience = Patience()
-
-
-class Caller(Protocol):
-    """What a director uses of a ``Fleet``."""
-
-    def call(
-        self,
-        step: str,
-        payloads: Mapping[str, bytes],
-        timeout_s: float,
-        judge: Callable[[StepReply], object] | None = None,
-    ) -> dict[str, StepReply]:
-        """Ask each named party for a step and wait for all replies."""
-        ...
-
-    def note_done(self, party: str) -> None:
-        """Note that a party says that its reply is on its way."""
-        ...
-
-    def note_lost(self, party: str) -> None:
-        """Note that a party will not answer this call."""
-        ...
-
-    def abort(self, reason: str) -> None:
-        """Make this call and all later ones raise."""
-        ...
-
-
-class Watcher(Protocol):
-    """Who follows a run; called on its thread."""
-
-    def on_step(self, step: str) -> None:
-        """Learn that a step begins."""
-        ...
-
-    def on_approval(self, party: str, estimated_s: int) -> None:
-        """Learn that a party joined, and for how long it expects to work."""
-        ...
-
-    def on_refusal(self, party: str) -> None:
-        """Learn that a party refused the contract."""
-        ...
 
 
 class Director:
@@ -113,7 +42,8 @@ class Director:
         self.contract = contract
         self.step = ""
         self._body = contract.SerializeToString(deterministic=True)
-        self._parties = tuple(entry.party for entry in contract.roster)
+        self._parties = tuple(entry.party for entry in contract.roster)  # still in
+        self._fewest = len(self._parties)  # below which the run ends
         self._around = around
         self._watcher = watcher
         self._post = RunPost(
@@ -124,29 +54,30 @@ class Director:
         self._end: Fault | None = None
         self._superlink_ended = False
         self._fleet: Caller | None = None
+        self._sums: Sums | None = None  # of a horizontal run, once all have joined
 
     # -- told by the hub and by the operator -----------------------------------
 
     def receive(self, sender: str, data: bytes) -> None:
-        """Take an envelope for the coordinator; a bad one of this run ends it."""
+        """Take an envelope for the coordinator; a bad one costs its sender the run."""
         try:
             self._post.receive(sender, data)
         except Fault as fault:
-            self.stop(fault)
+            self._leave(sender, fault)
 
     def lose(self, party: str, reason: str) -> None:
-        """End the run if a party of it is gone."""
-        if party in self._parties:
-            self.stop(
-                PeerLostError(
-                    f"was lost during the run: {reason}",
-                    party=party,
-                    remedy="Start the run again when that node is back.",
-                )
-            )
+        """Go on without a party that is gone, or end the run."""
+        self._leave(
+            party,
+            PeerLostError(
+                f"was lost during the run: {reason}",
+                party=party,
+                remedy="Start the run again when that node is back.",
+            ),
+        )
 
     def lose_step(self, party: str, step: str) -> None:
-        """End the run if the message or the reply of a party in this step is gone.
+        """Do the same if a party's message or reply in this step is gone.
 
         Flower brings neither a second time. To join, a party is asked again.
         """
@@ -164,7 +95,8 @@ class Director:
         elif step == "join" and self._fleet is not None:
             self._fleet.note_lost(party)
         else:
-            self.stop(
+            self._leave(
+                party,
                 PartyStoppedError(
                     "its SuperNode lost a message of Flower",
                     reason="supernode",
@@ -172,7 +104,7 @@ class Director:
                     place=f"step {step}",
                     remedy="Start the run again; if it recurs, read that node's log "
                     "and its flower/supernode.log.",
-                )
+                ),
             )
 
     def note_done(self, party: str, step: str) -> None:
@@ -194,6 +126,26 @@ class Director:
         if fleet is not None:
             fleet.abort(str(self._end))
 
+    def _leave(self, party: str, reason: Fault) -> None:
+        """Go on without a party if the run can; else ``reason`` ends it."""
+        with self._lock:
+            if party not in self._parties or self._over.is_set():
+                return
+            left = tuple(name for name in self._parties if name != party)
+            goes_on = len(left) >= self._fewest
+            if goes_on:
+                self._parties = left
+            fleet, sums = self._fleet, self._sums
+        if not goes_on:
+            self.stop(reason)
+            return
+        self._watcher.on_left(party, reason)
+        self._around.run_ended(self.contract.run, party)
+        if sums is not None:
+            sums.note_left(party)
+        if fleet is not None:
+            fleet.note_left(party)
+
     # -- leading ---------------------------------------------------------------
 
     def lead(self, fleet: Caller) -> bytes:
@@ -211,6 +163,8 @@ class Director:
             if self._end in (None, error):
                 raise
             raise self._end from error
+        finally:
+            self._over.set()
 
     def _lead(self, fleet: Caller) -> bytes:
         self._check_attached()
@@ -222,19 +176,29 @@ class Director:
             self._watcher.on_step(step)
             match step:
                 case "join":
-                    self._await_online()
                     self._join(fleet)
-                case "rows":
-                    self._rows(fleet)
-                case "evaluate":
-                    cards = self._cards(self._ask(fleet, step, StepRequest()))
                 case "register":
-                    manifest = self._manifest(cards)
+                    cards = {name: cards[name] for name in self._parties}
+                    manifest = write_manifest(self.contract, cards)
                     self._ask(fleet, step, StepRequest(manifest=manifest))
                 case _:
-                    self._ask(fleet, step, StepRequest())
+                    reports = self._perform(fleet, step)
+                    if step == "evaluate":
+                        cards = self._cards(reports)
             self._check()
         return manifest
+
+    def _perform(self, fleet: Caller, step: str) -> dict[str, StepReport]:
+        """Have a step of training done, with what the coordinator does beside it."""
+        if self._sums is not None:
+            part: Callable[[], None] = partial(self._sums.play, step)
+            done = "their sum was made"
+        elif step == "rows":
+            part, done = self._rows(), "their rows were placed"
+        else:
+            return self._ask(fleet, step, StepRequest())
+        over = RunError(f"nodes answered before {done}", place=f"step {step}")
+        return self._beside(fleet, step, part, over)
 
     def _check(self) -> None:
         if self._end is not None:
@@ -249,20 +213,61 @@ class Director:
                 remedy="Start that node, then start the run again.",
             )
 
+    def _join(self, fleet: Caller) -> None:
+        """Let all parties join; whoever is lost before they have ends the run."""
+        horizontal = self.contract.HasField("horizontal")
+        terms = run_terms(self.contract, self._around.registry) if horizontal else None
+        Joining(
+            self._parties,
+            self._body,
+            self._around,
+            self._watcher,
+            judge=lambda reply: self._judge(reply, "join"),
+            pause=self._pause,
+        ).play(fleet)
+        if terms is None:
+            return
+        peers = self._post.meet(self._around.directory, self._around.clock())
+        sums = Sums(terms, self._post, peers, self._around, self._leave)
+        with self._lock:
+            self._sums, self._fewest = sums, terms.fewest
+
+    def _pause(self) -> None:
+        """Wait a little before asking again, unless the run ends."""
+        self._over.wait(self._around.patience.again_s)
+        self._check()
+
     def _ask(
         self, fleet: Caller, step: str, request: StepRequest
     ) -> dict[str, StepReport]:
-        """Ask all parties for a step; the first that fails ends the run."""
-        payload = request.SerializeToString()
-        replies = fleet.call(
-            step,
-            dict.fromkeys(self._parties, payload),
-            self._around.patience.step_s,
-            lambda reply: self._judge(reply, step),
-        )
-        return {name: read_report(reply, step) for name, reply in replies.items()}
+        """Ask all parties for a step; return the reports of those that are still in."""
+        patience, sums = self._around.patience, self._sums
+        reports: dict[str, StepReport] = {}
 
-    def _judge(self, reply: StepReply, step: str) -> None:
+        def judge(reply: StepReply) -> None:
+            if reply.party not in self._parties:
+                return
+            try:
+                reports[reply.party] = self._judge(reply, step)
+            except Fault as fault:
+                self._leave(reply.party, fault)
+                self._check()
+            if sums is not None:
+                sums.note_answer(reply.party)
+
+        def late(fault: RunError) -> None:
+            self._leave(fault.party, fault)
+            self._check()
+
+        limit_s = patience.step_s
+        if sums is not None:  # who is late for a sum is put out first
+            limit_s += MOST_PHASES * patience.phase_s
+        payloads = dict.fromkeys(self._parties, request.SerializeToString())
+        may_lose = len(self._parties) > self._fewest
+        fleet.call(step, payloads, limit_s, judge, late if may_lose else None)
+        return {name: reports[name] for name in self._parties}
+
+    def _judge(self, reply: StepReply, step: str) -> StepReport:
         """Raise if the party refused, failed or could not reach this coordinator.
 
         If its line broke for good, the hub says so within a moment, and names it. If
@@ -271,110 +276,46 @@ class Director:
         if reply.code == UNREACHABLE:
             self._over.wait(self._around.patience.verdict_s)
         check_reply(reply, step)
+        return read_report(reply, step)
 
-    def _await_online(self) -> None:
-        """Give SuperNodes that are just starting some time.
+    def _beside(
+        self, fleet: Caller, step: str, part: Callable[[], None], over: Exception
+    ) -> dict[str, StepReport]:
+        """Ask for a step beside the coordinator's part, which ``over`` ends."""
 
-        Flower takes no message at all for a node that never was there.
-        """
-        patience, clock = self._around.patience, AwakeClock()
-        while missing := sorted(set(self._parties) - set(self._around.online())):
-            if clock() > patience.online_s:
-                raise PartyStoppedError(
-                    "its SuperNode is not connected",
-                    reason="absent",
-                    party=", ".join(missing),
-                )
-            self._pause()
-
-    def _join(self, fleet: Caller) -> None:
-        """Ask for approval until everybody has decided, or a deadline passes."""
-        patience, clock = self._around.patience, AwakeClock()
-        payload = StepRequest(contract=self._body).SerializeToString()
-        away_since: dict[str, float] = {}
-
-        def judge(reply: StepReply) -> None:
-            # Flower takes a SuperNode that was just started again for gone until its
-            # next heartbeat.
-            now = clock()
-            if reply.code == UNAVAILABLE:
-                if now - away_since.setdefault(reply.party, now) <= patience.online_s:
-                    return
-            else:
-                away_since.pop(reply.party, None)
-            if reply.code != _AWAITING:
-                if reply.ok:
-                    report = read_report(reply, "join")
-                    self._watcher.on_approval(reply.party, report.estimated_s)
-                elif reply.code == "refused":
-                    self._watcher.on_refusal(reply.party)
-                self._judge(reply, "join")
-
-        waiting: Collection[str] = self._parties
-        while True:
-            payloads = dict.fromkeys(waiting, payload)
-            replies = fleet.call("join", payloads, patience.step_s, judge)
-            waiting = sorted(name for name, reply in replies.items() if not reply.ok)
-            if not waiting:
-                return
-            if clock() > patience.approval_s:
-                raise PartyStoppedError(
-                    f"did not decide within {patience.approval_s:g} s",
-                    reason=_AWAITING,
-                    party=", ".join(waiting),
-                    place="step join",
-                )
-            self._pause()
-
-    def _pause(self) -> None:
-        """Wait a little before asking again, unless the run ends."""
-        self._over.wait(self._around.patience.again_s)
-        self._check()
-
-    def _rows(self, fleet: Caller) -> None:
-        """Place the rows of the run while the nodes send what that needs."""
-        around = self._around
-        peers = self._post.meet(around.directory, around.clock())
-
-        def place() -> None:
+        def play() -> None:
             try:
-                self._post.place(peers, around.send, around.patience.step_s)
+                part()
             except Fault as fault:
                 self.stop(fault)
             except Exception:  # noqa: BLE001 - a border: the run is stopped
                 _log.exception("a defect of the coordinator")
-                self.stop(RunError("the rows of the run could not be placed"))
+                self.stop(RunError("failed in its own part", place=f"step {step}"))
 
-        over: Exception = RunError("nodes answered before their rows were placed")
-        with ThreadPoolExecutor(1, "rows") as thread:
-            thread.submit(place)
+        self._post.begin()
+        with ThreadPoolExecutor(1, step) as thread:
+            thread.submit(play)
             try:
-                self._ask(fleet, "rows", StepRequest())
+                return self._ask(fleet, step, StepRequest())
             except Exception as error:
                 over = error
                 raise
             finally:
                 self._post.end(over)  # no more will come; who waits must not wait on
 
-    def _cards(self, reports: Mapping[str, StepReport]) -> dict[str, CardEntry]:
-        for name, report in reports.items():
-            if len(report.card) != _DIGEST_BYTES:
-                raise RunError("has made no card", party=name, place="step evaluate")
-        return {
-            name: CardEntry(
-                party=name, card=report.card, max_abs_points=report.max_abs_points
-            )
-            for name, report in reports.items()
-        }
+    def _rows(self) -> Callable[[], None]:
+        """Return what places the rows of the run."""
+        around = self._around
+        peers = self._post.meet(around.directory, around.clock())
+        return lambda: self._post.place(peers, around.send, around.patience.step_s)
 
-    def _manifest(self, cards: Mapping[str, CardEntry]) -> bytes:
-        contract = self.contract
-        return ModelManifest(
-            run=contract.run,
-            contract=hashlib.sha256(self._body).digest(),
-            cards=[cards[name] for name in self._parties],
-            base_points=contract.base_points,
-            base_odds=contract.base_odds,
-            points_to_double_odds=contract.points_to_double_odds,
-            granularity=contract.granularity,
-        ).SerializeToString(deterministic=True)
+    def _cards(self, reports: Mapping[str, StepReport]) -> dict[str, CardEntry]:
+        """Return what the parties that are still in say of their cards."""
+        cards: dict[str, CardEntry] = {}
+        for party, report in reports.items():
+            try:
+                cards[party] = read_card(party, report)
+            except RunError as fault:
+                self._leave(party, fault)
+                self._check()
+        return cards

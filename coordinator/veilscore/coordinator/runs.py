@@ -13,7 +13,13 @@ from typing import Final
 
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.log import LogService
-from veilscore.coordinator.web.face import Decision, RunParty, RunPhase, RunView
+from veilscore.coordinator.web.face import (
+    Decision,
+    RunKind,
+    RunParty,
+    RunPhase,
+    RunView,
+)
 from veilscore.keys.tlog.events import Detail
 from veilscore.keys.tlog.reader import Entry
 from veilscore.v1.audit_pb2 import RunClosed, RunOpened
@@ -21,6 +27,7 @@ from veilscore.v1.training_pb2 import RunContract
 
 RESTARTED: Final = "the coordinator was restarted"
 _REMEMBERED: Final = 200  # runs read back after a restart
+NO_MODEL: Final = "it has not registered the model"
 _ENDED: Final = frozenset({RunPhase.COMPLETED, RunPhase.STOPPED})
 
 
@@ -64,6 +71,15 @@ class RunBook:
         with self._lock:
             view = self._runs[run]
             parties = _decided(view.parties, party, decision, estimated_s)
+            self._runs[run] = replace(view, parties=parties)
+
+    def leave(self, run: str, party: str, why: str) -> None:
+        """Note that a run goes on without a party."""
+        with self._lock:
+            view = self._runs[run]
+            parties = _changed(
+                view.parties, party, lambda each: replace(each, left=why)
+            )
             self._runs[run] = replace(view, parties=parties)
 
     def step(self, run: str, step: str) -> None:
@@ -146,19 +162,28 @@ class RunBook:
                 view,
                 phase=RunPhase.COMPLETED if closed.completed else RunPhase.STOPPED,
                 ended_ms=closing.opened.event.time_ms,
-                model=self._model(contract) if closed.completed else "",
                 stopped_by=closed.party,
                 reason=closed.reason,
             )
+            if closed.completed:
+                view = self._with_model(view)
         return view
 
-    def _model(self, contract: RunContract) -> str:
-        """Return the model that the label holder registered."""
+    def _with_model(self, view: RunView) -> RunView:
+        """Return a completed run with the model that its parties registered."""
+        horizontal = view.kind is RunKind.HORIZONTAL
+        model, parties = "", view.parties
+        for name in (each.party for each in parties):
+            if registered := self._registered(view.run, name):
+                if horizontal or name == view.label_holder:
+                    model = registered
+            elif horizontal:  # the log does not say why it left
+                parties = _left(parties, name, NO_MODEL)
+        return replace(view, model=model, parties=parties)
+
+    def _registered(self, run: str, party: str) -> str:
         for entry in self._log.events(
-            actor=contract.label_holder,
-            kind="model_registered",
-            correlation=contract.run,
-            limit=1,
+            actor=party, kind="model_registered", correlation=run, limit=1
         ):
             return entry.opened.event.model_registered.model.hex()
         return ""
@@ -169,6 +194,9 @@ def _opened(contract: RunContract, digest: bytes, now_ms: int) -> RunView:
         run=contract.run,
         contract=digest.hex(),
         phase=RunPhase.PROPOSED,
+        kind=(
+            RunKind.HORIZONTAL if contract.HasField("horizontal") else RunKind.VERTICAL
+        ),
         label_holder=contract.label_holder,
         parties=tuple(
             RunParty(entry.party, Decision.WAITING) for entry in contract.roster
@@ -178,12 +206,21 @@ def _opened(contract: RunContract, digest: bytes, now_ms: int) -> RunView:
     )
 
 
+def _changed(
+    parties: tuple[RunParty, ...], party: str, change: Callable[[RunParty], RunParty]
+) -> tuple[RunParty, ...]:
+    return tuple(change(each) if each.party == party else each for each in parties)
+
+
+def _left(parties: tuple[RunParty, ...], party: str, why: str) -> tuple[RunParty, ...]:
+    return _changed(parties, party, lambda each: replace(each, left=why))
+
+
 def _decided(
     parties: tuple[RunParty, ...], party: str, decision: Decision, estimated_s: int = 0
 ) -> tuple[RunParty, ...]:
-    return tuple(
-        replace(each, decision=decision, estimated_s=estimated_s)
-        if each.party == party
-        else each
-        for each in parties
+    return _changed(
+        parties,
+        party,
+        lambda each: replace(each, decision=decision, estimated_s=estimated_s),
     )

@@ -23,11 +23,12 @@ from veilscore.coordinator.desk import Flower, TrainingDesk
 from veilscore.coordinator.directory import KeyDirectory
 from veilscore.coordinator.front import Front, now_ms
 from veilscore.coordinator.hub import Hub
+from veilscore.coordinator.incidents import FOLDER, Incidents
 from veilscore.coordinator.log import LogService
 from veilscore.coordinator.members import Members
-from veilscore.coordinator.rounds import Surroundings
 from veilscore.coordinator.runs import RunBook
 from veilscore.coordinator.superlink import SuperLink, SuperLinkConfig
+from veilscore.coordinator.surroundings import Surroundings
 from veilscore.coordinator.web.app import coordinator_app
 from veilscore.coordinator.web.readers import Readers
 from veilscore.fault import Fault, concerning
@@ -80,6 +81,7 @@ class CoordinatorService:
         self._store = folder.open_log(settings, self._signer)
         self._policy = folder.open_policy(settings)
         self._cosigning = Cosigning(self._store, self._policy)
+        self._incidents = settings.state / FOLDER
         self._log = LogService(
             self._store, self._members.registry, self._signer, self._cosigning
         )
@@ -93,9 +95,7 @@ class CoordinatorService:
             self._book,
             Flower(self._superlink.start_run, self._superlink.run_status),
             self._surroundings,
-            lambda run, party: self._notify(
-                party, NoticeKind.NOTICE_KIND_RUN_ENDED, run, ""
-            ),
+            self._tell_end,
         )
         self._front = Front(
             self._members,
@@ -200,8 +200,8 @@ class CoordinatorService:
         check_append(party, leaves, now_ms())
         return self._log.append(leaves)
 
-    def _append_own(self, detail: Detail) -> None:
-        self._log.append_own(detail, correlation="", now_ms=now_ms())
+    def _append_own(self, detail: Detail, run: str = "") -> None:
+        self._log.append_own(detail, correlation=run, now_ms=now_ms())
 
     def _verify_key(self, key: SignedKey, party: str, purpose: str) -> object:
         del party  # the directory has compared it with the key's
@@ -210,8 +210,13 @@ class CoordinatorService:
     # -- wires ---------------------------------------------------------------------
 
     def _surroundings(self) -> Surroundings:
+        party = self._members.registry.coordinator.name
+
+        def log(run: str, detail: Detail) -> None:
+            self._append_own(detail, run)
+
         return Surroundings(
-            party=self._members.registry.coordinator.name,
+            party=party,
             signer=self._signer,
             registry=self._members.registry,
             attached=self._hub.attached,
@@ -219,6 +224,9 @@ class CoordinatorService:
             publish=self._publish_key,
             directory=self._directory.keys,
             send=self._hub.send,
+            run_ended=self._tell_end,
+            log=log,
+            incidents=Incidents(self._incidents, party, self._signer, log, time.time),
             clock=time.time,
         )
 
@@ -228,13 +236,15 @@ class CoordinatorService:
         published = KeyPublished(
             purpose=purpose, digest=hashlib.sha256(key.body).digest()
         )
-        run = purpose.partition(":")[2]
-        self._log.append_own(published, correlation=run, now_ms=now_ms())
+        self._append_own(published, purpose.partition(":")[2])
         self._directory.publish(self._members.registry.coordinator.name, key)
 
     def _wake(self, run: str, parties: Collection[str], step: str) -> None:
         for party in parties:
             self._notify(party, NoticeKind.NOTICE_KIND_MESSAGE_WAITING, run, step)
+
+    def _tell_end(self, run: str, party: str) -> None:
+        self._notify(party, NoticeKind.NOTICE_KIND_RUN_ENDED, run, "")
 
     def _notify(
         self, party: str, kind: NoticeKind.ValueType, run: str, step: str

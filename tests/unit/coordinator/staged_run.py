@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from tests.unit.tlog.sample_log import Parties
 from veilscore.coordinator.directory import KeyDirectory
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.fleet import StepReply
-from veilscore.coordinator.rounds import Director, Patience, Surroundings
+from veilscore.coordinator.incidents import Incidents
+from veilscore.coordinator.rounds import Director
+from veilscore.coordinator.surroundings import Patience, Surroundings
+from veilscore.fault import Fault
 from veilscore.keys.receiving import (
     PeerKeys,
     ReceivingKeys,
@@ -67,6 +71,11 @@ def failed(party: str, code: str, reason: str = "") -> StepReply:
     return StepReply(
         party, ok=False, payload=b"", code=code, reason=reason, message_id=""
     )
+
+
+def nothing(run: str, about: object) -> None:
+    """Fail: no vertical run tells anything of this to its surroundings."""
+    raise AssertionError(run, about)
 
 
 class SimulatedNode:
@@ -181,6 +190,8 @@ class StagedFleet:
     def __init__(self, nodes: Mapping[str, SimulatedNode]) -> None:
         self.calls: list[tuple[str, dict[str, bytes]]] = []
         self.done: list[str] = []
+        self.left: list[str] = []
+        self.silent: list[str] = []  # who does not answer a call in time
         self._lost: set[str] = set()
         self._nodes = nodes
         self._aborted = ""
@@ -191,6 +202,7 @@ class StagedFleet:
         payloads: Mapping[str, bytes],
         timeout_s: float,
         judge: Callable[[StepReply], object] | None = None,
+        late: Callable[[RunError], object] | None = None,
     ) -> dict[str, StepReply]:
         assert timeout_s > 0
         self._check()
@@ -206,8 +218,12 @@ class StagedFleet:
             self._check()
             wait(waiting.values(), 0.01, FIRST_COMPLETED)
             for party, future in list(waiting.items()):
-                if party in self._lost:
-                    self._lost.remove(party)
+                if party in self.silent and late is not None:
+                    self.silent.remove(party)
+                    late(RunError("no answer in time", party=party))
+                    self._lost.add(party)
+                if party in self._lost | set(self.left):
+                    self._lost.discard(party)
                     replies[party] = failed(party, "node-unavailable")
                 elif future.done():
                     replies[party] = future.result()
@@ -224,6 +240,9 @@ class StagedFleet:
     def note_lost(self, party: str) -> None:
         self._lost.add(party)
 
+    def note_left(self, party: str) -> None:
+        self.left.append(party)
+
     def abort(self, reason: str) -> None:
         self._aborted = reason
 
@@ -239,6 +258,7 @@ class Notes:
     steps: list[str] = field(default_factory=list[str])
     estimates: dict[str, int] = field(default_factory=dict[str, int])  # who approved
     refusals: list[str] = field(default_factory=list[str])
+    left: dict[str, Fault] = field(default_factory=dict[str, Fault])
 
     def on_step(self, step: str) -> None:
         self.steps.append(step)
@@ -248,6 +268,9 @@ class Notes:
 
     def on_refusal(self, party: str) -> None:
         self.refusals.append(party)
+
+    def on_left(self, party: str, fault: Fault) -> None:
+        self.left[party] = fault
 
 
 class Stage:
@@ -271,6 +294,15 @@ class Stage:
             publish=lambda key: self.directory.publish(COORDINATOR, key),
             directory=self.directory.keys,
             send=lambda party, data: self.nodes[party].open(data),
+            run_ended=nothing,
+            log=nothing,
+            incidents=Incidents(
+                Path("/nowhere"),
+                COORDINATOR,
+                parties.signers[COORDINATOR],
+                nothing,
+                time.time,
+            ),
             clock=time.time,
             patience=patience or Patience(again_s=0.01),
         )

@@ -14,11 +14,13 @@ from tests.protocol.summed_run import (
     silent_from,
 )
 from veilscore.coordinator.adding import ATTEMPTS, PHASE_S, Caught, Over
+from veilscore.coordinator.incidents import Incidents
 from veilscore.keys.aggregation.evidence import MisconductEvidence
 from veilscore.keys.aggregation.wire import Kind, write
 from veilscore.keys.errors import Breach, MisconductError
 from veilscore.v1 import aggregation_pb2 as pb
 from veilscore.v1.aggregation_pb2 import AggregationBody, SignedAggregation
+from veilscore.v1.audit_pb2 import Incident
 from veilscore.v1.training_pb2 import SumBegins, SumMessage, SumWanted
 
 SPENT = Kind.REVEALED  # lost in this step, shares may have left
@@ -335,13 +337,17 @@ def test_a_member_that_signs_two_answers_is_caught(
         assert len(run.made) == 1
         run.check(run.sum(1))
 
-    file = tmp_path / "evidence.json"
-    file.write_bytes(
-        MisconductEvidence.sign(caught.terms, caught.error, HUB, SIGNERS[HUB], 1)
+    told: list[tuple[str, object]] = []
+    folder = tmp_path / "incidents"
+    incidents = Incidents(
+        folder, HUB, SIGNERS[HUB], lambda run, event: told.append((run, event)), int
     )
+    file = incidents.caught(caught.terms, caught.error)
+    digest = hashlib.sha256(file.read_bytes()).digest()
+    assert told == [(run.attempt.run, Incident(kind="two-answers", evidence=digest))]
     shown = MisconductEvidence.load(file.read_bytes())
-    assert shown.terms == caught.terms == run.attempt
-    assert (shown.party, shown.breach) == (liar, Breach.TWO_ANSWERS)
+    assert (shown.accused, shown.breach) == (liar, Breach.TWO_ANSWERS)
+    assert (shown.terms.roster, shown.finder) == (run.attempt.roster, HUB)
     first, second = shown.statements
     assert first.sender == second.sender == liar
     assert first.digest != second.digest

@@ -27,7 +27,8 @@ from tests.unit.tlog.sample_log import Parties
 from veilscore.coordinator.errors import PartyStoppedError, RunError
 from veilscore.coordinator.fleet import StepReply
 from veilscore.coordinator.replies import check_reply
-from veilscore.coordinator.rounds import Director, Patience
+from veilscore.coordinator.rounds import Director
+from veilscore.coordinator.surroundings import Patience
 from veilscore.fault import Fault
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader

@@ -21,6 +21,13 @@ class RunPhase(StrEnum):
     STOPPED = "stopped"
 
 
+class RunKind(StrEnum):
+    """What parties of a run have in common: entities, or columns."""
+
+    VERTICAL = "vertical"
+    HORIZONTAL = "horizontal"
+
+
 class Decision(StrEnum):
     """What a party said to a run."""
 
@@ -38,6 +45,9 @@ class RunParty:
     estimated_s: Annotated[
         int, Field(description="Seconds of work that it expects; 0: not known")
     ] = 0
+    left: Annotated[
+        str, Field(description="Why the run goes on without it; empty: it is in")
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +57,12 @@ class RunView:
     run: Annotated[str, Field(description="Id of the run")]
     contract: Annotated[str, Field(description="Hash of the contract")]
     phase: Annotated[RunPhase, Field(description="Where the run stands")]
+    kind: Annotated[
+        RunKind,
+        Field(description="Vertical: other columns; horizontal: the same columns"),
+    ]
     label_holder: Annotated[
-        str, Field(description="Party that holds the labels; empty: each has its own")
+        str, Field(description="Party that holds the labels; horizontal: empty")
     ]
     parties: Annotated[tuple[RunParty, ...], Field(description="All of its parties")]
     step: Annotated[str, Field(description="Step under way; empty: none")]
