@@ -5,7 +5,8 @@ files and in their one spelling, their SHA-256 and the points they are blinded f
 names of columns; levels and numbers. A text is sought if it is too long to appear by
 chance; so a level "07" is not, nor a number of three digits. Each leaf is searched as
 it is, in capitals for what is sought in capitals too, without zero bytes (UTF-16), and
-inside whatever reads as hex or base64 in it.
+inside whatever reads as hex or base64 in it. What a contract says is public: numbers,
+and in a horizontal run the names and levels of the columns that all members have.
 
 A leak is told without what leaked: a lab may run on real data.
 """
@@ -15,10 +16,10 @@ import re
 import struct
 from base64 import b64decode
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -81,7 +82,7 @@ class LeafScanner:
             starts.append(len(joined))
             for piece in _pieces(leaf):
                 joined += piece + b"\0"
-        public = set[bytes]().union(*map(_public_numbers, leaves))
+        public = set[bytes]().union(*map(_public, leaves))
         data = bytes(joined)
         found = {
             Leak(bisect_right(starts, at) - 1, what)
@@ -161,23 +162,36 @@ def _pieces(leaf: bytes) -> Iterator[bytes]:
             yield whole[: sextets * 6 // 8]
 
 
-def _public_numbers(leaf: bytes) -> set[bytes]:
-    """Return the numbers of a contract or manifest in a leaf, which everybody sees."""
+def _public(leaf: bytes) -> set[bytes]:
+    """Return what a contract or manifest in a leaf says, which everybody sees."""
     event = read_event(leaf).event
-    parsed: Iterable[Message] = (
-        _read(RunContract(), event.run_opened.contract_body),
-        _read(ModelManifest(), event.model_registered.manifest),
-    )
-    return {
+    contract = _read(RunContract(), event.run_opened.contract_body)
+    manifest = _read(ModelManifest(), event.model_registered.manifest)
+    numbers = {
         struct.pack(f"{order}d", value)
-        for message in parsed
-        for _, value in message.ListFields()
-        if isinstance(value, float)
+        for value in chain(_numbers(contract), _numbers(manifest))
         for order in "<>"
     }
+    texts = (
+        text
+        for column in contract.horizontal.columns
+        for text in (column.name, *column.levels)
+    )
+    return numbers.union(*(_cases(text.encode()) for text in texts))
 
 
-def _read(message: Message, body: bytes) -> Message:
+def _numbers(message: Message) -> Iterator[float]:
+    for _, value in message.ListFields():
+        if isinstance(value, float):
+            yield value
+        elif isinstance(value, Message):
+            yield from _numbers(value)
+
+
+_Read = TypeVar("_Read", bound=Message)
+
+
+def _read(message: _Read, body: bytes) -> _Read:
     try:
         message.ParseFromString(body)
     except DecodeError:

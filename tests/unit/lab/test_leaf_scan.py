@@ -22,7 +22,7 @@ from veilscore.v1.audit_pb2 import (
     ScoreDecided,
 )
 from veilscore.v1.score_pb2 import ModelManifest
-from veilscore.v1.training_pb2 import RunContract
+from veilscore.v1.training_pb2 import HorizontalTerms, JointColumn, RunContract
 
 PERSON, FIRM, OTHER = "50990419580404891X", "91509901MA0000001N", "farm 17"
 TYPED = f"R:{PERSON}"
@@ -128,6 +128,26 @@ def test_whatever_is_planted_is_found(scanner: LeafScanner, name: str) -> None:
 
 def test_an_honest_log_is_clean(scanner: LeafScanner) -> None:
     assert scanner.scan([each for _ in range(200) for each in honest()]) == []
+
+
+def test_what_the_contract_of_a_horizontal_run_says_is_public(
+    scanner: LeafScanner,
+) -> None:
+    household = JointColumn(name="kind", text=True, levels=["household"])
+    terms = HorizontalTerms(columns=[household, JointColumn(name="tax_arrears")])
+    terms.ridge = RIDGE
+    contract = RunContract(run="77" * 16, horizontal=terms)
+    opened = holding(contract.SerializeToString())
+    assert scanner.scan([opened]) == []
+    planted = holding(b"\n1234.25 " + struct.pack("<d", RIDGE))
+    assert [str(leak) for leak in scanner.scan([opened, planted])] == [
+        "entry 1 of the log holds a value of a column of bureau"
+    ]
+    # Of a column that the contract does not name nothing is public.
+    terms.columns[1].name = "tax"
+    renamed = RunContract(run="77" * 16, horizontal=terms).SerializeToString()
+    (leak,) = scanner.scan([holding(renamed), holding(b"\ntax_arrears")])
+    assert leak.what == "the name of a column of bureau"
 
 
 def test_what_could_stand_there_by_chance_is_not_sought(scanner: LeafScanner) -> None:

@@ -42,7 +42,7 @@ from veilscore.v1.training_pb2 import RunContract
 
 _PLACE = "evidence bundle"
 _FORMAT = 1
-_OF_COORDINATOR = {"run_opened", "run_closed"}
+_OF_COORDINATOR = {"run_opened", "run_closed", "sum_made"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from veilscore.keys.tlog.evidence.steps import (
     manifest_of,
     one,
 )
+from veilscore.keys.tlog.evidence.sums import SUMS, audit_sums
 from veilscore.v1.training_pb2 import RunContract
 
 CONTRACT: Final = "contract"
@@ -28,9 +29,8 @@ def audit_run(evidence: VerifiedEvents) -> None:
         contract = contract_of(evidence, opened, evidence.bundle.correlation)
         parties = [entry.party for entry in contract.roster]
         evidence.fact("contract", opened.run_opened.contract.hex())
-        evidence.fact("label holder", contract.label_holder)
+        _kind(evidence, contract)
         evidence.fact("parties", ", ".join(parties))
-        evidence.fact("least Paillier key", f"{contract.key_bits} bits")
     with evidence.step(END):
         closed = one(evidence.own("run_closed"), "end of the run")
         if closed.actor != evidence.coordinator:
@@ -43,18 +43,46 @@ def audit_run(evidence: VerifiedEvents) -> None:
         return
     with evidence.step(APPROVALS):
         _approvals(evidence, parties, opened.run_opened.contract)
-    with evidence.step(ENCRYPTION):
-        _keys_of_run(evidence, contract)
+    if not contract.HasField("horizontal"):
+        with evidence.step(ENCRYPTION):
+            _keys_of_run(evidence, contract)
     with evidence.step(MODEL):
         registered = evidence.own("model_registered")
         if not registered:
             raise ProofError("no party has registered a model")
         model = registered[0].model_registered.model
         manifest = manifest_of(registered, model)
-        check_registered_by_all(registered, contract)
+        check_registered_by_all(registered, contract, manifest)
         if manifest.contract != opened.run_opened.contract:
             raise ProofError("the model was made under another contract")
         evidence.fact("model", model.hex())
+    if manifest.whole:
+        with evidence.step(SUMS):
+            audit_sums(evidence, contract, [card.party for card in manifest.cards])
+            for event in evidence.own("privacy_spent"):
+                spent = event.privacy_spent
+                told = f"epsilon {spent.epsilon:.4g} in all at delta {spent.delta:.4g}"
+                evidence.fact(f"privacy budget of {event.actor}", told)
+
+
+def _kind(evidence: VerifiedEvents, contract: RunContract) -> None:
+    if not contract.HasField("horizontal"):
+        evidence.fact("label holder", contract.label_holder)
+        evidence.fact("least Paillier key", f"{contract.key_bits} bits")
+        return
+    terms = contract.horizontal
+    evidence.fact("kind", "horizontal: the parties have the same columns, own labels")
+    evidence.fact("columns", ", ".join(column.name for column in terms.columns))
+    evidence.fact("rounds of training", terms.rounds)
+    if not terms.HasField("privacy"):
+        evidence.fact("noise", "none")
+        return
+    noisy = terms.privacy
+    evidence.fact(
+        "noise",
+        f"{noisy.noise:.4g} times what a row can change a sum of gradients by, "
+        f"{noisy.count_noise:.4g} times on counts",
+    )
 
 
 def _approvals(evidence: VerifiedEvents, parties: Sequence[str], digest: bytes) -> None:

@@ -125,7 +125,7 @@ def _model_of_score(
         "run of the model",
     )
     contract = contract_of(evidence, opened, manifest.run)
-    check_registered_by_all(registered, contract)
+    check_registered_by_all(registered, contract, manifest)
     if opened.run_opened.contract != manifest.contract:
         raise ProofError("the model was made under another contract")
     cards = {card.party for card in manifest.cards}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError, Message
 
+from veilscore.keys.aggregation.terms import fewest
 from veilscore.keys.errors import AuditError, KeysError, ProofError
 from veilscore.keys.tlog.audit import Watch
 from veilscore.keys.tlog.events import OpenedEvent
@@ -97,12 +98,25 @@ def manifest_of(registered: Sequence[Event], model: bytes) -> ModelManifest:
     return manifest
 
 
-def check_registered_by_all(registered: Sequence[Event], contract: RunContract) -> None:
-    """Check that every party of the run has registered the model."""
+def check_registered_by_all(
+    registered: Sequence[Event], contract: RunContract, manifest: ModelManifest
+) -> None:
+    """Check that every party has registered the model that has, or should have, a card.
+
+    In a horizontal run members may be lost before its end, and have none then.
+    """
+    roster = [entry.party for entry in contract.roster]
+    holders = [card.party for card in manifest.cards]
+    if manifest.whole != contract.HasField("horizontal"):
+        raise ProofError("the model is of another kind than the contract")
+    if manifest.whole:
+        least = fewest(len(roster), contract.horizontal.colluding)
+        if not {*holders} <= {*roster} or len({*holders}) < least:
+            raise ProofError(f"the model is of fewer than {least} members of the run")
     actors = {event.actor for event in registered}
-    for entry in contract.roster:
-        if entry.party not in actors:
-            raise ProofError("it has not registered the model", party=entry.party)
+    for party in holders if manifest.whole else roster:
+        if party not in actors:
+            raise ProofError("it has not registered the model", party=party)
 
 
 def _parse(data: bytes, message: Message) -> None:

@@ -1,0 +1,118 @@
+"""Evidence of horizontal runs: honest passes, everything else fails at a named step."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.tlog.evidence_story import RUN, Change, Evidence, Said
+from tests.unit.tlog.horizontal_story import (
+    NODES,
+    TOTALS,
+    horizontal_story,
+    manifest,
+    registered,
+)
+from tests.unit.tlog.sample_log import Parties
+from veilscore.keys.errors import AuditError
+from veilscore.keys.tlog.evidence import steps, sums
+from veilscore.keys.tlog.evidence.audit import EvidenceReport, audit_evidence
+from veilscore.v1.audit_pb2 import ModelRegistered, StepDone, SumMade
+
+
+def audited(
+    folder: Path, parties: Parties, change: Change = lambda told: told
+) -> EvidenceReport:
+    made = Evidence(folder, parties, lambda _: change(horizontal_story()))
+    try:
+        return audit_evidence(made.of(RUN), policy=made.log.policy)
+    finally:
+        made.log.close()
+
+
+def test_the_evidence_of_a_horizontal_run_passes(
+    tmp_path: Path, parties: Parties
+) -> None:
+    facts = dict(audited(tmp_path, parties).facts)
+    assert facts["kind"].startswith("horizontal")
+    assert facts["parties"] == facts["approved by"] == "bank, bureau, market"
+    assert facts["columns"] == "income, debt"
+    assert facts["sums"] == "6, each of at least 3 of 3 members"
+    assert facts["noise"].startswith("9.8 times")
+    assert facts["privacy budget of bank"] == "epsilon 2.9 in all at delta 1e-05"
+    assert "label holder" not in facts
+
+
+def sum_of(number: int, made: SumMade, actor: str = "hub") -> Change:
+    """Put another event in the place of a sum's."""
+
+    def change(told: list[Said]) -> list[Said]:
+        at = [isinstance(said.detail, SumMade) for said in told].index(True)
+        place = at
+        while not (
+            isinstance(detail := told[place].detail, SumMade) and detail.round == number
+        ):
+            place += 1
+        return [*told[:place], Said(actor, made, RUN), *told[place + 1 :]]
+
+    return change
+
+
+def made(**changed: object) -> SumMade:
+    good = {"round": 4, "attempt": 1, "members": NODES, "total": TOTALS[3]}
+    return SumMade(**(good | changed))  # type: ignore[arg-type] # fields by name
+
+
+def step_of(actor: str, step: str, digest: bytes) -> Change:
+    def change(told: list[Said]) -> list[Said]:
+        done = StepDone(step=step, sent=bytes(32), sums=digest)
+        return [
+            Said(actor, done, RUN)
+            if said.actor == actor
+            and isinstance(said.detail, StepDone)
+            and said.detail.step == step
+            else said
+            for said in told
+        ]
+
+    return change
+
+
+def model_of(body: bytes) -> Change:
+    def change(told: list[Said]) -> list[Said]:
+        kept = [said for said in told if not isinstance(said.detail, ModelRegistered)]
+        return [*kept[:-1], *registered(body), kept[-1]]
+
+    return change
+
+
+def without(kind: type, actor: str) -> Change:
+    return lambda told: [
+        said
+        for said in told
+        if not (isinstance(said.detail, kind) and said.actor == actor)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "step", "what"),
+    [
+        (sum_of(4, made(), "bank"), sums.SUMS, "sum 5 stands where sum 4 should"),
+        (sum_of(4, made(round=9)), sums.SUMS, "sum 9 stands where sum 4 should"),
+        (sum_of(4, made(members=NODES[:2])), sums.SUMS, "fewer than 3"),
+        (sum_of(4, made(members=[*NODES, "puppet"])), sums.SUMS, "other members"),
+        (sum_of(4, made(members=[*NODES, "bank"])), sums.SUMS, "other members"),
+        (sum_of(4, made(total=bytes(32))), sums.SUMS, "in step round-1 it was sent"),
+        (step_of("bureau", "round-2", bytes(32)), sums.SUMS, "in step round-2 it was"),
+        (step_of("bureau", "evaluate", b""), sums.SUMS, "not sent all sums"),
+        (model_of(manifest(NODES[:2])), steps.MODEL, "fewer than 3 members"),
+        (model_of(manifest(whole=False)), steps.MODEL, "another kind"),
+        (without(ModelRegistered, "market"), steps.MODEL, "not registered the model"),
+    ],
+)
+def test_what_is_wrong_with_a_horizontal_run_is_named(
+    tmp_path: Path, parties: Parties, change: Change, step: str, what: str
+) -> None:
+    with pytest.raises(AuditError) as caught:
+        audited(tmp_path, parties, change)
+    assert caught.value.step == step
+    assert what in caught.value.what
