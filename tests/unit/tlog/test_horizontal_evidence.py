@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tlog.evidence_story import RUN, Change, Evidence, Said
+from tests.unit.tlog.evidence_story import NODES, RUN, Change, Evidence, Said
 from tests.unit.tlog.horizontal_story import (
-    NODES,
     TOTALS,
     horizontal_story,
     manifest,

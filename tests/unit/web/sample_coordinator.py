@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.unit.tlog.sample_log import NOW_MS, SampleLog
-from tests.unit.web.sample_node import RUN, contract, digest
+from tests.unit.web.sample_node import RUN, contract, digest, horizontal_contract
 from veilscore.coordinator.access import Access
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.web.app import coordinator_app
@@ -31,6 +31,7 @@ from veilscore.v1.audit_pb2 import (
     KeyPublished,
     LogReconciled,
     ModelRegistered,
+    PrivacySpent,
     RegistryPublished,
     RunClosed,
     RunDecided,
@@ -40,6 +41,7 @@ from veilscore.v1.audit_pb2 import (
     ScoreRequested,
     Started,
     StepDone,
+    SumMade,
     TypeCount,
 )
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
@@ -111,6 +113,18 @@ def fill_log(log: SampleLog) -> None:
     for name in nodes:
         done(name, ModelRegistered(model=model, manifest=manifest), RUN)
     done("hub", RunClosed(completed=True), RUN)
+    joint = horizontal_contract(3)
+    body = joint.SerializeToString(deterministic=True)
+    hashed = hashlib.sha256(body).digest()
+    done("hub", RunOpened(contract=hashed, contract_body=body), joint.run)
+    for name in nodes:
+        done(name, PrivacySpent(epsilon=2.97, delta=1e-5), joint.run)
+    total = digest("total")
+    made = SumMade(round=1, attempt=1, members=nodes, total=total)
+    done("hub", made, joint.run)
+    summed = StepDone(step="bins", sent=digest("bins"), bytes_bucket=1 << 16)
+    summed.sums = hashlib.sha256(total).digest()
+    done("bank", summed, joint.run)
     given = ConsentRegistered(
         consent=digest("consent"),
         subject=digest("subject"),

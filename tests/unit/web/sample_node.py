@@ -30,7 +30,13 @@ from veilscore.node.web.face import (
 )
 from veilscore.runtime.web.shell import WebApp
 from veilscore.runtime.web.tokens import AccessToken
-from veilscore.v1.training_pb2 import RunContract
+from veilscore.v1.training_pb2 import (
+    HorizontalPrivacy,
+    HorizontalTerms,
+    JointColumn,
+    RosterEntry,
+    RunContract,
+)
 
 TOKEN = "node-token-" + "x" * 32
 NOW_MS = 1_790_000_000_000
@@ -59,6 +65,51 @@ def contract(run: str = RUN) -> RunContract:
         polish_steps=2,
         polish_noise=0.25,
         max_rows=200_000,
+    )
+
+
+def horizontal_contract(members: int = 8) -> RunContract:
+    """Return the contract of a horizontal run of so many counties, with noise."""
+    names = sorted(["bank-yuzhong", *(f"bank-{at}" for at in range(members - 1))])
+    made = contract("9b" * 16)
+    del made.roster[:]
+    made.roster.extend(
+        RosterEntry(party=name, fingerprint=digest(name)) for name in names
+    )
+    return RunContract(
+        run=made.run,
+        roster=made.roster,
+        min_count=5,
+        max_rows=50_000,
+        base_points=600,
+        base_odds=20,
+        points_to_double_odds=40,
+        granularity=1,
+        horizontal=HorizontalTerms(
+            columns=[
+                JointColumn(name="annual_income"),
+                JointColumn(name="debt_ratio"),
+                JointColumn(
+                    name="industry", text=True, levels=["farming", "trade", "services"]
+                ),
+            ],
+            optimizer="adam",
+            rounds=40,
+            local_epochs=1,
+            batch=128,
+            local_rate=0.05,
+            server_rate=0.3,
+            decay=True,
+            momentum=0.8,
+            second_momentum=0.95,
+            adaptivity=1e-4,
+            ridge=10,
+            longest_change=2,
+            colluding=1,
+            own="intercept",
+            pull=100,
+            privacy=HorizontalPrivacy(clip=1.0, noise=9.833, count_noise=4.398),
+        ),
     )
 
 

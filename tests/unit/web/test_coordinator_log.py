@@ -41,7 +41,7 @@ def test_the_served_log_passes_the_offline_audit(own_log: SampleLog) -> None:
     assert tiles <= files.names()
     report = audit_export(files, fingerprint=own_log.parties.fingerprint)
     assert report.size == own_log.store.size
-    assert report.kinds["run_opened"] == 1
+    assert report.kinds["run_opened"] == 2
     assert set(report.actors) == {"bank", "bureau", "hub", "market"}
 
 

@@ -17,14 +17,26 @@ from tests.unit.web.messages import (
     written_texts,
 )
 from tests.unit.web.sample_coordinator import SampleCoordinator, sample_coordinator_app
-from tests.unit.web.sample_node import SampleNode, contract, sample_node_app
+from tests.unit.web.sample_node import (
+    SampleNode,
+    contract,
+    horizontal_contract,
+    sample_node_app,
+)
 from veilscore.keys.registry import Role
+from veilscore.models.horizontal.run import OPTIMIZERS, OWN
 from veilscore.models.steps import steps
 from veilscore.runtime.web.language import choose_language, load_languages
 from veilscore.runtime.web.words import word_of
 from veilscore.v1.audit_pb2 import Event
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
-from veilscore.v1.training_pb2 import RosterEntry, RunContract
+from veilscore.v1.training_pb2 import (
+    HorizontalPrivacy,
+    HorizontalTerms,
+    JointColumn,
+    RosterEntry,
+    RunContract,
+)
 
 TAGS = ("zh-CN", "en")
 
@@ -66,18 +78,38 @@ def test_a_translation_keeps_every_placeholder(folder: Path) -> None:
             assert "1.5" in translated % values
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (128_450, "128,450"),
+        (9.8332, "9.833"),
+        (0.05, "0.05"),
+        (1e-5, "0.00001"),
+        (0, "0"),
+    ],
+)
+def test_a_small_number_is_not_written_as_nothing(value: float, written: str) -> None:
+    for language in load_languages([SHELL / "zh_CN.po"]).values():
+        assert language.number(value) == written
+
+
 def test_every_name_on_the_wire_has_a_word() -> None:
     details = Event.DESCRIPTOR.oneofs_by_name["detail"].fields
     messages = [
         Event.DESCRIPTOR,
         *(field.message_type for field in details),
         RunContract.DESCRIPTOR,
+        HorizontalTerms.DESCRIPTOR,
+        HorizontalPrivacy.DESCRIPTOR,
+        JointColumn.DESCRIPTOR,
         RosterEntry.DESCRIPTOR,
         ModelManifest.DESCRIPTOR,
         CardEntry.DESCRIPTOR,
     ]
     names = {field.name for message in messages if message for field in message.fields}
-    names |= {step.partition("-")[0] for step in steps(contract())}
+    for run in (contract(), horizontal_contract()):
+        names |= {step.partition("-")[0] for step in steps(run)}
+    names |= {*OPTIMIZERS, *OWN}
     names |= set(Role)
     assert [name for name in sorted(names) if word_of(name) == name] == []
 

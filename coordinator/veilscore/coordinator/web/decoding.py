@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from veilscore.v1.audit_pb2 import Event
@@ -46,10 +47,18 @@ def spread_detail(event: Event) -> tuple[ShownField, ...]:
 
 def _spread(message: Message, skip: Collection[str] = ()) -> tuple[ShownField, ...]:
     return tuple(
-        _show(field.name, getattr(message, field.name))
+        _show(field.name, _value(message, field))
         for field in message.DESCRIPTOR.fields
         if field.name not in skip
     )
+
+
+def _value(message: Message, field: FieldDescriptor) -> object:
+    """Return what a field holds; of a message that is absent, an empty text."""
+    single = field.message_type and not field.is_repeated
+    if single and not message.HasField(field.name):
+        return ""
+    return cast("object", getattr(message, field.name))
 
 
 def _show(name: str, value: object) -> ShownField:
@@ -61,6 +70,8 @@ def _show(name: str, value: object) -> ShownField:
             return ShownField(name, inner=_spread(document))
         case str() | int() | float():
             return ShownField(name, value)
+        case Message():
+            return ShownField(name, inner=_spread(value))
         case _:  # a repeated field
             items = list(cast("Iterable[object]", value))
             texts = ", ".join(item for item in items if isinstance(item, str))

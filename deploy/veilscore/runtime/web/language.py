@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ CHINESE: Final = "zh-CN"
 ENGLISH: Final = "en"
 
 _LONGEST_HEADER = 200
+_SMALL = 0.001  # would be rounded to three decimals
 _MEGABYTE, _GIGABYTE = 10**6, 10**9
 _RANGE = re.compile(r"([A-Za-z]{1,8})(?:-[\w-]*)?(?:\s*;\s*q=([01](?:\.\d{0,3})?))?")
 
@@ -49,7 +51,12 @@ class Language:
         return self.translations.gettext(message)
 
     def number(self, value: float) -> str:
-        """Write a number with the language's separators."""
+        """Write a number with the language's separators, a small one not as nothing."""
+        if 0 < abs(value) < _SMALL:
+            digits = Decimal(f"{value:.3g}")
+            return format_decimal(
+                digits, locale=self.locale, decimal_quantization=False
+            )
         return format_decimal(value, locale=self.locale)
 
     def figure(self, value: float) -> str:
