@@ -15,13 +15,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from veilscore.node.web.face import REFUSAL_REASONS, NodeFace, PendingRun, RunState
+from veilscore.node.web.contract_terms import clauses, fewest_added, stages
+from veilscore.node.web.face import REFUSAL_REASONS, NodeFace, PendingRun
 from veilscore.node.web.scores import describe
 from veilscore.runtime.errors import RequestError, UnauthorizedError
 from veilscore.runtime.web.language import gettext_noop
 from veilscore.runtime.web.pages import Pages, Site
 from veilscore.runtime.web.sessions import Doorman, check_csrf, read_form
-from veilscore.v1.training_pb2 import RunContract
 
 SITE: Final = Site(
     name=gettext_noop("Node"),
@@ -32,12 +32,6 @@ SITE: Final = Site(
     ),
     sign_in="/login",
 )
-# The parties stand in a table of their own.
-_CLAUSES: Final = [
-    field.name
-    for field in RunContract.DESCRIPTOR.fields
-    if field.name not in {"run", "roster", "label_holder"}
-]
 _Form = Annotated[Mapping[str, str], Depends(read_form)]
 
 
@@ -83,7 +77,7 @@ def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
             status=status,
             reasons=reasons,
             page=_page_digest(describe(status, reasons)),
-            done=_done_steps(status.run),
+            stages=stages(status.run.steps, status.run.step) if status.run else (),
         )
 
     @router.get("/live")
@@ -100,13 +94,15 @@ def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
     @router.get("/runs/{run}")
     def review(request: Request, run: str) -> Response:
         session = doorman.session(request)
+        pending = _pending(face, run)
         return pages.render(
             request,
             "review.html",
             session=session,
-            pending=_pending(face, run),
+            pending=pending,
             party=face.status().party,
-            clauses=_CLAUSES,
+            clauses=clauses(pending.contract),
+            least=fewest_added(pending.contract),
             reasons=REFUSAL_REASONS,
         )
 
@@ -138,12 +134,6 @@ def _pending(face: NodeFace, run: str) -> PendingRun:
         if pending.contract.run == run:
             return pending
     raise HTTPException(HTTPStatus.NOT_FOUND)  # decided meanwhile, for instance
-
-
-def _done_steps(run: RunState | None) -> tuple[str, ...]:
-    if run is None or run.step not in run.steps:
-        return ()
-    return run.steps[: run.steps.index(run.step)]
 
 
 def _page_digest(state: dict[str, object]) -> str:
