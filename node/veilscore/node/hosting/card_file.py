@@ -54,10 +54,19 @@ class CardFile(Settings):
 def read_card(path: Path, holder: str) -> HostedCard:
     """Return the card of a file that only its owner can read.
 
-    Raises FileError, and ConfigError that names the file for whatever makes no card.
+    Raises FileError, and what ``decode`` raises.
     """
     with concerning(holder):
-        file = loads(files.read_private(path), CardFile, path)
+        return decode(files.read_private(path), path, holder)
+
+
+def decode(data: bytes, path: Path, holder: str) -> HostedCard:
+    """Return the card of a file's bytes.
+
+    Raises ConfigError that names the file for whatever makes no card.
+    """
+    with concerning(holder):
+        file = loads(data, CardFile, path)
         try:
             features = tuple(each.feature() for each in file.feature)
             form = Form(holder, file.name, features, WIDEST_SLOT, file.denominator)
