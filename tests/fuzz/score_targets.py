@@ -18,7 +18,7 @@ from veilscore.node.link_faults import explain
 from veilscore.node.scoring.holder import Situation, accept
 from veilscore.node.scoring.post import MAX_BYTES, Post
 from veilscore.node.scoring.query import Query
-from veilscore.node.scoring.requester import JointRequest, write_query
+from veilscore.node.scoring.requester import JointRequest, whom_to_ask, write_query
 from veilscore.node.scoring.table import Table
 from veilscore.node.shelf import Shelf, ShelvedModel
 from veilscore.v1.score_pb2 import ScoreAnswer, ScoreMessage, ScoreQuery, ScoreRefusal
@@ -35,6 +35,7 @@ def _query(stock: Stock, model: ShelvedModel) -> Query:
     return write_query(
         _ASKED,
         model=model,
+        holders=whom_to_ask(model, "bank", None),
         requester="bank",
         peers={name: stock.peer(name, SCORE) for name in CARDS},
         public=stock.paillier.public,

@@ -195,6 +195,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
         "polish polish-1: rows_taken, last part",
         "polish polish-1: block",
     ),
+    "veilscore.node.web.models": ("web of a node",),
     "veilscore.node.web.records": ("web of a node",),
     "veilscore.node.web.scores": ("web of a node",),
     "veilscore.runtime.flower.client_task": ("step through Flower",),
@@ -237,6 +238,7 @@ OWN: Final[Mapping[str, str]] = {
     "veilscore.node.entities": "hashes of ids",
     "veilscore.node.training.alignment": "points that it hashed its own ids to",
     "veilscore.node.commands": _TYPED,
+    "veilscore.node.model_commands": _TYPED,
     "veilscore.node.records.consents": "what this node has sealed itself",
     "veilscore.node.records.desk": "what this node has sealed itself, and what its "
     "operator types",

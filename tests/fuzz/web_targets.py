@@ -113,8 +113,8 @@ def web_of_a_node(stock: Stock) -> Target:
     home = _bearer(sample_node.TOKEN)
     scores = (
         b'{"entities": [{"type": "uscc", "id": "%s"}, {"type": "opaque", "id": "17"}],'
-        b' "purpose": "pre_loan", "consent": "contract 17", "model": "%s"}'
-        % (sample_node.FIRMS[0].encode(), b"ab" * 32)
+        b' "purpose": "pre_loan", "consent": "contract 17", "model": "%s",'
+        b' "holder": "bureau"}' % (sample_node.FIRMS[0].encode(), b"ab" * 32)
     )
     hosted = json.dumps(
         {
@@ -138,6 +138,12 @@ def web_of_a_node(stock: Stock) -> Target:
             _request(
                 "POST /v1/hosted-scores",
                 hosted,
+                home,
+                "Content-Type: application/json",
+            ),
+            _request(
+                "POST /v1/models",
+                b'{"manifest": "0a01ff"}',
                 home,
                 "Content-Type: application/json",
             ),

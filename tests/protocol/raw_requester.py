@@ -14,7 +14,7 @@ from veilscore.keys.receiving import (
 from veilscore.keys.sealing import Opener, Sealer
 from veilscore.node.scoring.post import MAX_BYTES
 from veilscore.node.scoring.query import Query
-from veilscore.node.scoring.requester import write_query
+from veilscore.node.scoring.requester import whom_to_ask, write_query
 from veilscore.node.shelf import ShelvedModel
 from veilscore.v1.score_pb2 import (
     ScoreMessage,
@@ -61,14 +61,18 @@ class RawRequester:
         return {keys.party: keys for keys in found}
 
     def body(
-        self, entities: Sequence[str], model: ShelvedModel | None = None
+        self,
+        entities: Sequence[str],
+        model: ShelvedModel | None = None,
+        holder: str | None = None,
     ) -> ScoreQueryBody:
-        """Return the body of a query that all holders answer."""
+        """Return the body of a query that all holders answer, or the one named."""
         shelved = model or self._world.nodes["bureau"].shelf.latest()
         assert shelved is not None
         return write_query(
             entities,
             model=shelved,
+            holders=whom_to_ask(shelved, self.party, holder),
             requester=self.party,
             peers=self.peers,
             public=self.public,

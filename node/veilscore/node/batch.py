@@ -1,7 +1,8 @@
 """Scoring a file of borrowers through the running node.
 
 The output has one row a scored borrower; rows that fail are listed in a second file
-with the reason. Each row that was asked about names its request. Both are for this
+with the reason. Each row that was asked about names its request, which is empty for
+what the node scored by its own card of a whole model. Both are for this
 institution's eyes: only their owner can read them. Each appears whole or not at all,
 after everything was asked.
 """
@@ -42,19 +43,24 @@ class Borrowers:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about them; ``model`` is a hash in hex, empty: the newest."""
+    """What is asked about them; ``model`` is a hash in hex, empty: the newest.
+
+    ``holder``: whose card of a whole model scores, empty: see ``whom_to_ask``.
+    """
 
     purpose: Purpose
     consent: str
     model: str
+    holder: str
     at_once: int  # entities in one request
 
 
 @dataclass(frozen=True, slots=True)
 class JointOutcome(Outcome):
-    """An outcome, and which model scored."""
+    """An outcome, which model scored, and whether nobody was asked for it."""
 
     model: str
+    at_home: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +86,15 @@ def score_file(
     failed = [(number, reason, "") for number, reason in unread]
     scored: list[tuple[str, int, float, str]] = []
     requests: list[str] = []
-    model = question.model
+    model, at_home = question.model, False
     for start in range(0, len(rows), question.at_once):
         watch(start, len(rows))
         part = rows[start : start + question.at_once]
         answer = node.scores(_request(part, question, model))
-        requests.append(answer.request)
         model = answer.model  # of all that follow, even if another is trained meanwhile
+        at_home = answer.at_home
+        if not at_home:
+            requests.append(answer.request)
         for row, found in zip(part, answer.scores, strict=True):
             if found.score is None or found.probability_of_default is None:
                 failed.append((row.number, _UNKNOWN, answer.request))
@@ -96,7 +104,9 @@ def score_file(
     watch(len(rows), len(rows))
     write_csv(errors, ("row", "reason", "request"), sorted(failed))
     write_csv(out, ("id", "score", "probability_of_default", "request"), scored)
-    return JointOutcome(len(scored), len(failed), str(errors), tuple(requests), model)
+    return JointOutcome(
+        len(scored), len(failed), str(errors), tuple(requests), model, at_home
+    )
 
 
 def _request(rows: Sequence[_Row], question: Question, model: str) -> dict[str, object]:
@@ -105,7 +115,8 @@ def _request(rows: Sequence[_Row], question: Question, model: str) -> dict[str, 
         "purpose": question.purpose,
         "consent": question.consent,
     }
-    return {**request, "model": model} if model else request
+    named = {"model": model, "holder": question.holder}
+    return {**request, **{name: value for name, value in named.items() if value}}
 
 
 def _read(borrowers: Borrowers, failed: list[tuple[int, str]]) -> Iterator[_Row]:

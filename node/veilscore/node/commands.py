@@ -12,7 +12,7 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final
+from typing import Annotated
 
 import click
 import typer
@@ -25,11 +25,12 @@ from veilscore.keys.entity_ids import EntityKind
 from veilscore.keys.paillier.public import DEFAULT_BITS, MAXIMUM_BITS, MINIMUM_BITS
 from veilscore.keys.registry import Role
 from veilscore.keys.tlog.log_policy import read_policy
-from veilscore.node import config, progress, setup
+from veilscore.node import config, model_commands, progress, setup
 from veilscore.node.batch import Borrowers, Question, score_file
 from veilscore.node.command_files import Encoding, tell
 from veilscore.node.hosting import commands as hosting
 from veilscore.node.local import LocalNode
+from veilscore.node.model_commands import Config, Model
 from veilscore.node.records import commands as record_commands
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.sources.settings import SourceSettings
@@ -37,32 +38,18 @@ from veilscore.runtime.errors import ConfigError
 from veilscore.runtime.settings import Settings, loads
 
 app = typer.Typer(help="Run a node beside an institution's data.", no_args_is_help=True)
+app.command()(model_commands.card)
+app.command("hosted-card")(model_commands.hosted_card)
+app.add_typer(model_commands.models, name="model")
 app.command("form")(hosting.form)
 app.command()(record_commands.disclose)
 app.command("asked-about")(record_commands.asked_about)
 app.command()(record_commands.erase)
 app.add_typer(record_commands.consents, name="consent")
 START_S = 60.0
-_HASH_BYTES: Final = 32
 
 
-def _model_hash(text: str) -> str:
-    """Refuse what is no hash of a model; empty stays empty."""
-    try:
-        found = bytes.fromhex(text)
-    except ValueError:
-        found = b"?"
-    if len(found) not in {0, _HASH_BYTES}:
-        raise typer.BadParameter(f"a model's hash is {2 * _HASH_BYTES} hex digits")
-    return found.hex()
-
-
-Config = Annotated[Path, typer.Option("--config", help="The node's node.toml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[
-    str,
-    typer.Option(callback=_model_hash, help="Its hash; without it the newest."),
-]
 _Port = typer.Option(min=1, max=65535)
 _NodeRole = click.Choice([str(role) for role in Role if role is not Role.COORDINATOR])
 
@@ -237,32 +224,6 @@ def refuse(run_id: str, config_file: Config) -> None:
 
 
 @app.command()
-def card(
-    config_file: Config,
-    out: Annotated[Path, typer.Option(help="The JSON file to write.")],
-    model: Model = "",
-) -> None:
-    """Write this node's own part of a model for its operator to read.
-
-    It is the institution's secret: bins, points and weights of its own columns.
-    """
-    from veilscore.models.card_file import encode  # noqa: PLC0415
-    from veilscore.node.shelf import Shelf  # noqa: PLC0415
-
-    settings = config.read(config_file)
-    shelf = Shelf(settings.state / "models", setup.open_keystore(settings))
-    found = shelf.get(bytes.fromhex(model)) if model else shelf.latest()
-    if found is None or found.card is None:
-        raise ConfigError(
-            "there is no such model on the shelf",
-            party=settings.party,
-            remedy="While the node runs, its models are listed by: "
-            f"veilscore node status --config {config_file}",
-        )
-    files.replace(out, encode(found.card))
-
-
-@app.command()
 def doctor(config_file: Config, *, as_json: AsJson = False) -> None:
     """Check files, keys, certificates, data and ports; say what to do.
 
@@ -290,13 +251,23 @@ def score(
     ] = None,
     purpose: Annotated[Purpose, typer.Option()] = "pre_loan",
     model: Model = "",
+    holder: Annotated[
+        str,
+        typer.Option(
+            help="Of a whole model, the data holder to ask; without it this node "
+            "scores by its own card, or asks the only holder."
+        ),
+    ] = "",
     batch: Annotated[
         int, typer.Option(min=1, max=1000, help="Entities in one request.")
     ] = 1000,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for joint scores of a file of borrowers.
+    """Ask for scores of a file of borrowers, joint or of a whole model.
+
+    If this node has a card of a whole model and no other holder is named, it scores by
+    that: nobody is asked, nothing leaves the node.
 
     Ends with exit code 5 if none could be scored.
     """
@@ -305,10 +276,12 @@ def score(
             "give one of the two", param_hint="--type-column / --type"
         )
     borrowers = Borrowers(csv, encoding, id_column, id_type, type_column)
-    question = Question(purpose, consent, model, batch)
+    question = Question(purpose, consent, model, holder, batch)
     with LocalNode(config_file) as node, progress.asking(quiet=as_json) as watch:
         result = score_file(node, borrowers, question, out, watch)
     tell(result, csv, out, as_json=as_json)
+    if result.at_home:
+        typer.echo("Scored here, by this node's own card; nobody was asked.")
 
 
 def _read_source(path: Path) -> str:

@@ -107,6 +107,13 @@ class ShelfError(NodeError):
     code = "shelf"
 
 
+class ManifestError(ShelfError):
+    """A manifest that an operator brought and that this node cannot take in."""
+
+    code = "manifest"
+    exit_code = 2
+
+
 class AwaitingApprovalError(NodeError):
     """A run that waits for this node's operator; asked again, it may be approved."""
 
@@ -129,6 +136,12 @@ class UnknownModelError(ScoringError):
     """A model that is not on this node's shelf."""
 
     code = "unknown-model"
+
+
+class WhichHolderError(ScoringError):
+    """A request that does not say as its model wants it who is asked."""
+
+    code = "which-holder"
 
 
 class TooManyEntitiesError(ScoringError):

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from veilscore.node import config
 from veilscore.node.web.hosted import HostedScoreResponse
+from veilscore.node.web.models import AddedModel
 from veilscore.node.web.records import Asked, Counted, Erasing, KeptConsent
 from veilscore.node.web.scores import ScoreResponse
 from veilscore.runtime.rest_client import Program, RestClient
@@ -40,12 +41,18 @@ class LocalNode(RestClient):
         return self.ask(dict[str, Any], "GET", "/v1/status")
 
     def scores(self, request: Mapping[str, object]) -> ScoreResponse:
-        """Ask for joint scores."""
+        """Ask for scores, joint or of a whole model."""
         return self.ask(ScoreResponse, "POST", "/v1/scores", json=request)
 
     def hosted_scores(self, request: Mapping[str, object]) -> HostedScoreResponse:
         """Ask for hosted scores."""
         return self.ask(HostedScoreResponse, "POST", "/v1/hosted-scores", json=request)
+
+    def add_model(self, manifest: bytes) -> AddedModel:
+        """Take in the manifest of a model that others trained."""
+        return self.ask(
+            AddedModel, "POST", "/v1/models", json={"manifest": manifest.hex()}
+        )
 
     def disclose(self, wanted: Mapping[str, object]) -> bytes:
         """Return an opening file."""

@@ -108,10 +108,11 @@ class OperatorView:
         self,
         entities: Sequence[tuple[EntityKind, str]],
         model: bytes | None,
+        holder: str | None,
         purpose: str,
         consent: str,
     ) -> ScoreReply:
-        """Ask for joint scores and wait for them; without a model, of the newest."""
+        """Ask for scores and wait for them; without a model, of the newest."""
         service = self._service
         if model is None:
             newest = service.shelf.latest()
@@ -119,16 +120,24 @@ class OperatorView:
                 raise NoModelError(
                     "this node has no model yet",
                     party=service.settings.party,
-                    remedy="Train one first; the coordinator's operator proposes it.",
+                    remedy="Train one first; the coordinator's operator proposes it. "
+                    "Or take in the manifest of another's: veilscore node model add",
                 )
             model = newest.hash
         answered = service.scoring.ask(
             [normalise(kind, entity) for kind, entity in entities],
             model=model,
+            holder=holder,
             purpose=_purpose(purpose),
             consent=consent,
         )
         return ScoreReply(model, answered)
+
+    def add_model(self, manifest: bytes) -> ModelState:
+        """Take in the manifest of a model that others trained."""
+        service = self._service
+        party = service.settings.party
+        return _model(service.shelf.add(manifest, party, now=time.time()))
 
     def ask_hosted(
         self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str
@@ -253,6 +262,8 @@ def _model(model: ShelvedModel) -> ModelState:
         hash=model.hash,
         run=model.manifest.run,
         added_ms=_ms(model.added),
+        holders=model.holders,
+        whole=model.whole,
         evaluation=Evaluation.of(found) if found else None,
     )
 

@@ -5,8 +5,14 @@ and, at the label holder, how well the joint card did. The card is this party's 
 whoever has the folder without the keystore learns how many models there are.
 
 Nothing is shelved that could answer wrongly: the card must be the manifest's, and the
-partial scores of all holders together must fit a slot of a packed answer and be none
-that means "hidden".
+scores that are asked for, of all holders together or of the one that has the whole
+model, must fit a slot of a packed answer and be none that means "hidden".
+
+A manifest may also come from elsewhere, without a card: a bank that only asks has it
+from a party of the run. It is public and nobody's word need be trusted for it: a holder
+answers for the hash of the manifest that it has itself, so a forged one gets no answer.
+Whom a forged one names as holders learns who is asked about, though; so whoever takes
+one in compares its hash with what the parties of the run have logged as registered.
 """
 
 import hashlib
@@ -21,9 +27,10 @@ from pydantic import BaseModel, ConfigDict
 from veilscore.keys import files
 from veilscore.keys.keystore import Keystore
 from veilscore.models.card_file import decode, digest
+from veilscore.models.errors import ModelsError
 from veilscore.models.scorecard import Card, Parameter, Scale
 from veilscore.models.vertical.layout import HIDING
-from veilscore.node.errors import ShelfError
+from veilscore.node.errors import ManifestError, ShelfError
 from veilscore.v1.score_pb2 import ModelManifest
 
 _VERSION: Final = 2
@@ -48,6 +55,11 @@ class ShelvedModel:
     def holders(self) -> tuple[str, ...]:
         """Names of the parties that hold a card, sorted."""
         return tuple(entry.party for entry in self.manifest.cards)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every card is the whole model, so that one holder gives the score."""
+        return self.manifest.whole
 
     @property
     def scale(self) -> Scale:
@@ -94,6 +106,30 @@ class Shelf:
         files.replace(path, self._keystore.seal_at_rest(path.name, plain))
         self._models[model.hash] = model
         return model
+
+    def add(self, manifest: bytes, party: str, *, now: float) -> ShelvedModel:
+        """Take in the manifest of a run that ``party``, who has this shelf, was not in.
+
+        A model that is here already stays as it is, with its card.
+
+        Raises ManifestError for what is no manifest, or one with a card of ``party``.
+        """
+        try:
+            names = [entry.party for entry in _read_manifest(manifest).cards]
+        except (ShelfError, ModelsError) as error:
+            raise ManifestError(
+                error.what, remedy="Ask a party of the run for its manifest again."
+            ) from error
+        known = self._models.get(hashlib.sha256(manifest).digest())
+        if known is not None:
+            return known
+        if party in names:
+            raise ManifestError(
+                "this party has a card of the model, which is not here",
+                party=party,
+                remedy="Restore the folder of its models from a backup.",
+            )
+        return self.put(manifest, None, now=now)
 
     def get(self, model_hash: bytes) -> ShelvedModel | None:
         """Return a model, or None if it is not here."""
@@ -159,9 +195,10 @@ def _read_manifest(data: bytes) -> ModelManifest:
         or names != sorted(set(names))
     ):
         raise ShelfError("the manifest is not in its canonical form", remedy=_REMEDY)
-    if sum(entry.max_abs_points for entry in manifest.cards) >= HIDING // 2:
+    bounds = [entry.max_abs_points for entry in manifest.cards]
+    if (max(bounds) if manifest.whole else sum(bounds)) >= HIDING // 2:
         raise ShelfError(
-            "joint scores of this model are too large",
+            "scores of this model are too large",
             remedy="Train the model again with fewer points to double the odds.",
         )
     _scale(manifest)  # raises DataError unless points mean something on it

@@ -4,30 +4,24 @@ import json
 import os
 import pty
 import signal
-import stat
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.unit.scoring.test_shelf import FILE, manifest, written
-from tests.unit.web.sample_node import RUN, SampleNode, sample_node_app
-from tests.unit.web.sample_node import TOKEN as SAMPLE_TOKEN
-from tests.unit.web.serving import serving
+from tests.unit.scoring.conftest import Run
+from tests.unit.web.sample_node import RUN, SampleNode
 from veilscore.keys import files
 from veilscore.keys.identity import Signer
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.database import Database
 from veilscore.keys.tlog.recon.mark import Mark
-from veilscore.node import config, setup
+from veilscore.node import config
 from veilscore.node.log.recon_state import Difference, ReconState
-from veilscore.node.shelf import Shelf
-from veilscore.runtime import cli
 from veilscore.v1.audit_pb2 import Started
 
 SOURCE = """
@@ -42,33 +36,6 @@ kind = "numeric"
 """
 
 COMMAND = [sys.executable, "-P", "-c", "from veilscore.runtime.cli import main; main()"]
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return the exit code of a command and what it told."""
-
-    def run_one(*arguments: object) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as caught:
-            cli.main(["node", *(str(argument) for argument in arguments)])
-        told = capsys.readouterr()
-        code = caught.value.code
-        assert isinstance(code, int)
-        return code, told.out + told.err
-
-    return run_one
-
-
-@pytest.fixture
-def folder(tmp_path: Path, run: Run) -> Path:
-    """Return a new node's folder."""
-    made = tmp_path / "bank"
-    words = ("--key-bits", "2048", "--quick-key", "--json")
-    code, told = run("init", made, "--party", "bank", *words)
-    assert code == 0
-    assert len(json.loads(told)["fingerprint"]) == 64
-    return made
 
 
 def test_a_new_node_has_the_roles_and_the_source_it_was_told(
@@ -271,32 +238,6 @@ def test_a_mistyped_path_is_no_case_for_a_backup(folder: Path, run: Run) -> None
     assert "Check the path," in told
 
 
-@pytest.mark.parametrize("model", ["zz", "ab", "ab" * 32])
-def test_a_model_that_is_not_there_has_no_card(
-    folder: Path, run: Run, model: str
-) -> None:
-    out = folder / "own.card"
-    options = ("--config", folder / "node.toml", "--out", out, "--model", model)
-    code, told = run("card", *options)
-    assert code == 2
-    assert "hex" in told or f"node status --config {folder}/node.toml" in told
-    assert not out.exists()
-
-
-def test_the_card_is_written_for_its_owner_only(folder: Path, run: Run) -> None:
-    settings = config.read(folder / "node.toml")
-    shelf = Shelf(settings.state / "models", setup.open_keystore(settings))
-    model = shelf.put(written(manifest()), FILE, now=1.0)
-    out = folder / "own.card"
-    options = ("--config", folder / "node.toml", "--model", model.hash.hex().upper())
-    assert run("card", *options, "--out", out) == (0, "")
-    assert out.read_bytes() == FILE
-    assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    code, told = run("card", *options, "--out", folder / "missing" / "own.card")
-    assert code == 2
-    assert "missing/own.card: the file cannot be written" in told
-
-
 def test_a_node_that_does_not_run_is_to_be_started_by_what_can_be_typed(
     folder: Path, run: Run
 ) -> None:
@@ -306,18 +247,6 @@ def test_a_node_that_does_not_run_is_to_be_started_by_what_can_be_typed(
     code, told = run("status", "--config", toml)
     assert code == 4
     assert f"veilscore node run --config {toml}" in told
-
-
-@pytest.fixture
-def served(folder: Path) -> Iterator[tuple[SampleNode, Path]]:
-    """Yield a node that runs, and its configuration."""
-    node = SampleNode()
-    files.replace(folder / "web.token", SAMPLE_TOKEN.encode())
-    with serving(sample_node_app(node)) as address:
-        toml = folder / "node.toml"
-        port = address.rpartition(":")[2]
-        toml.write_text(toml.read_text().replace("8081", port))
-        yield node, toml
 
 
 def test_a_decision_is_confirmed(served: tuple[SampleNode, Path], run: Run) -> None:

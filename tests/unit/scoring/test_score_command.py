@@ -96,6 +96,7 @@ def test_a_file_is_asked_about_in_batches_of_one_model(desk: Desk) -> None:
     assert [len(asked) for asked, _, _ in desk.node.asked] == [2, 2, 1]
     first, *others = [model for _, model, _ in desk.node.asked]
     told = json.loads(desk.told)
+    assert told.pop("at_home") is False
     assert first is None
     assert {model.hex() for model in others if model} == {told.pop("model")}
     ids = [request_id(number) for number in (1, 2, 3)]
@@ -217,3 +218,29 @@ def test_a_refusal_leaves_no_file_and_keeps_who_refused(desk: Desk) -> None:
         "node.toml",
         "web.token",
     ]
+
+
+def test_a_holder_is_chosen_for_every_batch_or_for_none(desk: Desk) -> None:
+    text = "id\na-1\na-2\na-3\n"
+    options = ("--type", "opaque", "--batch", "2")
+    assert desk.score(text, *options, "--holder", "bank-fuling") == 0
+    assert desk.node.holders == ["bank-fuling"] * 2
+    assert desk.score(text, *options) == 0
+    assert desk.node.holders[2:] == [None, None]
+    assert "nobody was asked" not in desk.told
+
+
+def test_what_was_scored_at_home_says_so_and_names_no_request(desk: Desk) -> None:
+    desk.node.at_home = True
+    text = "id\na-1\na-2\n"
+    assert desk.score(text, "--type", "opaque") == 0
+    assert rows(desk.out)[1:] == [
+        ["a-1", "612", "0.031", ""],
+        ["a-2", "611", "0.041", ""],
+    ]
+    assert "2 scored, 0 failed" in desk.told
+    assert "Scored here, by this node's own card; nobody was asked." in desk.told
+    assert desk.score(text, "--type", "opaque", "--json") == 0
+    told = json.loads(desk.told)
+    assert told["at_home"] is True
+    assert told["requests"] == []

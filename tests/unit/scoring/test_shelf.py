@@ -12,7 +12,7 @@ from veilscore.models.card_file import digest, encode
 from veilscore.models.errors import CardFileError, DataError
 from veilscore.models.scorecard import Card, Feature, Scale
 from veilscore.models.vertical.layout import HIDING
-from veilscore.node.errors import ShelfError
+from veilscore.node.errors import ManifestError, ShelfError
 from veilscore.node.shelf import Shelf
 from veilscore.v1.score_pb2 import CardEntry, ModelManifest
 
@@ -166,6 +166,39 @@ def test_scores_just_below_what_hides_one_are_shelved(shelf: Shelf) -> None:
     assert shelf.latest() == put
 
 
+def test_scores_of_a_whole_model_are_one_holders_and_not_a_sum(shelf: Shelf) -> None:
+    large = manifest(whole=True)
+    large.cards[0].max_abs_points = HIDING // 2 - 1
+    put = shelf.put(written(large), FILE, now=1.0)
+    assert put.whole
+    assert not shelf.put(written(manifest()), FILE, now=2.0).whole
+    large.cards[0].max_abs_points += 1
+    with pytest.raises(ShelfError, match="are too large"):
+        shelf.put(written(large), FILE, now=1.0)
+
+
+def test_a_manifest_of_others_is_taken_in_without_a_card(
+    shelf: Shelf, folder: Path, keystore: Keystore
+) -> None:
+    added = shelf.add(written(manifest(whole=True)), "broker", now=5.0)
+    assert (added.card, added.added) == (None, 5.0)
+    assert shelf.add(written(manifest(whole=True)), "broker", now=9.0) == added
+    assert Shelf(folder, keystore).list() == [added]
+
+
+def test_a_card_that_is_here_stays_when_its_manifest_comes_again(shelf: Shelf) -> None:
+    own = shelf.put(written(manifest()), FILE, now=1.0)
+    assert shelf.add(written(manifest()), "bureau", now=2.0) == own
+    assert own.card == CARD
+
+
+def test_a_party_that_should_have_a_card_cannot_do_without(shelf: Shelf) -> None:
+    with pytest.raises(ManifestError, match="which is not here") as caught:
+        shelf.add(written(manifest()), "bureau", now=1.0)
+    assert "backup" in caught.value.remedy
+    assert shelf.list() == []
+
+
 def test_a_folder_that_cannot_be_used_is_named(
     tmp_path: Path, keystore: Keystore
 ) -> None:
@@ -207,6 +240,25 @@ def test_a_manifest_that_could_answer_wrongly_is_refused(
         shelf.put(data, FILE, now=1.0)
     assert list(folder.iterdir()) == []
     assert shelf.list() == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff",
+        b"",
+        written(UNSORTED),
+        written(HUGE),
+        written(manifest(base_odds=0.0)),
+    ],
+)
+def test_no_such_manifest_is_taken_from_others(
+    shelf: Shelf, folder: Path, data: bytes
+) -> None:
+    with pytest.raises(ManifestError) as caught:
+        shelf.add(data, "broker", now=1.0)
+    assert "Ask a party of the run" in caught.value.remedy
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,8 @@ def empty_status() -> NodeStatus:
 class SampleNode:
     """What the pages asked of it is kept; ``fault`` is raised instead of answers.
 
-    Of ``unscored`` ids it says that a data holder does not know them.
+    Of ``unscored`` ids it says that a data holder does not know them. ``at_home`` is
+    whether it scores by a card of its own.
     """
 
     def __init__(self) -> None:
@@ -229,6 +230,9 @@ class SampleNode:
         self.reasons: list[Unready] = []
         self.decisions: list[tuple[str, ...]] = []
         self.asked: list[tuple[list[tuple[EntityKind, str]], bytes | None, str]] = []
+        self.holders: list[str | None] = []
+        self.at_home = False
+        self.manifests: list[bytes] = []
         self.consents: list[str] = []
         self.asked_hosted: list[tuple[Form, list[list[int]], str]] = []
         self.fault: Exception | None = None
@@ -245,11 +249,13 @@ class SampleNode:
         self,
         entities: Sequence[tuple[EntityKind, str]],
         model: bytes | None,
+        holder: str | None,
         purpose: str,
         consent: str,
     ) -> ScoreReply:
         if self.fault:
             raise self.fault
+        self.holders.append(holder)
         self.asked.append((list(entities), model, purpose))
         self.consents.append(consent)
         scores = [
@@ -260,7 +266,16 @@ class SampleNode:
             )
             for at, (kind, name) in enumerate(entities)
         ]
-        return ScoreReply(model or digest("joint"), Scores(self._request(), scores))
+        request = "" if self.at_home else self._request()
+        return ScoreReply(model or digest("joint"), Scores(request, scores))
+
+    def add_model(self, manifest: bytes) -> ModelState:
+        if self.fault:
+            raise self.fault
+        self.manifests.append(manifest)
+        holders = ("bank-fuling", "bank-wanzhou")
+        hashed = hashlib.sha256(manifest).digest()
+        return ModelState(hashed, RUN, NOW_MS, None, holders, whole=True)
 
     def ask_hosted(
         self, form: Form, rows: Sequence[Sequence[int]], purpose: str, consent: str

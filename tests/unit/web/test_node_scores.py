@@ -1,5 +1,6 @@
 """The node's REST interface: what it takes, gives, and refuses."""
 
+import hashlib
 from dataclasses import asdict, replace
 
 import httpx
@@ -17,7 +18,12 @@ from tests.unit.web.sample_node import (
 from tests.unit.web.serving import bearer
 from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind
-from veilscore.node.errors import AlreadyDecidedError, UnknownRunError
+from veilscore.node.errors import (
+    AlreadyDecidedError,
+    ManifestError,
+    UnknownRunError,
+    WhichHolderError,
+)
 from veilscore.node.web.face import RunFailure, Unready
 
 ASK = {
@@ -39,6 +45,7 @@ def test_scores_come_in_the_order_of_the_request(
     assert answer.json() == {
         "request": request_id(1),
         "model": "ab" * 32,
+        "at_home": False,
         "scores": [
             {
                 "type": "uscc",
@@ -60,6 +67,62 @@ def test_without_a_model_the_newest_is_asked(
 ) -> None:
     assert ask(node_client).json()["model"] == digest("joint").hex()
     assert node.asked[0][1] is None
+
+
+def test_a_holder_is_passed_on_and_the_answer_says_what_was_scored_at_home(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    assert ask(node_client, holder="bank-fuling").json()["at_home"] is False
+    node.at_home = True
+    answer = ask(node_client).json()
+    assert (answer["at_home"], answer["request"]) == (True, "")
+    assert len(answer["scores"]) == len(FIRMS)
+    assert node.holders == ["bank-fuling", None]
+    assert ask(node_client, holder="").status_code == 422
+
+
+def test_a_choice_of_holders_is_a_problem_of_the_request(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    node.fault = WhichHolderError("none is named", remedy="Name one holder of: a, b.")
+    answer = ask(node_client)
+    assert (answer.status_code, answer.json()["code"]) == (422, "which-holder")
+    assert answer.json()["remedy"] == "Name one holder of: a, b."
+
+
+def test_a_manifest_is_taken_in(node: SampleNode, node_client: httpx.Client) -> None:
+    answer = node_client.post(
+        "/v1/models", json={"manifest": "0a01ff"}, headers=bearer(TOKEN)
+    )
+    assert answer.status_code == 200
+    assert node.manifests == [b"\x0a\x01\xff"]
+    assert answer.json() == {
+        "model": hashlib.sha256(b"\x0a\x01\xff").hexdigest(),
+        "run": RUN,
+        "holders": ["bank-fuling", "bank-wanzhou"],
+        "whole": True,
+    }
+
+
+@pytest.mark.parametrize("manifest", ["0A", "0", "zz", "00" * ((1 << 18) + 1)])
+def test_what_is_no_file_of_a_manifest_is_refused(
+    node: SampleNode, node_client: httpx.Client, manifest: str
+) -> None:
+    answer = node_client.post(
+        "/v1/models", json={"manifest": manifest}, headers=bearer(TOKEN)
+    )
+    assert answer.status_code == 422
+    assert node.manifests == []
+
+
+def test_a_manifest_that_cannot_be_taken_in_is_a_problem_of_the_request(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    node.fault = ManifestError("the manifest is not in its canonical form")
+    answer = node_client.post(
+        "/v1/models", json={"manifest": "00"}, headers=bearer(TOKEN)
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "manifest")
 
 
 def test_every_unusable_id_is_listed_and_none_is_asked_or_repeated(
@@ -264,6 +327,7 @@ def test_the_interface_describes_itself(node_client: httpx.Client) -> None:
         "/v1/scores",
         "/v1/hosted-scores",
         "/v1/status",
+        "/v1/models",
         "/v1/runs/{run}/approve",
         "/v1/runs/{run}/refuse",
         "/v1/openings",

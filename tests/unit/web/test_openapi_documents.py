@@ -9,7 +9,12 @@ import pytest
 from tests.unit.tlog.sample_log import SampleLog
 from tests.unit.web.sample_coordinator import SampleCoordinator, sample_coordinator_app
 from tests.unit.web.sample_node import SampleNode, sample_node_app
-from veilscore.node.errors import NoModelError, ScoringError, UnknownModelError
+from veilscore.node.errors import (
+    NoModelError,
+    ScoringError,
+    UnknownModelError,
+    WhichHolderError,
+)
 from veilscore.node.scoring.refusals import (
     OF_HOSTED,
     OF_JOINT,
@@ -97,7 +102,11 @@ def kinds_of(kind: type[ScoringError]) -> Iterator[type[ScoringError]]:
     ("path", "apart", "never"),
     [
         ("/v1/scores", OF_HOSTED, set[str]()),
-        ("/v1/hosted-scores", OF_JOINT, {NoModelError.code, UnknownModelError.code}),
+        (
+            "/v1/hosted-scores",
+            OF_JOINT,
+            {NoModelError.code, UnknownModelError.code, WhichHolderError.code},
+        ),
     ],
 )
 def test_every_code_of_a_score_request_is_described(

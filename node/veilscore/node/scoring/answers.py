@@ -23,11 +23,17 @@ _ASK_AGAIN: Final = "Ask again; if it recurs, report it to the data holder."
 class Scores(Generic[_Score]):
     """What one request brought, in its order.
 
-    ``request`` is its id in hex, under which the log holds what became of it.
+    ``request`` is its id in hex, under which the log holds what became of it; empty if
+    nobody was asked.
     """
 
     request: str
     scores: list[_Score] = field(repr=False)
+
+    @property
+    def at_home(self) -> bool:
+        """Whether they were scored at this node alone, and nothing was logged."""
+        return not self.request
 
 
 def read_answer(

@@ -5,6 +5,9 @@ it, wait for everybody and for the proof, decrypt once. One missing holder is no
 without its mask the others' sum is noise. A consent that is registered here is looked
 up before the request and again before and after decryption: one that was withdrawn
 meanwhile gets no score.
+
+Who has the whole model itself is told here what its own card says: no key, no event and
+no envelope; the consent is looked up all the same.
 """
 
 import math
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
+from veilscore.models.scorecard import Card
 from veilscore.node.errors import (
     NoModelError,
     ScoringError,
@@ -31,7 +35,14 @@ from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.checks import MAX_APART_S, NONCE_BYTES
 from veilscore.node.scoring.journal import Journal
 from veilscore.node.scoring.post import Post
-from veilscore.node.scoring.requester import EntityScore, JointRequest, write_query
+from veilscore.node.scoring.requester import (
+    EntityScore,
+    JointRequest,
+    name_entities,
+    score_at_home,
+    whom_to_ask,
+    write_query,
+)
 from veilscore.node.scoring.table import Table
 from veilscore.node.scoring.waiting import Waiting
 from veilscore.node.shelf import Shelf, ShelvedModel
@@ -79,19 +90,25 @@ class Asking:
         entities: Sequence[str],
         *,
         model: bytes | None,
+        holder: str | None,
         purpose: str,
         consent: str,
         timeout_s: float,
     ) -> Scores[EntityScore]:
-        """Return joint scores; see ``ScoringDesk.ask``."""
-        until = time.monotonic() + timeout_s
-        private = self._check(entities, timeout_s)
+        """Return scores; see ``ScoringDesk.ask``."""
+        self._check(entities)
         shelved = self._find(model)
+        holders = whom_to_ask(shelved, self.party, holder)
+        if not holders and shelved.card is not None:
+            return self._at_home(shelved, shelved.card, entities, purpose, consent)
+        until = time.monotonic() + timeout_s
+        private = check_asking(self.party, self.private, timeout_s)
         asked = math.ceil(self.clock())
-        peers = self.post.peers(asked, parties=(*shelved.holders, self.party))
+        peers = self.post.peers(asked, parties=(*holders, self.party))
         query = write_query(
             entities,
             model=shelved,
+            holders=holders,
             requester=self.party,
             peers=peers,
             public=private.public,
@@ -123,14 +140,26 @@ class Asking:
             check(self.clock())
             return Scores(query.correlation, scores)
 
-    def _check(self, entities: Sequence[str], timeout_s: float) -> PrivateKey:
+    def _at_home(
+        self,
+        model: ShelvedModel,
+        card: Card,
+        typed: Sequence[str],
+        purpose: str,
+        consent: str,
+    ) -> Scores[EntityScore]:
+        entities = name_entities(typed)
+        self.consents.check(consent, entities, purpose, self.clock())
+        points, known = self.table.partial_scores(card, entities)
+        return Scores("", score_at_home(model, card, entities, points, known))
+
+    def _check(self, entities: Sequence[str]) -> None:
         if len(entities) > self.max_entities:
             raise TooManyEntitiesError(
                 f"{len(entities)} entities in one request, "
                 f"{self.max_entities} are allowed",
                 remedy="Split the request; veilscore score has --batch for that.",
             )
-        return check_asking(self.party, self.private, timeout_s)
 
     def _find(self, model: bytes | None) -> ShelvedModel:
         found = self.shelf.latest() if model is None else self.shelf.get(model)
@@ -140,17 +169,23 @@ class Asking:
             raise NoModelError(
                 "this node has no model yet",
                 party=self.party,
-                remedy="Train one first.",
+                remedy="Train one first, or take in the manifest of another's: "
+                "veilscore node model add",
             )
         raise UnknownModelError(
             "this model is not here",
             party=self.party,
-            remedy="Name one that this node took part in; its status lists them.",
+            remedy="Name one that the node's status lists, or take in its manifest: "
+            "veilscore node model add",
         )
 
     def _own(
         self, model: ShelvedModel, entities: Sequence[str]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        if model.card is not None:
-            return self.table.partial_scores(model.card, entities)
-        return np.zeros(len(entities), np.int64), np.zeros(len(entities), np.bool_)
+        """Return the points that this party adds itself, and which entities it knows.
+
+        To what another holder of a whole model says nothing is added.
+        """
+        if model.card is None or model.whole:
+            return np.zeros(len(entities), np.int64), self.table.known(entities)
+        return self.table.partial_scores(model.card, entities)

@@ -188,13 +188,16 @@ class ScoringDesk:
         entities: Sequence[str],
         *,
         model: bytes | None = None,
+        holder: str | None = None,
         purpose: Purpose,
         consent: str,
         timeout_s: float = 30.0,
     ) -> Scores[EntityScore]:
-        """Return joint scores in the order of ``entities``, typed ids like "U:...".
+        """Return scores in the order of ``entities``, typed ids like "U:...".
 
-        ``model`` is the SHA-256 of a manifest, by default the newest model's.
+        ``model`` is the SHA-256 of a manifest, by default the newest model's. Of a
+        whole model ``holder`` is asked, by default this node's own card, and else the
+        only holder; of others the sum over all.
         ``consent`` refers to the borrowers' consent in this party's own files. Waits
         for the answers, from any thread but the link's.
 
@@ -211,6 +214,7 @@ class ScoringDesk:
             lambda limit_s: self._asking.ask(
                 entities,
                 model=model,
+                holder=holder,
                 purpose=purpose,
                 consent=consent,
                 timeout_s=limit_s,

@@ -6,7 +6,8 @@ vectors of all holders add up to packed joint scores (masks: Bonawitz et al., CC
 without recovery). Requester and all holders but one together can always isolate the
 last.
 
-Two things are not hidden. Where one holder answers alone there is nobody to share a
+Of a whole model one holder alone gives the score. Two things are not hidden.
+Where one holder answers alone, as it does for a whole model, there is nobody to share a
 mask with: the requester learns that holder's partial scores, which is why it takes
 ``allow_two_party``. And an entity that only one holder knows gets its partial score
 plus what the others' cards give to unknown entities, a constant, unless the model's
@@ -108,8 +109,10 @@ def _check_model(query: Query, situation: Situation) -> Card:
     model = situation.model
     if model is None or model.card is None or model.card.holder != situation.party:
         raise QueryRefusedError(Reason.UNKNOWN_MODEL)
-    others = [name for name in model.holders if name != query.body.requester]
-    if list(query.body.holders) != others or situation.party not in others:
+    asked, requester = list(query.body.holders), query.body.requester
+    others = [name for name in model.holders if name != requester]
+    expected = [situation.party] if model.whole else others
+    if asked != expected or situation.party not in others:
         raise QueryRefusedError(Reason.WRONG_HOLDERS)
     return model.card
 

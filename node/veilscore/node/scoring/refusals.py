@@ -40,7 +40,7 @@ SENTENCES: Final = {
     Reason.NOT_A_REQUESTER: "the sender is not registered as a requester",
     Reason.UNKNOWN_MODEL: "this data holder has no card of the model",
     Reason.UNKNOWN_CARD: "this data holder hosts no card with this form",
-    Reason.WRONG_HOLDERS: "the query does not name the holders of the model's cards",
+    Reason.WRONG_HOLDERS: "the query does not name the holders that it should",
     Reason.REQUESTER_NOT_ALLOWED: "this data holder does not answer this requester",
     Reason.PURPOSE_NOT_ALLOWED: "this data holder does not answer for this purpose",
     Reason.REPLAYED: "the nonce of the query was used before",

@@ -8,6 +8,9 @@ holder and covered by nothing else.
 A holder that is missing, or masked its vector for another batch, shows as non-zero
 guard bits, and nothing is decoded. A holder that gives false points is not noticed
 here; the log holds its commitment to what it sent.
+
+Every card of a whole model is all of it, so one holder is asked and nothing is added to
+what it says. A party that has such a card itself scores at home, and asks nobody.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +24,9 @@ from veilscore.keys.paillier.public import PublicKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import PeerKeys
 from veilscore.models.errors import ProtocolError
+from veilscore.models.scorecard import KNOWN_TO_ALL, Card
 from veilscore.models.vertical.layout import HIDING, ScoreLayout
-from veilscore.node.errors import BadAnswerError, ScoringError
+from veilscore.node.errors import BadAnswerError, ScoringError, WhichHolderError
 from veilscore.node.scoring.answers import raise_refusal, read_answer
 from veilscore.node.scoring.query import Query, canonical_ids, list_keys
 from veilscore.node.shelf import ShelvedModel
@@ -31,7 +35,7 @@ from veilscore.v1.score_pb2 import ScoreAnswer, ScoreQueryBody, ScoreRefusal
 
 @dataclass(frozen=True, slots=True)
 class EntityScore:
-    """The joint score of one entity.
+    """The score of one entity, joint or of a whole model.
 
     ``known``: the requester's own table has the entity. Of the other holders nothing
     is known, but that some of them do not have an entity whose score is None.
@@ -43,10 +47,49 @@ class EntityScore:
     known: bool
 
 
+def whom_to_ask(
+    model: ShelvedModel, requester: str, holder: str | None
+) -> tuple[str, ...]:
+    """Return the holders to ask; none if the requester's own card is the whole model.
+
+    ``holder`` chooses one, by name; only whole models have a choice.
+
+    Raises WhichHolderError that lists the holders if the choice is none of them, is
+    missing, or is not the requester's to make; ScoringError if there is nobody to ask.
+    """
+    others = tuple(name for name in model.holders if name != requester)
+    if not model.whole:
+        if holder is not None:
+            raise WhichHolderError(
+                "scores of this model are sums over all its holders: "
+                + ", ".join(model.holders),
+                remedy="Name no holder.",
+            )
+        if not others:
+            raise ScoringError(
+                "nobody else holds a card of this model",
+                remedy="Ask for the scores of a model that was trained jointly.",
+            )
+        return others
+    if model.card is not None and holder in {None, requester}:
+        return ()
+    if holder is None and len(others) == 1:
+        return others
+    if holder not in others:
+        raise WhichHolderError(
+            f"{holder} has no card of this model, which one holder answers for"
+            if holder
+            else "each holder of this model answers for itself, and none is named",
+            remedy=f"Name one holder of: {', '.join(others)}.",
+        )
+    return (holder,)
+
+
 def write_query(
     entities: Sequence[str],
     *,
     model: ShelvedModel,
+    holders: Sequence[str],
     requester: str,
     peers: Mapping[str, PeerKeys],
     public: PublicKey,
@@ -56,28 +99,17 @@ def write_query(
     asked: int,
     deadline: int,
 ) -> Query:
-    """Return the one query that all holders of the model but ``requester`` get.
+    """Return the one query that all ``holders`` get, as ``whom_to_ask`` named them.
 
     ``entities`` are typed ids; ``peers`` holds the receiving keys of all parties.
 
     Raises:
         EntityIdError: an id breaks the rules of its type or is named twice.
         NoReceivingKeyError: names the parties that have published none.
-        ScoringError: nobody else holds a card, or there is nobody to ask about.
+        ScoringError: there is nobody to ask about.
 
     """
-    holders = [name for name in model.holders if name != requester]
-    names = [*holders, requester]
-    if not holders:
-        raise ScoringError(
-            "nobody else holds a card of this model",
-            remedy="Ask for the scores of a model that was trained jointly.",
-        )
-    keys = list_keys(names, peers)
-    if not entities:
-        raise ScoringError(
-            "the request names no entity", remedy="Name at least one entity."
-        )
+    keys = list_keys([*holders, requester], peers)
     return Query.of(
         ScoreQueryBody(
             nonce=nonce,
@@ -88,11 +120,61 @@ def write_query(
             receiving_keys=keys,
             purpose=purpose,
             consent=consent,
-            entities=canonical_ids(entities),
+            entities=name_entities(entities),
             asked=asked,
             deadline=deadline,
         )
     )
+
+
+def name_entities(typed: Sequence[str]) -> list[str]:
+    """Return the ids of a request in their one spelling.
+
+    Raises EntityIdError, and ScoringError if there are none.
+    """
+    if not typed:
+        raise ScoringError(
+            "the request names no entity", remedy="Name at least one entity."
+        )
+    return canonical_ids(typed)
+
+
+def score_at_home(
+    model: ShelvedModel,
+    card: Card,
+    entities: Sequence[str],
+    points: NDArray[np.int64],
+    known: NDArray[np.bool_],
+) -> list[EntityScore]:
+    """Return scores by the own ``card`` of a whole model; both arrays are (entities,).
+
+    What is not ``known`` has none if the model scores only what its holder knows.
+    """
+    scored = known if card.parameters.get(KNOWN_TO_ALL) else np.ones_like(known)
+    return _told(model, entities, points, known, scored)
+
+
+def _told(
+    model: ShelvedModel,
+    entities: Sequence[str],
+    points: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
+) -> list[EntityScore]:
+    defaults = model.scale.default_probability(points.astype(np.float64))
+    return [
+        EntityScore(entity, score, default, own)
+        if is_scored
+        else EntityScore(entity, None, None, own)
+        for entity, score, default, own, is_scored in zip(
+            entities,
+            points.tolist(),
+            defaults.tolist(),
+            known.tolist(),
+            scored.tolist(),
+            strict=True,
+        )
+    ]
 
 
 @dataclass(slots=True, repr=False)
@@ -169,19 +251,8 @@ class JointRequest:
                 "another query than the others.",
             ) from error
         points = np.array(joint, np.int64) + own_points
-        defaults = self.model.scale.default_probability(points.astype(np.float64))
-        return [
-            EntityScore(entity, score, default, own)
-            if abs(score) < HIDING // 2
-            else EntityScore(entity, None, None, own)
-            for entity, score, default, own in zip(
-                self.query.body.entities,
-                points.tolist(),
-                defaults.tolist(),
-                known.tolist(),
-                strict=True,
-            )
-        ]
+        scored = np.abs(points) < HIDING // 2
+        return _told(self.model, self.query.body.entities, points, known, scored)
 
     @property
     def _count(self) -> int:

@@ -18,8 +18,8 @@ MOST_ENTITIES: Final = 10_000
 class ScoringSettings(Settings):
     """Who may ask this node for joint scores, why, and how many at once.
 
-    ``allow_two_party``: also answer where no other data holder does. The requester
-    then learns this node's partial scores themselves.
+    ``allow_two_party``: also answer where no other data holder does, as for a whole
+    model. The requester then learns this node's (partial) scores themselves.
     ``registered_consents_only``: as a requester, ask only under consents that are
     registered here.
     """

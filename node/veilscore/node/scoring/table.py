@@ -20,6 +20,11 @@ class Table:
         self._columns = columns
         self._index = columns.index()
 
+    def known(self, entities: Sequence[str]) -> NDArray[np.bool_]:
+        """Return whether each entity has a row here, shape (entities,)."""
+        found: NDArray[np.bool_] = self._index.rows(entities) >= 0
+        return found
+
     def partial_scores(
         self, card: Card, entities: Sequence[str]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -16,6 +16,7 @@ from veilscore.node.errors import (
     FormError,
     HolderRefusedError,
     HolderUnavailableError,
+    ManifestError,
     NoAnswerError,
     NoModelError,
     NoOpeningError,
@@ -31,6 +32,7 @@ from veilscore.node.errors import (
 from veilscore.node.web.decisions import decision_routes
 from veilscore.node.web.face import NodeFace
 from veilscore.node.web.hosted import hosted_routes
+from veilscore.node.web.models import model_routes
 from veilscore.node.web.pages import SITE, page_routes, session_routes
 from veilscore.node.web.records import record_routes
 from veilscore.node.web.scores import readiness_route, score_routes
@@ -56,6 +58,7 @@ _STATUSES: Final[dict[type[Fault], int]] = {
     UnknownRunError: 404,
     AlreadyDecidedError: 409,
     CoordinatorRefusedError: 502,
+    ManifestError: 422,
     ShelfError: 500,
     LogStoreError: 503,
 }
@@ -72,6 +75,7 @@ def node_app(face: NodeFace, token: AccessToken, *, party: str, version: str) ->
     app.include_router(readiness_route(face))
     app.include_router(score_routes(face, token))
     app.include_router(hosted_routes(face, token))
+    app.include_router(model_routes(face, token))
     app.include_router(decision_routes(face, token))
     app.include_router(record_routes(face, token))
     doorman = Doorman(token, party, time.monotonic)

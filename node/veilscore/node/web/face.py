@@ -77,12 +77,17 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A model on the shelf; evaluated only where the labels are."""
+    """A model on the shelf; evaluated only where the labels are.
+
+    A score is the sum over all ``holders`` or, of a ``whole`` model, one holder's.
+    """
 
     hash: bytes
     run: str
     added_ms: int
     evaluation: Evaluation | None
+    holders: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +205,7 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class ScoreReply:
-    """Joint scores, and the model they are of."""
+    """Scores, joint or of a whole model, and the model they are of."""
 
     model: bytes
     answered: Scores[EntityScore]
@@ -259,10 +264,18 @@ class NodeFace(Protocol):
         self,
         entities: Sequence[tuple[EntityKind, str]],
         model: bytes | None,
+        holder: str | None,
         purpose: str,
         consent: str,
     ) -> ScoreReply:
-        """Ask for joint scores and wait for them; without a model, of the newest."""
+        """Ask for scores and wait for them; without a model, of the newest.
+
+        ``holder`` chooses whom of the holders of a whole model.
+        """
+        ...
+
+    def add_model(self, manifest: bytes) -> ModelState:
+        """Take in the manifest of a model that others trained."""
         ...
 
     def ask_hosted(

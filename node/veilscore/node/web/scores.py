@@ -60,6 +60,7 @@ CODES_OF_SCORES: Final = {
     404: "no-model: this node has no model yet; unknown-model: not the one asked for",
     413: "request-entity-too-large: split the request",
     422: f"{BAD_REQUEST}; too-many-entities: split the request; "
+    "which-holder: name one of the holders listed, or none; "
     "scoring: nobody can be asked this",
     500: "any other code: this node must be put in order; internal: a defect",
     502: "bad-answer: the answers do not fit together; "
@@ -102,10 +103,19 @@ class ScoreRequest(Message):
         pattern="^[0-9a-f]{64}$",
         description="Hash of the model's manifest; without it the newest model",
     )
+    holder: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Of a whole model, which comes from a horizontal run: the data "
+        "holder whose score is asked for. Without it this node scores by its own card, "
+        "or asks the only holder. Other models' scores are sums over all holders, and "
+        "none is named",
+    )
 
 
 class Score(Message):
-    """The joint score of one entity."""
+    """The score of one entity, joint or of a whole model."""
 
     type: EntityKind = Field(description="As in the request")
     id: str = Field(description="As in the request")
@@ -122,6 +132,10 @@ class ScoreResponse(Message):
 
     request: str = Field(description=REQUEST_ID)
     model: str = Field(description="Hash of the manifest of the model they are of")
+    at_home: bool = Field(
+        description="True: this node scored by its own card of a whole model; nobody "
+        "was asked, nothing left this node or was logged, and request is empty"
+    )
     scores: list[Score] = Field(description="One an entity")
 
 
@@ -135,19 +149,21 @@ def score_routes(face: NodeFace, token: AccessToken) -> APIRouter:
 
     @router.post(
         "/scores",
-        summary="Ask for joint scores",
+        summary="Ask for scores",
         responses=problem_responses(CODES_OF_SCORES),
     )
     def ask(request: ScoreRequest) -> ScoreResponse:
         """Ask every data holder of the model, under encryption, and wait.
 
         The request, each holder's decision and each answer are logged. If any holder
-        refuses or does not answer there is no score.
+        refuses or does not answer there is no score. Of a whole model one holder is
+        asked, or nobody if this node has a card of it and no holder is named.
         """
         _check_ids(request.entities)
         reply = face.ask(
             [(entity.type, entity.id) for entity in request.entities],
             bytes.fromhex(request.model) if request.model else None,
+            request.holder,
             request.purpose,
             request.consent,
         )
@@ -155,6 +171,7 @@ def score_routes(face: NodeFace, token: AccessToken) -> APIRouter:
         return ScoreResponse(
             request=answered.request,
             model=reply.model.hex(),
+            at_home=answered.at_home,
             scores=[
                 Score(
                     type=entity.type,
@@ -232,6 +249,8 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
                 "run": model.run,
                 "added_ms": model.added_ms,
                 "evaluation": _figures(model.evaluation),
+                "holders": model.holders,
+                "whole": model.whole,
             }
             for model in status.models
         ],
