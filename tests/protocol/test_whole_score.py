@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -22,20 +24,26 @@ from tests.protocol.whole_cards import (
     written,
 )
 from veilscore.keys import files
+from veilscore.keys.entity_ids import EntityKind
 from veilscore.models.hosted import Applicant
 from veilscore.node.errors import (
     ConsentError,
     HolderRefusedError,
     ManifestError,
+    NoModelError,
     ScoringError,
     WhichHolderError,
 )
 from veilscore.node.hosting.card_file import read_card
 from veilscore.node.hosting.cards import HostedCards
 from veilscore.node.hosting.trained_card import encode
+from veilscore.node.operator import OperatorView
 from veilscore.node.scoring.answers import Scores
 from veilscore.node.scoring.requester import EntityScore
 from veilscore.v1.score_pb2 import ScoreQueryBody
+
+if TYPE_CHECKING:
+    from veilscore.node.service import NodeService
 
 
 @pytest.fixture
@@ -171,6 +179,25 @@ def test_a_bank_that_was_in_no_run_asks_by_the_manifest_of_a_member(
         answered = ask(hub, NAMES[:30], holder, party="broker")
         assert points(answered) == plain_scores(holder, NAMES[:30])
         assert not any(each.known for each in answered.scores)
+
+
+def test_a_running_node_asks_of_a_model_as_soon_as_it_was_added(hub: World) -> None:
+    """As its pages and its REST interface do, which see the service."""
+    broker = outsider(hub)
+    service = SimpleNamespace(
+        settings=SimpleNamespace(party="broker"),
+        shelf=broker.shelf,
+        scoring=broker.desk,
+    )
+    view = OperatorView(cast("NodeService", service))
+    entities = [(EntityKind.OPAQUE, "firm 0003")]
+    with pytest.raises(NoModelError, match="veilscore node model add"):
+        view.ask(entities, None, "bureau", "pre_loan", "contract 17")
+    added = view.add_model(written(whole_manifest()))
+    assert (added.holders, added.whole, added.run) == (HOLDERS, True, "horizontal run")
+    reply = view.ask(entities, None, "bureau", "pre_loan", "contract 17")
+    assert reply.model == added.hash
+    assert points(reply.answered) == plain_scores("bureau", [entity(3)])
 
 
 def test_who_must_choose_and_does_not_is_told_the_holders(hub: World) -> None:

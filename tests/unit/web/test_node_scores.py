@@ -69,6 +69,19 @@ def test_without_a_model_the_newest_is_asked(
     assert node.asked[0][1] is None
 
 
+def test_the_status_says_of_whom_a_model_is_asked(
+    node: SampleNode, node_client: httpx.Client
+) -> None:
+    part, *_ = node.current.models
+    whole = replace(part, holders=("bank-fuling", "bank-yuzhong"), whole=True)
+    node.current = replace(node.current, models=(whole, part))
+    status = node_client.get("/v1/status", headers=bearer(TOKEN)).json()
+    assert [(model["holders"], model["whole"]) for model in status["models"]] == [
+        (["bank-fuling", "bank-yuzhong"], True),
+        ([], False),
+    ]
+
+
 def test_a_holder_is_passed_on_and_the_answer_says_what_was_scored_at_home(
     node: SampleNode, node_client: httpx.Client
 ) -> None:
