@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from veilscore.v1.audit_pb2 import Event
@@ -47,18 +46,17 @@ def spread_detail(event: Event) -> tuple[ShownField, ...]:
 
 def _spread(message: Message, skip: Collection[str] = ()) -> tuple[ShownField, ...]:
     return tuple(
-        _show(field.name, _value(message, field))
+        _show(
+            field.name,
+            ""  # of a message that is absent
+            if field.message_type
+            and not field.is_repeated
+            and not message.HasField(field.name)
+            else cast("object", getattr(message, field.name)),
+        )
         for field in message.DESCRIPTOR.fields
         if field.name not in skip
     )
-
-
-def _value(message: Message, field: FieldDescriptor) -> object:
-    """Return what a field holds; of a message that is absent, an empty text."""
-    single = field.message_type and not field.is_repeated
-    if single and not message.HasField(field.name):
-        return ""
-    return cast("object", getattr(message, field.name))
 
 
 def _show(name: str, value: object) -> ShownField:
