@@ -21,8 +21,10 @@ from tests.protocol.aggregation_round import (
     vectors,
 )
 from veilscore.keys.aggregation.dealing import receive
+from veilscore.keys.aggregation.evidence import MisconductEvidence, is_about_sums
 from veilscore.keys.aggregation.member import Member
 from veilscore.keys.aggregation.wire import Kind, read, read_evidence, write
+from veilscore.keys.errors import Breach, MisconductError
 from veilscore.keys.identity import AGGREGATION_DOMAIN
 from veilscore.v1.aggregation_pb2 import (
     SealedShares,
@@ -139,6 +141,40 @@ def share_pair(_: Stock) -> Target:
     return Target(decode, [], refused=[pair.SerializeToString()])
 
 
+def misconduct(_: Stock) -> Target:
+    """Read evidence of which its finder signs whatever it likes."""
+    attempt = _at(Kind.KEYS)
+    shown = attempt.sent[Kind.KEYS][_ONE]
+    error = MisconductError(
+        Breach.UNUSABLE_KEY, "signed no key", party=_ONE, evidence=(shown,)
+    )
+
+    def made(error: MisconductError) -> bytes:
+        return MisconductEvidence.sign(
+            error,
+            _TERMS.run,
+            _TERMS.contract,
+            _TERMS.roster,
+            _TERMS.aggregator,
+            finder=_ONE,
+            signer=SIGNERS[_ONE],
+            found_s=1,
+        )
+
+    def decode(data: bytes) -> None:
+        told = error.what, data[:1].hex()
+        made_up = MisconductError(error.breach, " ".join(told), evidence=(data,))
+        MisconductEvidence.load(made(made_up))
+
+    def whole(data: bytes) -> None:
+        if is_about_sums(data):
+            MisconductEvidence.load(data)
+        else:
+            decode(data)
+
+    return Target(whole, [shown, made(error)], share=0.3)
+
+
 TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
     "aggregation message": message,
     **{f"aggregation, {step}": partial(at_the_aggregator, step) for step in STEPS},
@@ -148,4 +184,5 @@ TARGETS: Final[Mapping[str, Callable[[Stock], Target]]] = {
         for step in (Kind.KEYS, Kind.SHARES, Kind.AGREEMENT)
     },
     "aggregation, sealed shares": share_pair,
+    "evidence of misconduct": misconduct,
 }

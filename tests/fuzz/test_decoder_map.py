@@ -45,6 +45,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.coordinator.web.evidence": ("web of the coordinator",),
     "veilscore.keys.aggregation.attempt_keys": ("aggregation, keys",),
     "veilscore.keys.aggregation.dealing": ("aggregation, sealed shares",),
+    "veilscore.keys.aggregation.evidence": ("evidence of misconduct",),
     "veilscore.keys.aggregation.relayed": (
         "aggregation, keys passed on",
         "aggregation, shares passed on",
@@ -168,6 +169,7 @@ COVERED: Final[Mapping[str, tuple[str, ...]]] = {
     "veilscore.node.sources.database": ("table in SQLite",),
     "veilscore.node.sources.parquet_file": ("table in Parquet",),
     "veilscore.node.sources.settings": ("node.toml",),
+    "veilscore.node.training.approvals": ("step request", "contract of a run"),
     "veilscore.node.training.desk": (
         "step request",
         "step request in a run",

@@ -36,6 +36,7 @@ from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.mailbox import Mailbox
+from veilscore.node.training.privacy_budget import PrivacyBudget
 from veilscore.node.training.session import RunSession
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.v1.hub_pb2 import SignedKey
@@ -99,6 +100,8 @@ def _desks(stock: Stock) -> Callable[[], TrainingDesk]:
             receipts,
             _nothing,
             lambda: HostSpeed(1e-4, 1e-3, 1e-2, 1e-5),
+            PrivacyBudget("bank", PERMISSIVE.privacy, node.database, receipts),
+            node.incidents,
             lambda: NOW,
         )
 

@@ -275,13 +275,11 @@ class Node:
         """Begin with what is on disk, without telling anybody."""
         people, world = self._world.people, self._world
         signer = people.signers[self._party]
-        self._database = Database(self.events)
-        self.ledger = Ledger(self._database)
+        self.database = Database(self.events)
+        self.ledger = Ledger(self.database)
         self._shredder = Shredder(self._folder / "shredder.sqlite", self.clock())
-        self.openings = Openings(
-            self._database, self._shredder, tag_key(self._keystore)
-        )
-        self.chain = ActorChain(self._database, signer, self._party)
+        self.openings = Openings(self.database, self._shredder, tag_key(self._keystore))
+        self.chain = ActorChain(self.database, signer, self._party)
         self.receipts = Receipts(
             self.chain, self._link.append, own_word(world.log_key), self.clock
         )
@@ -333,13 +331,13 @@ class Node:
         self.ledger.close()
         self.openings.close()
         self._shredder.close()
-        self._database.close()
+        self.database.close()
 
     def crash(self) -> None:
         """Lose everything that is not on disk."""
         self._world.recipients.pop(self._party, None)
         self._shredder.close()
-        self._database.close()
+        self.database.close()
 
 
 @contextmanager

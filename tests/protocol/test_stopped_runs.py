@@ -26,6 +26,7 @@ from veilscore.node.training.desk import StoppedRun, TrainingDesk
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
+from veilscore.node.training.privacy_budget import PrivacyBudget
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.node.web.face import RunFailure
 from veilscore.v1.hub_pb2 import SignedKey
@@ -61,6 +62,8 @@ class Scene:
             ),
             lambda _kind, _run, _step: None,
             lambda: SPEED,
+            PrivacyBudget("bank", settings.privacy, node.database, node.receipts),
+            node.incidents,
             self.clock,
         )
 
@@ -222,16 +225,16 @@ def test_the_operator_sees_all_of_it() -> None:
 def test_a_run_is_decided_about_once_and_only_if_it_waits(scene: Scene) -> None:
     scene.open("manual")
     with pytest.raises(UnknownRunError):
-        scene.desk.decide(RUN, approved=True)
+        scene.desk.approvals.decide(RUN, approved=True)
     with pytest.raises(AwaitingApprovalError):
         scene.join()
-    (waiting,) = scene.desk.waiting()
+    (waiting,) = scene.desk.approvals.waiting()
     body = scene.contract(RUN).SerializeToString(deterministic=True)
     assert waiting.digest == hashlib.sha256(body).digest()
-    scene.desk.decide(RUN, approved=True)
-    assert scene.desk.waiting() == []
+    scene.desk.approvals.decide(RUN, approved=True)
+    assert scene.desk.approvals.waiting() == []
     with pytest.raises(AlreadyDecidedError, match="was approved before"):
-        scene.desk.decide(RUN, approved=False, reason="Not at this time")
+        scene.desk.approvals.decide(RUN, approved=False, reason="Not at this time")
     scene.join()  # the first decision stands
     assert scene.desk.progress() is not None
 
@@ -241,9 +244,9 @@ def test_a_refusal_is_kept_too(scene: Scene) -> None:
     with pytest.raises(AwaitingApprovalError):
         scene.join()
     assert scene.desk.stopped() is None  # it waits
-    scene.desk.decide(RUN, approved=False, reason="Not at this time")
+    scene.desk.approvals.decide(RUN, approved=False, reason="Not at this time")
     with pytest.raises(AlreadyDecidedError, match="was refused before"):
-        scene.desk.decide(RUN, approved=True)
+        scene.desk.approvals.decide(RUN, approved=True)
     with pytest.raises(RefusedError, match="Not at this time"):
         scene.join()
     assert scene.stopped().run == RUN
@@ -254,9 +257,9 @@ def test_a_run_that_ended_waits_for_nobody(scene: Scene) -> None:
     with pytest.raises(AwaitingApprovalError):
         scene.join()
     scene.desk.on_run_ended(RUN)
-    assert scene.desk.waiting() == []
+    assert scene.desk.approvals.waiting() == []
     with pytest.raises(UnknownRunError):
-        scene.desk.decide(RUN, approved=True)
+        scene.desk.approvals.decide(RUN, approved=True)
 
 
 def test_only_the_contract_that_was_shown_is_approved(scene: Scene) -> None:
@@ -265,9 +268,9 @@ def test_only_the_contract_that_was_shown_is_approved(scene: Scene) -> None:
         scene.join()
     with pytest.raises(RefusedError, match="another contract of this run waits"):
         scene.join(allow_two_party=True)
-    (waiting,) = scene.desk.waiting()
+    (waiting,) = scene.desk.approvals.waiting()
     assert not waiting.contract.allow_two_party
-    scene.desk.decide(RUN, approved=True)
+    scene.desk.approvals.decide(RUN, approved=True)
     with pytest.raises(RefusedError, match="not the contract that the operator"):
         scene.join(allow_two_party=True)
     scene.join()
@@ -279,7 +282,7 @@ def test_a_run_is_joined_once(scene: Scene, approve: str) -> None:
     if approve == "manual":
         with pytest.raises(AwaitingApprovalError):
             scene.join()
-        scene.desk.decide(RUN, approved=True)
+        scene.desk.approvals.decide(RUN, approved=True)
     scene.join()
     scene.desk.on_run_ended(RUN)
     with pytest.raises(RefusedError, match="joined the run before"):
@@ -295,4 +298,4 @@ def test_nobody_floods_the_operator_with_runs(scene: Scene) -> None:
         scene.join(OTHER)
     with pytest.raises(AwaitingApprovalError):
         scene.join(f"{7:032x}")
-    assert len(scene.desk.waiting()) == 64
+    assert len(scene.desk.approvals.waiting()) == 64

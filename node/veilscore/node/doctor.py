@@ -15,9 +15,12 @@ from veilscore.node.config import NodeSettings
 from veilscore.node.errors import NodeError, SourceError
 from veilscore.node.greeting import greet
 from veilscore.node.hosting.cards import HostedCards
-from veilscore.node.log.incidents import FOLDER, about_the_log
+from veilscore.node.log.incidents import FOLDER, about_sums, about_the_log
 from veilscore.node.log.recon_state import EVENTS, ReconState, is_overdue
 from veilscore.node.sources.loading import load_columns
+from veilscore.node.training.privacy_budget import epsilon
+from veilscore.node.training.privacy_ledger import PrivacyLedger
+from veilscore.node.web.face import NEARLY
 from veilscore.runtime import checkup, joining
 from veilscore.runtime.checkup import Finding
 from veilscore.runtime.errors import UnreachableError
@@ -42,6 +45,8 @@ def examine(settings: NodeSettings) -> Iterator[Finding]:
             "certificate": lambda: _certificate(settings),
             "coordinator": lambda: _coordinator(settings),
             "audit log": lambda: _reconciled(settings),
+            "secure sums": lambda: _misconduct(settings),
+            "privacy budget": lambda: _privacy(settings),
             "data source": lambda: _source(settings),
             "hosted cards": lambda: _hosted(settings),
             "ports": lambda: _ports(settings),
@@ -144,6 +149,41 @@ def _reconciled(settings: NodeSettings) -> str:
             "each kind means.",
         )
     return f"agrees with this node's own, {last.entries} entries {hours:.1f} hours ago"
+
+
+def _misconduct(settings: NodeSettings) -> str:
+    """Tell of parties that broke the rules of secure aggregation."""
+    folder = settings.state / FOLDER
+    if left := about_sums(folder):
+        raise NodeError(
+            f"a party broke the rules of secure sums: {len(left)} files show it",
+            place=str(folder),
+            remedy="Look at each by `veilscore audit evidence FILE`, ask whom it "
+            "names, show it to the other members, then move it away.",
+        )
+    return "no misconduct is on file"
+
+
+def _privacy(settings: NodeSettings) -> str:
+    """Tell what is spent, and warn when next to nothing is left."""
+    budget = settings.training.privacy
+    if budget is None:
+        return "none: runs with noise are refused"
+    file = settings.state / EVENTS
+    sums = PrivacyLedger.peek(file, budget.rows) if file.is_file() else []
+    spent = epsilon(sums, budget.delta)
+    told = (
+        f"epsilon {spent:.3g} of {budget.epsilon:g} spent at delta {budget.delta:g} on "
+        f"rows `{budget.rows}`"
+    )
+    if spent >= NEARLY * budget.epsilon:
+        raise NodeError(
+            told,
+            place="[training.privacy] of node.toml",
+            remedy="Runs over other rows have a budget of their own: name them by "
+            "`rows`. Of these rows more may be told only if their owners agree to it.",
+        )
+    return told
 
 
 def _source(settings: NodeSettings) -> str:

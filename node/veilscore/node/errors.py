@@ -46,6 +46,10 @@ class RefusedError(NodeError):
     exit_code = 6
 
 
+class MissingExtraError(RefusedError):
+    """Something asked of this node that needs a package which is not installed."""
+
+
 class TrainingError(NodeError):
     """A training step that could not be finished."""
 

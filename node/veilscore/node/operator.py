@@ -6,9 +6,12 @@ here reaches another party, except a score request that the institution itself m
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from math import isfinite
 from typing import get_args
 
+from veilscore.fault import Fault
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.tlog.events import read_event
 from veilscore.models.evaluation import Evaluation
@@ -25,7 +28,9 @@ from veilscore.node.scoring.ledger import Ledger
 from veilscore.node.scoring.settings import Purpose
 from veilscore.node.service import VERSION, NodeService
 from veilscore.node.shelf import ShelvedModel
+from veilscore.node.training.approvals import WaitingRun
 from veilscore.node.training.desk import StoppedRun
+from veilscore.node.training.privacy_budget import PrivacyBudget
 from veilscore.node.web.face import (
     BudgetState,
     LinkState,
@@ -33,6 +38,8 @@ from veilscore.node.web.face import (
     ModelState,
     NodeStatus,
     PendingRun,
+    PrivacyCost,
+    PrivacyState,
     Reconciled,
     RunFailure,
     RunState,
@@ -71,15 +78,11 @@ class OperatorView:
             run=self._run(),
             failure=show_failure(service.training.stopped()),
             pending=tuple(
-                PendingRun(
-                    waiting.contract,
-                    waiting.digest,
-                    proposed_ms=_ms(waiting.proposed),
-                    work_ms=_ms(waiting.estimate.seconds),
-                    sent_bytes=waiting.estimate.sent_bytes,
-                )
-                for waiting in service.training.waiting()
+                show_waiting(waiting, service.budget)
+                for waiting in service.training.approvals.waiting()
             ),
+            privacy=show_privacy(service.budget),
+            misconducts=service.incidents.misconducts,
             hosted=show_budgets(service.cards, service.ledger),
             events=tuple(_logged(recorded) for recorded in service.receipts.last()),
             unwitnessed=service.receipts.unwitnessed,
@@ -99,6 +102,7 @@ class OperatorView:
             Unready.LOG_WAITS: service.receipts.waits(),
             Unready.NOT_WITNESSED: service.receipts.overdue,
             Unready.LOG_CONTRADICTED: service.reconciliation.incidents > 0,
+            Unready.MISCONDUCT: service.incidents.misconducts > 0,
             Unready.NOT_COMPARED: service.reconciliation.is_overdue(),
             Unready.REGISTRY_REFUSED: service.registry.alarm is not None,
         }
@@ -154,11 +158,11 @@ class OperatorView:
 
     def approve(self, run: str) -> None:
         """Let this node take part in a pending run."""
-        self._service.training.decide(run, approved=True)
+        self._service.training.approvals.decide(run, approved=True)
 
     def refuse(self, run: str, reason: str) -> None:
         """Keep this node out of a pending run; ``reason`` becomes public."""
-        self._service.training.decide(run, approved=False, reason=reason)
+        self._service.training.approvals.decide(run, approved=False, reason=reason)
 
     def _source(self) -> SourceState | None:
         service = self._service
@@ -198,6 +202,43 @@ def show_budgets(cards: HostedCards, ledger: Ledger) -> tuple[BudgetState, ...]:
         )
         for hosted in cards
         for requester in hosted.terms.requesters
+    )
+
+
+def show_waiting(waiting: WaitingRun, budget: PrivacyBudget) -> PendingRun:
+    """Return what the operator sees of a waiting run, and what it would spend now."""
+    cost = None
+    if waiting.contract.horizontal.HasField("privacy"):
+        with suppress(Fault):  # the budget shows it
+            found = budget.cost(waiting.contract)
+            if isfinite(found.after):  # or else beyond any budget
+                cost = PrivacyCost(epsilon=found.alone, spent=found.after)
+    return PendingRun(
+        waiting.contract,
+        waiting.digest,
+        proposed_ms=_ms(waiting.proposed),
+        work_ms=_ms(waiting.estimate.seconds),
+        sent_bytes=waiting.estimate.sent_bytes,
+        privacy=cost,
+    )
+
+
+def show_privacy(budget: PrivacyBudget) -> PrivacyState | None:
+    """Return what is spent of a node's privacy budget; nothing if it has none."""
+    settings = budget.settings
+    if settings is None:
+        return None
+    spent, fault = 0.0, ""
+    try:
+        spent = budget.spent()
+    except Fault as error:
+        fault = str(error)
+    return PrivacyState(
+        rows=settings.rows,
+        allowed=settings.epsilon,
+        delta=settings.delta,
+        spent=spent,
+        fault=fault,
     )
 
 

@@ -48,6 +48,7 @@ from veilscore.node.supernode import SuperNode, SuperNodeConfig
 from veilscore.node.training.desk import TrainingDesk
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
+from veilscore.node.training.privacy_budget import PrivacyBudget
 from veilscore.node.training.summons import Summons
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.node.trusted_registry import TrustedRegistry
@@ -136,7 +137,10 @@ class NodeService:
             time.time,
             grace_s=settings.log.grace_s,
         )
-        incidents = Incidents(
+        self.budget = PrivacyBudget(
+            settings.party, settings.training.privacy, self._database, self.receipts
+        )
+        self.incidents = incidents = Incidents(
             settings.state / FOLDER,
             settings.party,
             self._signer,
@@ -173,6 +177,8 @@ class NodeService:
             self.receipts,
             self._link.notify,
             cache(partial(HostSpeed.measure, self._private_key, self._workers)),
+            self.budget,
+            incidents,
         )
         self.scoring = ScoringDesk(
             settings.party,

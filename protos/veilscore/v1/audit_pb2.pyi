@@ -636,7 +636,10 @@ class Incident(_message.Message):
     kind: _builtins.str
     """Stable code of what was seen: replay-refused of an envelope that came a second time
     or after a later one of its sender; fork, stale, gap, missing, different or unknown
-    of a reconciliation.
+    of a reconciliation; of a party that broke the rules of secure aggregation bad-list,
+    bad-share, both-shares, cohort-change, duplicate-key, key-replay, key-swap,
+    missing-key, other-terms, out-of-step, replay, sum-split, survivor-split,
+    two-answers, unusable-key or another of its breaches.
     """
     evidence: _builtins.bytes
     """SHA-256 of what shows it, which whoever saw it keeps."""

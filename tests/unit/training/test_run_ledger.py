@@ -99,3 +99,17 @@ def test_a_clock_that_is_set_back_gives_no_runs_back(ledger: RunLedger) -> None:
     take_part(ledger, run("b"), NOW - 3 * DAY)
     with pytest.raises(RefusedError, match="runs a day"):
         take_part(ledger, run("c"), NOW - 3 * DAY)
+
+
+def test_horizontal_runs_count_together_and_apart_from_others(
+    tmp_path: Path,
+) -> None:
+    ledger = RunLedger(tmp_path / "more.db", runs_a_day=2)
+    for number in range(2):
+        joint = RunContract(run=f"joint-{number}")
+        ledger.join(joint)
+        ledger.place(joint, 1e9)
+    with pytest.raises(RefusedError, match="2 horizontal runs a day"):
+        ledger.check(RunContract(run="joint-2"), 1e9)
+    ledger.check(RunContract(run="v", label_holder="bank"), 1e9)
+    ledger.close()

@@ -242,6 +242,7 @@ def test_the_status_says_what_the_page_shows(
             "run": "c1d2e3f4a5b60718293a4b5c6d7e8f90",
             "work_ms": 754_000,
             "sent_bytes": 1_340_000_000,
+            "privacy": None,
         }
     ]
     assert status["hosted"][0] == {

@@ -65,10 +65,14 @@ def test_every_text_of_the_coordinator_is_translated_and_no_other(
 @pytest.mark.parametrize("folder", [SHELL, NODE, COORDINATOR])
 def test_a_translation_keeps_every_placeholder(folder: Path) -> None:
     chinese = load_languages([folder / "zh_CN.po"])["zh-CN"].translations
-    values = dict.fromkeys(
-        ("count", "epsilon", "hash", "holder", "least", "members", "noise"), "1.5"
-    ) | dict.fromkeys(
-        ("others", "rows", "run", "size", "time", "version", "zone"), "1.5"
+    values = (
+        dict.fromkeys(
+            ("count", "epsilon", "hash", "holder", "least", "members", "noise"), "1.5"
+        )
+        | dict.fromkeys(
+            ("others", "rows", "run", "size", "time", "version", "zone"), "1.5"
+        )
+        | dict.fromkeys(("allowed", "cost", "delta", "left", "spent"), "1.5")
     )
     for text in translated_texts(folder):
         if isinstance(text, str):

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from rich.console import Console
 
 from veilscore.keys import files
+from veilscore.keys.aggregation.evidence import MisconductEvidence, is_about_sums
 from veilscore.keys.errors import ProofError
 from veilscore.keys.identity import VerifyKey
 from veilscore.keys.tlog.evidence.contradiction import Evidence
@@ -33,14 +34,17 @@ def evidence(
     *,
     as_json: Json = False,
 ) -> None:
-    """Check evidence that a log has lied, or that an envelope came again.
+    """Check evidence of a lie of the log, an envelope that came again, or bad sums.
 
     Ends with exit code 0 if the file convicts the log by itself, and 7 if something in
-    it is the word of the node that kept it, as of all files about a single event.
+    it is the word of the node that kept it, as of all files about a single event or
+    about broken rules of secure aggregation.
     """
     data = files.read(file)
     if header := envelope_header(data):
         told, lines, proof = _of_envelope(data, header)
+    elif is_about_sums(data):
+        told, lines, proof = _of_misconduct(MisconductEvidence.load(data))
     elif is_about_event(data):
         told, lines, proof = _of_event(EventEvidence.load(data))
     else:
@@ -85,6 +89,46 @@ def _of_envelope(data: bytes, header: EnvelopeHeader) -> _Told:
         "purpose": header.purpose,
         "seq": header.seq,
         "sha256": digest,
+    }
+    return told, lines(), False
+
+
+def _of_misconduct(found: MisconductEvidence) -> _Told:
+    parties = (found.terms.aggregator, *found.terms.roster)
+
+    def lines() -> Iterator[str]:
+        yield f"run {found.terms.run}, contract {found.terms.contract.hex()}"
+        for party in parties:
+            yield f"{party.name}, key {party.key.fingerprint.hex()}"
+        yield _found_by(found.finder, found.key, found.found_s)
+        for each in found.statements:
+            body = each.content
+            yield (
+                f"✓ {each.sender} signed: {each.kind}, run {body.run!r}, round "
+                f"{body.round}, attempt {body.attempt}, SHA-256 {each.digest.hex()}"
+            )
+        if found.omitted:
+            yield f"! {found.omitted} more were too long for this file."
+        yield (
+            f"! The word of {found.finder} alone: {found.breach}: {found.accused} "
+            f"{found.what} ({found.place})"
+        )
+        yield "Compare all keys with the registry, and the contract with the log's."
+
+    told: dict[str, _Values] = {
+        "kind": str(found.breach),
+        "what": found.what,
+        "accused": found.accused,
+        "place": found.place,
+        "run": found.terms.run,
+        "contract": found.terms.contract.hex(),
+        "parties": [party.name for party in parties],
+        "fingerprints": [party.key.fingerprint.hex() for party in parties],
+        "senders": [each.sender for each in found.statements],
+        "statements": [str(each.kind) for each in found.statements],
+        "digests": [each.digest.hex() for each in found.statements],
+        "omitted": found.omitted,
+        **_finder(found.finder, found.key, found.found_s),
     }
     return told, lines(), False
 

@@ -1,13 +1,14 @@
 """What never happens among honest parties: told in the log, with evidence on disk.
 
 An incident in the log names its evidence by its hash. Of what a reconciliation found
-the evidence is a file that other parties can verify; of an envelope that came again, or
-late, it is the envelope, sealed as it came, which the hub has seen, too.
+the evidence is a file that other parties can verify, and so it is of a party that broke
+the rules of secure aggregation; of an envelope that came again, or late, it is the
+envelope, sealed as it came, which the hub has seen, too.
 
 All evidence is on disk before anything of it is told. Each kind has its own number of
 incidents a day, counted in this node's own log, so that neither a restart nor a flood
 of one kind keeps another from being told; and its own number of files, of which the
-newest stay. Files about the log wait for the operator to move them away.
+newest stay. Files about the log or about sums wait for the operator to move them away.
 """
 
 import hashlib
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from veilscore.keys import files
-from veilscore.keys.errors import FileError, ProofError
+from veilscore.keys.aggregation.evidence import MisconductEvidence
+from veilscore.keys.aggregation.terms import Pinned
+from veilscore.keys.errors import Breach, FileError, MisconductError, ProofError
 from veilscore.keys.identity import Signer
+from veilscore.keys.registry import Registry
 from veilscore.keys.tlog.chain import ActorChain
 from veilscore.keys.tlog.evidence.contradiction import Contradiction, Evidence
 from veilscore.keys.tlog.evidence.event import EventEvidence
@@ -28,20 +32,27 @@ from veilscore.keys.tlog.recon.comparison import ReconReport
 from veilscore.keys.tlog.recon.finding import NEVER_HONEST, Exhibit
 from veilscore.node.log.receipts import Receipts
 from veilscore.v1.audit_pb2 import Incident
+from veilscore.v1.training_pb2 import RunContract
 
 _LOG = logging.getLogger(__name__)
 
 FOLDER: Final = "incidents"  # in the node's state
 REPLAY: Final = "replay-refused"
 MOST_A_DAY: Final = 16  # incidents of a kind
-MOST_KEPT: Final = 64  # files of a kind, of 1 MiB at most
-_KINDS: Final = len(NEVER_HONEST) + 1
+MOST_KEPT: Final = 64  # files of a kind, of 1 MiB at most, about sums of 4
+_KINDS: Final = len(NEVER_HONEST) + 1 + len(Breach)
 _DAY_MS: Final = 86_400_000
+_SUMS: Final = ".misconduct"  # ends the names of files about sums
 
 
 def about_the_log(folder: Path) -> list[Path]:
     """Return the evidence that the operator has not moved away yet."""
     return sorted(folder.glob("*.json"))
+
+
+def about_sums(folder: Path) -> list[Path]:
+    """Return the same of parties that broke the rules of secure aggregation."""
+    return sorted(folder.glob(f"*{_SUMS}"))
 
 
 class Incidents:
@@ -69,6 +80,11 @@ class Incidents:
     def waiting(self) -> int:
         """How many files about the log the operator has not moved away yet."""
         return len(about_the_log(self._folder))
+
+    @property
+    def misconducts(self) -> int:
+        """How many files about sums the operator has not moved away yet."""
+        return len(about_sums(self._folder))
 
     def found(
         self, report: ReconReport, log: NoteKey, note: str, *, since_ms: int
@@ -110,6 +126,41 @@ class Incidents:
         digest = hashlib.sha256(envelope).digest()
         self._keep(REPLAY, digest.hex()[:16], ".envelope", envelope)
         self._receipts.write(Incident(kind=REPLAY, evidence=digest), correlation="")
+        return True
+
+    def misconduct(
+        self,
+        error: MisconductError,
+        contract: RunContract,
+        digest: bytes,
+        registry: Registry,
+    ) -> bool:
+        """Have a breach of secure aggregation told; return whether it is.
+
+        ``digest`` is of the run's contract as sent. Nobody waits for the log, as above.
+        Raises FileError or LogStoreError.
+        """
+        kind, hub = str(error.breach), registry.coordinator
+        data = MisconductEvidence.sign(
+            error,
+            contract.run,
+            digest,
+            [
+                Pinned(entry.party, registry.party(entry.party).key)
+                for entry in contract.roster
+            ],
+            Pinned(hub.name, hub.key),
+            finder=self._party,
+            signer=self._signer,
+            found_s=int(self._clock()),
+        )
+        shown = hashlib.sha256(data).digest()
+        self._keep(kind, shown.hex()[:16], _SUMS, data)
+        if not self._may_tell(kind, 0):
+            _LOG.error("over %d times %s in a day: not told", MOST_A_DAY, kind)
+            return False
+        incident = Incident(kind=kind, evidence=shown)
+        self._receipts.write(incident, correlation=contract.run)
         return True
 
     def _evidence(self, exhibit: Exhibit, log: NoteKey, note: str) -> bytes:

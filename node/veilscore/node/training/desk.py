@@ -1,8 +1,9 @@
 """The training desk: what the coordinator may ask of this node in a run.
 
 Flower brings one message a step; the hub brings envelopes of other parties. The desk
-checks every contract against this node's policy, keeps one run at a time, and puts a
-signed event into the log for everything it agrees to and finishes.
+keeps one run at a time, of those that rules and operator allow (``approvals``), charges
+it before its first sum leaves, and puts a signed event into the log for everything it
+agrees to and finishes.
 
 Tells the coordinator only what ``StepReport`` holds, with an estimate of the work. Why
 something failed stays here, in the log file and, until the next run or start, on the
@@ -15,25 +16,28 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from google.protobuf.message import DecodeError
 
 from veilscore.fault import Fault
+from veilscore.keys.errors import MisconductError
 from veilscore.keys.linkage import size_bucket
 from veilscore.node.errors import (
-    AlreadyDecidedError,
     AwaitingApprovalError,
+    BudgetSpentError,
     RefusedError,
     TrainingError,
-    UnknownRunError,
 )
+from veilscore.node.log.incidents import Incidents
 from veilscore.node.log.receipts import Receipts
 from veilscore.node.shelf import Shelf
-from veilscore.node.training import policy
-from veilscore.node.training.estimate import Estimate, Holding
+from veilscore.node.training.approvals import Approvals
+from veilscore.node.training.horizontal_estimate import LearningSpeed
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.node.training.ledger import RunLedger
 from veilscore.node.training.policy import TrainingSettings
+from veilscore.node.training.privacy_budget import PrivacyBudget
 from veilscore.node.training.session import RunSession
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.runtime.errors import PeerLostError
@@ -47,7 +51,6 @@ from veilscore.v1.hub_pb2 import NoticeKind
 from veilscore.v1.training_pb2 import RunContract, StepReport, StepRequest
 
 LOG = logging.getLogger(__name__)
-_MOST_WAITING = 64  # runs, for one operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +75,6 @@ class StoppedRun:
     at: float  # seconds since 1970
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingRun:
-    """A run that waits for the operator; ``digest`` is what will be logged."""
-
-    contract: RunContract
-    digest: bytes
-    proposed: float  # seconds since 1970
-    estimate: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class _Decision:
-    digest: bytes  # of the contract that was decided on
-    approved: bool
-    reason: str
-
-
 @dataclass(slots=True)
 class TrainingDesk:
     """One node's training, for any number of runs, one at a time."""
@@ -100,12 +86,23 @@ class TrainingDesk:
     receipts: Receipts
     notify: Callable[[NoticeKind.ValueType, str, str], None]
     speed: Callable[[], HostSpeed]  # measured once
+    budget: PrivacyBudget
+    incidents: Incidents
     clock: Callable[[], float] = time.time
+    approvals: Approvals = field(init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _session: RunSession | None = None
     _stopped: StoppedRun | None = None
-    _waiting: dict[str, WaitingRun] = field(default_factory=dict[str, WaitingRun])
-    _decided: dict[str, _Decision] = field(default_factory=dict[str, _Decision])
+
+    def __post_init__(self) -> None:
+        """Begin without a run that waits."""
+        self.approvals = Approvals(
+            self.settings,
+            self.ledger,
+            self.budget,
+            self.speed,
+            cache(LearningSpeed.measure),
+        )
 
     # -- asked by the coordinator, through Flower --------------------------------
 
@@ -160,8 +157,8 @@ class TrainingDesk:
         around = self.surroundings()
         digest = hashlib.sha256(contract_bytes).digest()
         try:
-            contract = self._approved(run, contract_bytes, around)
-        except RefusedError as refused:
+            contract = self.approvals.approved(run, contract_bytes, around)
+        except (RefusedError, BudgetSpentError) as refused:
             decided = RunDecided(contract=digest, approved=False, reason=refused.what)
             self.receipts.record(decided, correlation=run)
             raise
@@ -171,7 +168,7 @@ class TrainingDesk:
             self._session.mailbox.end("another run was started")
         self.ledger.join(contract)
         self._session, self._stopped = session, None
-        self._waiting.pop(run, None)
+        self.approvals.forget(run)
         self.receipts.record(
             RunDecided(contract=digest, approved=True), correlation=run
         )
@@ -197,60 +194,8 @@ class TrainingDesk:
         return None
 
     def _report_join(self, session: RunSession) -> StepReport:
-        estimate = self._estimate(session.contract, session.around)
+        estimate = self.approvals.estimate(session.contract, session.around)
         return StepReport(estimated_s=estimate.told_s)
-
-    def _approved(
-        self, run: str, contract_bytes: bytes, around: Surroundings
-    ) -> RunContract:
-        """Return the contract if policy and operator allow it."""
-        try:
-            contract = RunContract.FromString(contract_bytes)
-        except DecodeError as error:
-            raise RefusedError("a contract that cannot be read") from error
-        if contract.run != run:
-            raise RefusedError("a contract of another run")
-        self.ledger.check(contract, around.clock())
-        policy.check_roster(contract, around.registry)
-        policy.check(contract, around.party, self.settings)
-        columns = len(around.source.features)
-        policy.check_columns(contract, around.party, self.settings, columns)
-        digest = hashlib.sha256(contract_bytes).digest()
-        decision = self._decided.get(run)
-        if decision is not None and not decision.approved:
-            raise RefusedError(
-                decision.reason or "the operator of this node refused the run"
-            )
-        if decision is not None and decision.digest != digest:
-            raise RefusedError("not the contract that the operator approved")
-        if self.settings.approve == "manual" and decision is None:
-            self._ask(contract, digest, around)
-            raise AwaitingApprovalError("the operator of this node has not decided yet")
-        return contract
-
-    def _ask(self, contract: RunContract, digest: bytes, around: Surroundings) -> None:
-        """Show a contract to the operator; what is shown does not change."""
-        shown = self._waiting.get(contract.run)
-        if shown is None and len(self._waiting) >= _MOST_WAITING:
-            raise RefusedError("too many runs wait for the operator of this node")
-        if shown is not None and shown.digest != digest:
-            raise RefusedError("another contract of this run waits for the operator")
-        if shown is None:
-            self._waiting[contract.run] = WaitingRun(
-                contract, digest, around.clock(), self._estimate(contract, around)
-            )
-
-    def _estimate(self, contract: RunContract, around: Surroundings) -> Estimate:
-        """Return what a run takes at this node, as far as can be known before it."""
-        source = around.source
-        holding = Holding(
-            around.party,
-            len(source),
-            len(source.features),
-            around.private_key.public,
-        )
-        work = holding.work(contract, around.workers.multiplications)
-        return work.at(self.speed())
 
     def _perform(
         self, run: str, step: str, manifest: bytes, message_id: str
@@ -258,9 +203,12 @@ class TrainingDesk:
         session = self._session
         if session is None or session.contract.run != run:
             raise RefusedError("this node has not joined the run")
-        if step == "rows":
-            self.ledger.place(session.contract, self.clock())
-        report = session.perform(step, manifest)
+        self._pay(session, step)
+        try:
+            report = session.perform(step, manifest)
+        except MisconductError as misconduct:
+            self._tell(session, misconduct)
+            raise
         if session.finished is not None:
             self._keep(session)
         rows = session.rows
@@ -270,9 +218,32 @@ class TrainingDesk:
             bytes_bucket=report.bytes_bucket,
             rows_bucket=size_bucket(rows) if rows else 0,
             flower_message=message_id,
+            sums=session.sums,
         )
         self.receipts.record(done, correlation=run)
         return report
+
+    def _pay(self, session: RunSession, step: str) -> None:
+        """Count a run, and charge it whole, before it says anything about rows."""
+        contract = session.contract
+        horizontal = contract.HasField("horizontal")
+        if step != ("bins" if horizontal else "rows"):
+            return
+        if self._is_over(session):
+            raise RefusedError("the run is over at this node")
+        self.ledger.place(contract, self.clock())
+        if contract.horizontal.HasField("privacy"):
+            self.budget.spend(contract)
+
+    def _tell(self, session: RunSession, misconduct: MisconductError) -> None:
+        """Keep what shows a breach of secure aggregation, and have it told."""
+        try:
+            digest = hashlib.sha256(session.contract_bytes).digest()
+            self.incidents.misconduct(
+                misconduct, session.contract, digest, session.around.registry
+            )
+        except Fault as fault:  # the misconduct is what ends the run
+            LOG.warning("an incident could not be kept or told: %s", fault)
 
     def _keep(self, session: RunSession) -> None:
         finished = session.finished
@@ -316,7 +287,7 @@ class TrainingDesk:
 
     def on_run_ended(self, run: str) -> None:
         """Stop waiting: the coordinator has ended the run."""
-        self._waiting.pop(run, None)
+        self.approvals.forget(run)
         session = self._session
         if session is None or session.contract.run != run:
             return
@@ -339,41 +310,6 @@ class TrainingDesk:
                 self._turn.release()
 
     # -- asked by the operator ---------------------------------------------------
-
-    def waiting(self) -> list[WaitingRun]:
-        """Return the runs that wait for the operator."""
-        return [
-            waiting
-            for run, waiting in self._waiting.items()
-            if run not in self._decided
-        ]
-
-    def decide(self, run: str, *, approved: bool, reason: str = "") -> None:
-        """Approve or refuse a waiting run; its reason becomes public in the log.
-
-        Raises UnknownRunError if it does not wait, AlreadyDecidedError if it no
-        longer does.
-        """
-        waiting, before = self._waiting.get(run), self._decided.get(run)
-        if waiting is None and before is None:
-            raise UnknownRunError(
-                "no such run waits for approval",
-                remedy="See this node's status for the runs that wait.",
-            )
-        digest = waiting.digest if waiting else b""
-        decision = _Decision(digest, approved, reason)
-        if (
-            before is not None
-            or self._decided.setdefault(run, decision) is not decision
-        ):
-            said = "approved" if self._decided[run].approved else "refused"
-            raise AlreadyDecidedError(
-                f"the run was {said} before",
-                remedy="Ask the coordinator's operator to stop the run or propose "
-                "another.",
-            )
-        if not approved:
-            self._waiting.pop(run, None)
 
     def progress(self) -> RunProgress | None:
         """Return where the current or last run stands."""

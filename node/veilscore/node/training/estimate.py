@@ -21,9 +21,9 @@ from veilscore.models.vertical.row_stream import PART_ROWS
 from veilscore.node.training.host_speed import HostSpeed
 from veilscore.v1.training_pb2 import RunContract
 
-_BINS: Final = 11  # of a column: deciles, and one for what is missing
+BINS: Final = 11  # of a column: deciles, and one for what is missing
 _PREDICTOR_BYTES: Final = 8  # of a row, in a polish step
-_STEP_S: Final = 0.6  # of a step that computes next to nothing
+STEP_S: Final = 0.6  # of a step that computes next to nothing
 _PEER_ENCRYPTION: Final = 100  # multiplications: 83 at 2048 bits, 118 at 3072
 
 # How many multiplications it takes to sum ciphertexts of so many rows per bin of
@@ -64,7 +64,7 @@ class Work:
             + speed.encryption_s * self.encryptions
             + speed.decryption_s * self.decryptions
             + speed.multiplication_s * factors
-            + _STEP_S * self.steps
+            + STEP_S * self.steps
         )
         return Estimate(seconds, self.sent_bytes)
 
@@ -102,7 +102,7 @@ class Holding:
             paired = len(plan.groups) * rows
             pairs = (others - 1) / 2
             encrypted = round(paired * (others - 1) / others)
-            widths, (parts, rest) = [_BINS] * self.columns, divmod(rows, PART_ROWS)
+            widths, (parts, rest) = [BINS] * self.columns, divmod(rows, PART_ROWS)
             histogram = parts * multiplications(PART_ROWS, widths)
             histogram += multiplications(rest, widths)
             factors = round((of_row + len(plan.groups) * pairs) * histogram)

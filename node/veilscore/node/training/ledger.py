@@ -3,7 +3,8 @@
 Which runs this node has joined: each is joined once, however often a coordinator
 proposes it. And when rows were placed for which label holder: every run shows the label
 holder new sums over the same rows, and the difference of two runs is what changed
-between them, so an operator limits their number.
+between them, so an operator limits their number. A horizontal run shows its sums to all
+members and has no label holder; all of them count together, from the first sum.
 
 Everything is on disk when a call returns; LogStoreError if it cannot be.
 """
@@ -48,7 +49,10 @@ class RunLedger:
         self._db.run(statement, contract.run, contract.label_holder)
 
     def place(self, contract: RunContract, now: float) -> None:
-        """Count a run whose rows are about to be placed; raises RefusedError."""
+        """Count a run whose rows are about to be placed, or to be summed.
+
+        Raises RefusedError.
+        """
         with self._db.transaction():
             last = self._check_day(contract, now)
             statement = "UPDATE runs SET placed = ? WHERE run = ?"
@@ -63,8 +67,10 @@ class RunLedger:
         since = max(now, last) - _DAY_S
         placed = self._db.rows((str,), query, contract.label_holder, since)
         if len(placed) >= self._runs_a_day:
+            kind = "horizontal runs a day"
+            if contract.label_holder:
+                kind = "runs a day with one label holder"
             raise RefusedError(
-                f"no more than {self._runs_a_day} runs a day with one label holder "
-                "are allowed here"
+                f"no more than {self._runs_a_day} {kind} are allowed here"
             )
         return last

@@ -1,12 +1,21 @@
 """What this node's operator allows a training run to do.
 
 A run outside these limits is refused with a fixed sentence; a run inside them still
-waits for the operator's approval unless ``approve`` says "automatic".
+waits for the operator's approval unless ``approve`` says "automatic", or for horizontal
+runs ``approve_horizontal``: who once let vertical runs begin by themselves has not said
+so of runs that sum up labelled rows and leave every member the whole model.
+
+What is checked of vertical runs stands here, of horizontal ones in
+``horizontal_policy``.
 """
 
 import math
-from typing import Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, TypeAlias
 
+from pydantic import Field
+
+from veilscore.keys.aggregation.terms import FEWEST
 from veilscore.keys.registry import Registry, Role
 from veilscore.models.vertical.layout import MOST_HIDING
 from veilscore.models.vertical.run import LEAST_DOUBLING, LEAST_RIDGE, MOST_RIDGE
@@ -24,12 +33,36 @@ MAX_POINTS = 1_000_000
 # Noise outside these hides everything, and would not fit the integers it is added to.
 LEAST_EPSILON = 1e-6
 MOST_POLISH_NOISE = 10.0
+MOST_COLUMNS = 4096
+
+Approval: TypeAlias = Literal["manual", "automatic"]
+Rule: TypeAlias = tuple[bool, str]
+"""Whether it is broken, and the sentence that is said then."""
+
+
+class PrivacySettings(Settings):
+    """``[training.privacy]``: what all runs with noise may tell of one of these rows.
+
+    They are (epsilon, delta)-private together, or the last of them does not begin.
+    """
+
+    # Beyond, nothing is protected.
+    epsilon: Annotated[float, Field(gt=0, le=50)]
+    delta: Annotated[float, Field(ge=1e-12, le=0.01)]
+    # Other rows, another name: nothing that is known of the one is of the other.
+    rows: Annotated[str, Field(min_length=1, max_length=200)] = "all"
+    # Horizontal runs without noise are refused.
+    required: bool = False
 
 
 class TrainingSettings(Settings):
     """``[training]`` of node.toml."""
 
-    approve: Literal["manual", "automatic"] = "manual"
+    approve: Approval = "manual"
+    approve_horizontal: Approval = "manual"
+    # Of a horizontal run: of a sum of so many each learns the others' part together.
+    min_members: Annotated[int, Field(ge=FEWEST)] = 3
+    privacy: PrivacySettings | None = None
     # Per-row predictors may be shown to the label holder, with at least this noise.
     allow_polish: bool = False
     min_polish_noise: float = 0.25
@@ -57,7 +90,7 @@ class TrainingSettings(Settings):
 
 
 def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
-    """Refuse a contract that this node's operator does not allow."""
+    """Refuse a vertical run that this node's operator does not allow."""
     feature_holders = len(contract.roster) - 1
     rules = (
         (feature_holders < 1, "a run needs a label holder and a feature holder"),
@@ -121,6 +154,26 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             not LEAST_RIDGE <= contract.ridge <= MOST_RIDGE,
             "the ridge penalty is out of range",
         ),
+        (
+            not 1 <= contract.max_columns <= MOST_COLUMNS,
+            "max_columns is out of range",
+        ),
+        (not 2 <= contract.max_bins <= 100_000, "max_bins is out of range"),  # noqa: PLR2004
+        (
+            contract.known_to_all and feature_holders > MOST_HIDING,
+            "known_to_all is not allowed with so many feature holders",
+        ),
+        (
+            own not in {entry.party for entry in contract.roster},
+            "this node is not on the run's roster",
+        ),
+    )
+    enforce((*rules, *scale_rules(contract)), contract, own)
+
+
+def scale_rules(contract: RunContract) -> tuple[Rule, ...]:
+    """Return what the points of either kind of run must keep to."""
+    return (
         (contract.granularity < 1, "a run needs a granularity of at least one point"),
         (
             not contract.points_to_double_odds <= FINEST * contract.granularity,
@@ -134,17 +187,11 @@ def check(contract: RunContract, own: str, settings: TrainingSettings) -> None:
             ),
             "the run's scale is out of range",
         ),
-        (not 1 <= contract.max_columns <= 4096, "max_columns is out of range"),  # noqa: PLR2004
-        (not 2 <= contract.max_bins <= 100_000, "max_bins is out of range"),  # noqa: PLR2004
-        (
-            contract.known_to_all and feature_holders > MOST_HIDING,
-            "known_to_all is not allowed with so many feature holders",
-        ),
-        (
-            own not in {entry.party for entry in contract.roster},
-            "this node is not on the run's roster",
-        ),
     )
+
+
+def enforce(rules: Iterable[Rule], contract: RunContract, own: str) -> None:
+    """Raise RefusedError with the sentence of the first broken rule."""
     for broken, sentence in rules:
         if broken:
             raise RefusedError(
@@ -183,7 +230,8 @@ def _independent(contract: RunContract, own: str, settings: TrainingSettings) ->
 def check_roster(contract: RunContract, registry: Registry) -> None:
     """Refuse a roster whose names or fingerprints are not the registered ones."""
     names = [entry.party for entry in contract.roster]
-    if names != sorted(set(names)) or contract.label_holder not in names:
+    holders = {""} if contract.HasField("horizontal") else set(names)
+    if names != sorted(set(names)) or contract.label_holder not in holders:
         raise RefusedError("the run's roster is not in order")
     for entry in contract.roster:
         record = registry.party(entry.party)

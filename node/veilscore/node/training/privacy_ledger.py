@@ -6,6 +6,15 @@ whoever proposed them. There is no clock in it: a budget does not come back with
 only with other rows. Of what two budgets have in common nothing is known here: whoever
 names the same rows differently spends twice.
 
+What is kept are the sums, not what they spent: that is reckoned anew each time, at the
+delta that node.toml has then, also of runs before it was changed. A smaller delta can
+so leave a budget overdrawn, and nothing more is charged to it; at a larger one the same
+sums spend less epsilon. What is said is true of all runs together at any delta.
+
+The sums lie in the file of the node's own log. Whoever restores an older copy of it has
+an older log, too, after which the log of all takes no event of this node, and without
+an event no sum leaves.
+
 On disk when a call returns; LogStoreError if it cannot be.
 """
 
@@ -26,51 +35,69 @@ Accountant: TypeAlias = Callable[[Sequence[NoisySums]], float]
 
 
 class PrivacyLedger:
-    """The open file; safe to use from any thread."""
+    """In an open file; safe to use from any thread, and by several processes."""
 
-    def __init__(self, path: Path, allowed: float, accountant: Accountant) -> None:
-        """Allow ``allowed`` epsilon for each set of rows, as ``accountant`` adds up."""
-        self._allowed = allowed
-        self._accountant = accountant
-        self._db = Database(path)
+    def __init__(self, database: Database) -> None:
+        self._db = database
         self._db.run(_SCHEMA)
 
-    def close(self) -> None:
-        """Close the file; the object is of no use afterwards."""
-        self._db.close()
+    @staticmethod
+    def peek(path: Path, rows: str) -> list[NoisySums]:
+        """Return the sums in a file that another process may use, or none."""
+        database = Database(path, read_only=True)
+        try:
+            query = "SELECT 1 FROM sqlite_schema WHERE name = 'noisy_sums'"
+            return _sums(database, rows) if database.row((int,), query) else []
+        finally:
+            database.close()
 
-    def spent(self, rows: str) -> float:
-        """Return the epsilon that was spent on the rows of this name, 0 if none."""
-        sums = self._sums(rows)
-        return self._accountant(sums) if sums else 0.0
+    def sums(self, rows: str) -> list[NoisySums]:
+        """Return all sums that the rows of this name were charged for."""
+        return _sums(self._db, rows)
 
-    def charge(self, rows: str, run: str, sums: Sequence[NoisySums]) -> float:
+    def has(self, run: str) -> bool:
+        """Say whether a run was charged."""
+        query = "SELECT 1 FROM noisy_sums WHERE run = ?"
+        return self._db.row((int,), query, run) is not None
+
+    def charge(
+        self,
+        rows: str,
+        run: str,
+        sums: Sequence[NoisySums],
+        *,
+        allowed: float,
+        accountant: Accountant,
+    ) -> float:
         """Charge a run that is about to begin, and return what is spent with it.
 
-        Raises RefusedError for a run that was charged before: it would draw new noise
-        for the same sums. Raises BudgetSpentError, and charges nothing, if more than
-        the budget would be spent.
+        Within a transaction of the file it is charged with it. Raises RefusedError for
+        a run that was charged before: it would draw new noise for the same sums. Raises
+        BudgetSpentError, and charges nothing, if more than ``allowed`` epsilon would be
+        spent on the rows.
         """
         with self._db.transaction():
-            if self._db.row((int,), "SELECT 1 FROM noisy_sums WHERE run = ?", run):
+            if self.has(run):
                 raise RefusedError("the run has spent of the privacy budget before")
-            spent = self._accountant([*self._sums(rows), *sums])
-            if not spent <= self._allowed:
-                raise BudgetSpentError(
-                    f"epsilon {spent:.3g} would be spent on these rows, "
-                    f"{self._allowed:g} is allowed",
-                    remedy="Train on other rows, or with more noise.",
-                )
-            for each in sums:
-                self._db.run(
-                    "INSERT INTO noisy_sums VALUES (?, ?, ?, ?)",
-                    rows,
-                    run,
-                    each.noise,
-                    each.times,
-                )
+            spent = accountant([*self.sums(rows), *sums])
+            if not spent <= allowed:
+                raise overdrawn(spent, allowed)
+            self._db.run_many(
+                "INSERT INTO noisy_sums VALUES (?, ?, ?, ?)",
+                [(rows, run, each.noise, each.times) for each in sums],
+            )
         return spent
 
-    def _sums(self, rows: str) -> list[NoisySums]:
-        query = "SELECT noise, times FROM noisy_sums WHERE rows = ?"
-        return [NoisySums(*row) for row in self._db.rows((float, int), query, rows)]
+
+def overdrawn(spent: float, allowed: float) -> BudgetSpentError:
+    """Return what is said of a run that would spend more than is allowed."""
+    return BudgetSpentError(
+        "the run would spend more than is left of this node's privacy budget",
+        place=f"[training.privacy] epsilon: {allowed:g}, with this run {spent:.3g}",
+        remedy="Train on other rows, or with more noise.",
+    )
+
+
+def _sums(database: Database, rows: str) -> list[NoisySums]:
+    query = "SELECT noise, times FROM noisy_sums WHERE rows = ?"
+    return [NoisySums(*row) for row in database.rows((float, int), query, rows)]

@@ -28,6 +28,8 @@ REFUSAL_REASONS: Final = (
     gettext_noop("Not at this time"),
 )
 
+NEARLY: Final = 0.9  # of a privacy budget: few runs are left
+
 
 class Unready(StrEnum):
     """Why the node cannot take part in anything at the moment."""
@@ -44,6 +46,10 @@ class Unready(StrEnum):
     LOG_CONTRADICTED = gettext_noop(
         "The audit log contradicts what this node knows; the folder state/incidents "
         "holds what shows it"
+    )
+    MISCONDUCT = gettext_noop(
+        "A party broke the rules of a horizontal run; the folder state/incidents holds "
+        "what shows it"
     )
     NOT_COMPARED = gettext_noop(
         "The audit log could not be compared with this node's own for too long; the "
@@ -121,10 +127,44 @@ class RunFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacyState:
+    """What runs with noise have told of one of this node's rows; ``spent`` epsilon.
+
+    ``fault`` says why that is not known. Of other rows, under another name, it says
+    nothing.
+    """
+
+    rows: str
+    allowed: float
+    delta: float
+    spent: float
+    fault: str = ""
+
+    @property
+    def left(self) -> float:
+        """How much epsilon another run may spend, at the very most."""
+        return max(0.0, self.allowed - self.spent)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the budget is spent or nearly."""
+        return self.spent >= NEARLY * self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyCost:
+    """Epsilon of a run by itself; ``spent`` of all runs, if this one begins now."""
+
+    epsilon: float
+    spent: float
+
+
+@dataclass(frozen=True, slots=True)
 class PendingRun:
     """A run that waits for this node's decision; ``digest`` is what will be logged.
 
-    ``work_ms`` and ``sent_bytes`` are what it is estimated to take at this node.
+    ``work_ms`` and ``sent_bytes`` are what it is estimated to take at this node,
+    ``privacy`` what a run with noise would spend.
     """
 
     contract: RunContract
@@ -132,6 +172,7 @@ class PendingRun:
     proposed_ms: int
     work_ms: int
     sent_bytes: int
+    privacy: PrivacyCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +242,8 @@ class NodeStatus:
     events: tuple[LoggedEvent, ...] = ()
     unwitnessed: int = 0  # events that the log took and too few witnesses cosigned
     reconciled: Reconciled = field(default_factory=Reconciled)
+    privacy: PrivacyState | None = None
+    misconducts: int = 0  # files about broken rules of secure aggregation
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ def page_routes(face: NodeFace, pages: Pages, doorman: Doorman) -> APIRouter:
             session=session,
             pending=pending,
             party=face.status().party,
+            privacy=face.status().privacy,
             clauses=clauses(pending.contract),
             least=fewest_added(pending.contract),
             reasons=REFUSAL_REASONS,

@@ -16,7 +16,7 @@ from veilscore.keys.errors import EntityIdError
 from veilscore.models.evaluation import Evaluation
 from veilscore.node.scoring.refusals import OF_HOSTED, TRANSIENT, Reason
 from veilscore.node.scoring.settings import Purpose
-from veilscore.node.web.face import NodeFace, NodeStatus, Unready
+from veilscore.node.web.face import NodeFace, NodeStatus, PrivacyState, Unready
 from veilscore.runtime.errors import RequestError
 from veilscore.runtime.web.problems import (
     BAD_REQUEST,
@@ -232,6 +232,10 @@ def _figures(found: Evaluation | None) -> dict[str, object] | None:
     return {**asdict(found), "gini": found.gini, "alone_gini": found.alone_gini}
 
 
+def _privacy(found: PrivacyState | None) -> dict[str, object] | None:
+    return {**asdict(found), "left": found.left} if found else None
+
+
 def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object]:
     """Return the status as JSON."""
     return {
@@ -262,10 +266,13 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
                 "run": pending.contract.run,
                 "work_ms": pending.work_ms,
                 "sent_bytes": pending.sent_bytes,
+                "privacy": asdict(pending.privacy) if pending.privacy else None,
             }
             for pending in status.pending
         ],
         "events": [asdict(event) for event in status.events],
         "unwitnessed": status.unwitnessed,
         "reconciled": asdict(status.reconciled),
+        "privacy": _privacy(status.privacy),
+        "misconducts": status.misconducts,
     }
