@@ -1,132 +1,124 @@
-"""What a node's operator sees of horizontal runs, of their budget and of misconduct."""
+"""What an operator of a node sees of a horizontal run, before it and during it."""
 
+import re
 from dataclasses import replace
 
 import httpx
 import pytest
 
-from tests.protocol.training_scene import MEMBERS, NOISE, horizontal_contract
-from tests.unit.web.sample_node import NOW_MS, TOKEN, SampleNode, digest
-from veilscore.node.web.face import PendingRun, PrivacyCost, PrivacyState, Unready
-from veilscore.v1.training_pb2 import HorizontalPrivacy
+from tests.unit.web.sample_node import (
+    NOW_MS,
+    TOKEN,
+    SampleNode,
+    contract,
+    horizontal_contract,
+)
+from veilscore.models.steps import steps
+from veilscore.node.web.contract_terms import stages
+from veilscore.node.web.face import RunState
+from veilscore.v1.training_pb2 import RunContract
 
-RUN = "c1d2e3f4a5b60718293a4b5c6d7e8f90"
-PRIVACY = PrivacyState(rows="loans of 2026", allowed=2.0, delta=1e-5, spent=1.0453)
+NOISE = "Noise of a round"
 
 
 @pytest.fixture
-def operator(node: SampleNode, node_client: httpx.Client) -> httpx.Client:
-    node_client.headers["Origin"] = str(node_client.base_url).rstrip("/")
+def operator(node_client: httpx.Client) -> httpx.Client:
+    origin = str(node_client.base_url).rstrip("/")
+    node_client.headers["Origin"] = origin
     node_client.post("/login", data={"token": TOKEN})
-    node_client.get("/?lang=en")
-    propose(node, NOISE, PrivacyCost(epsilon=1.0453, spent=1.5321))
     return node_client
 
 
-def propose(
-    node: SampleNode, privacy: HorizontalPrivacy | None, cost: PrivacyCost | None
-) -> None:
-    """Have one run wait, at a node that has spent some of its budget."""
-    contract = horizontal_contract(
-        {name: digest(name) for name in MEMBERS}, RUN, privacy
-    )
-    pending = PendingRun(
-        contract,
-        digest("pending"),
-        proposed_ms=NOW_MS,
-        work_ms=754_000,
-        sent_bytes=1_340_000,
-        privacy=cost,
-    )
-    node.current = replace(
-        node.current, party="bank", pending=(pending,), privacy=PRIVACY
-    )
+def review(
+    node: SampleNode, operator: httpx.Client, asked: RunContract, language: str = "en"
+) -> str:
+    pending = replace(node.current.pending[0], contract=asked)
+    node.current = replace(node.current, pending=(pending,))
+    return operator.get(f"/runs/{asked.run}?lang={language}").text
 
 
-def test_a_run_is_shown_with_what_it_would_spend_and_leave(
-    operator: httpx.Client,
+def test_a_horizontal_run_is_shown_with_what_the_members_and_the_coordinator_learn(
+    node: SampleNode, operator: httpx.Client
 ) -> None:
-    page = operator.get(f"/runs/{RUN}").text
+    page = review(node, operator, horizontal_contract(8))
     for text in (
-        "The run spends epsilon 1.045 by itself. With it, 1.532 of 2 would be spent",
-        "on the rows “loans of 2026” at delta 1e-05, and 0.468 would be left.",
-        "About 13 minutes of computing, and about 1.3 MB to send.",
+        "Members learn sums of what all of them send",
+        "the coordinator learns how long the sums are",
+        "over at least 5 of the 8 members",
+        "the coordinator and 1 member put together what they know",
+        "the sum of the 4 or more others, and no more",
+        "in 40 rounds gradients of the model",
+        "logs it as epsilon before the first sum",
+        "the run goes on as long as 5 are left",
+        "fits the intercept to its own rows",
+        "annual_income",
+        "farming, trade, services",
+        "Adaptive steps (FedAdam)",
+        "9.833",
+        "0.0001",
     ):
         assert text in page
-    chinese = operator.get(f"/runs/{RUN}?lang=zh-CN").text
-    assert "剩余 0.468" in chinese
+    for vertical in ("abel holder", "eature holder", "Paillier", "polish", "Polish"):
+        assert vertical not in page
+    chinese = review(node, operator, horizontal_contract(8), "zh-CN")
+    assert "8 个成员中的 5 个" in chinese
+    assert "协调方只得知各次求和的长度与参与成员" in chinese
 
 
-def test_a_run_without_noise_spends_nothing(
+def test_few_members_without_noise_are_told_what_that_means(
     node: SampleNode, operator: httpx.Client
 ) -> None:
-    propose(node, None, None)
-    page = operator.get(f"/runs/{RUN}").text
-    assert "would be spent" not in page
-
-
-def test_the_first_page_shows_what_is_spent(
-    node: SampleNode, operator: httpx.Client
-) -> None:
-    page = operator.get("/").text
-    assert "1.045 of 2 spent" in page
-    assert "epsilon at delta 1e-05, rows “loans of 2026”" in page
-    assert f"Run {RUN[:12]}…, horizontal, 3 members" in page
-    assert "Attention" not in page
-    node.current = replace(node.current, privacy=replace(PRIVACY, spent=1.81))
-    page = operator.get("/").text
-    assert page.count("Attention") == 1
-    assert "1.81 of 2 spent" in page
-    unknown = replace(PRIVACY, spent=0, fault="this node cannot reckon it")
-    node.current = replace(node.current, privacy=unknown)
-    page = operator.get("/").text
-    assert page.count("Attention") == 1
-    assert '<p lang="en">this node cannot reckon it</p>' in page
-    assert "隐私预算" in operator.get("/?lang=zh-CN").text
-    node.current = replace(node.current, privacy=None)
-    assert "Privacy budget" not in operator.get("/?lang=en").text
-
-
-def test_misconduct_is_on_the_first_page_and_makes_the_node_unready(
-    node: SampleNode, operator: httpx.Client
-) -> None:
-    assert "Secure sums" not in operator.get("/").text
-    node.current = replace(node.current, misconducts=2)
-    node.reasons = [Unready.MISCONDUCT]
-    page = operator.get("/").text
+    asked = horizontal_contract(4)
+    asked.horizontal.ClearField("privacy")
+    asked.horizontal.colluding = 0
+    asked.horizontal.own = "tables"
+    del asked.horizontal.columns[2].levels[:]
+    page = review(node, operator, asked)
     for text in (
-        "Secure sums",
-        "2 incidents",
-        "state/incidents, and move",
-        "A party broke the rules of a horizontal run",
+        "over all 4 members",
+        "No noise is added: the sums are exact",
+        "If one member is lost the run ends without a model.",
+        "fits all points to its own rows",
+        "the members find out which are common",
     ):
         assert text in page
-    assert "某一方违反了横向训练的规则" in operator.get("/?lang=zh-CN").text
-    assert operator.get("/readyz").status_code == 503
-    assert operator.get("/readyz").json()["reasons"] == [Unready.MISCONDUCT]
+    assert "put together what they know" not in page
+    assert NOISE not in page
 
 
-def test_programs_read_the_same_figures(
+def test_the_first_page_names_a_horizontal_run_by_its_members(
     node: SampleNode, operator: httpx.Client
 ) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    status = operator.get("/v1/status", headers=headers).json()
-    assert status["pending"] == [
-        {
-            "run": RUN,
-            "work_ms": 754_000,
-            "sent_bytes": 1_340_000,
-            "privacy": {"epsilon": 1.0453, "spent": 1.5321},
-        }
-    ]
-    assert status["privacy"] == {
-        "rows": "loans of 2026",
-        "allowed": 2.0,
-        "delta": 1e-5,
-        "spent": 1.0453,
-        "fault": "",
-        "left": pytest.approx(0.9547),
-    }
-    assert status["misconducts"] == 0
-    node.current = replace(node.current, privacy=None)
-    assert operator.get("/v1/status", headers=headers).json()["privacy"] is None
+    review(node, operator, horizontal_contract(8))
+    assert "horizontal, 8 members" in operator.get("/?lang=en").text
+    chinese = operator.get("/?lang=zh-CN").text
+    assert "横向训练" in chinese
+    assert "8 个成员" in chinese
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        ("bins", ["+Join", "*Bins", " Round 1\u201340", " Evaluate", " Register"]),
+        ("round-1", ["+Join", "+Bins", "*Round 1 / 40", " Evaluate", " Register"]),
+        ("round-40", ["+Join", "+Bins", "*Round 40 / 40", " Evaluate", " Register"]),
+        ("register", ["+Join", "+Bins", "+Round 1\u201340", "+Evaluate", "*Register"]),
+        ("", [" Join", " Bins", " Round 1\u201340", " Evaluate", " Register"]),
+    ],
+)
+def test_rounds_are_one_of_the_steps_that_are_listed(
+    node: SampleNode, operator: httpx.Client, step: str, shown: list[str]
+) -> None:
+    names = tuple(steps(horizontal_contract()))
+    run = RunState("9b" * 16, names, step, fraction=0.5, started_ms=NOW_MS)
+    node.current = replace(node.current, run=run)
+    page = operator.get("/?lang=en").text
+    (listed,) = re.findall(r'<ol class="steps">(.*?)</ol>', page, re.DOTALL)
+    marks = {' class="done"': "+", ' aria-current="step"': "*", "": " "}
+    found = re.findall(r"<li([^>]*)>(.*?)</li>", listed, re.DOTALL)
+    assert [marks[mark] + " ".join(text.split()) for mark, text in found] == shown
+
+
+def test_a_few_numbered_steps_are_listed_one_by_one() -> None:
+    names = tuple(steps(contract()))
+    assert [stage.name for stage in stages(names, "polish-1")] == list(names)

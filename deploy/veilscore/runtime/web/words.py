@@ -155,7 +155,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "tables": gettext_noop("All points"),
     "pull": gettext_noop("Penalty that holds own points near the joint ones"),
     "clip": gettext_noop("Most that a row weighs in a round"),
-    "noise": gettext_noop("Noise on a round, in units of that"),
+    "noise": gettext_noop("Noise of a round, in units of a row's weight"),
     "count_noise": gettext_noop("Noise on counts, in units of what a row changes"),
     "whole": gettext_noop("Every card is the whole model"),
     # Steps of a run

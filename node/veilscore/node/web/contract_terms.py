@@ -40,7 +40,8 @@ def clauses(contract: RunContract) -> list[Clause]:
     if contract.HasField("horizontal"):
         terms = contract.horizontal
         shared = [(name, getattr(contract, name)) for name in _OF_HORIZONTAL]
-        return [*shared, *_plain(terms), *_plain(terms.privacy)]
+        noise = _plain(terms.privacy) if terms.HasField("privacy") else ()
+        return [*shared, *_plain(terms), *noise]
     return [clause for clause in _plain(contract) if clause[0] not in _ELSEWHERE]
 
 
