@@ -33,6 +33,7 @@ from tests.unit.web.sample_node import (
     TOKEN,
     SampleNode,
     empty_status,
+    horizontal_contract,
     sample_node_app,
 )
 from tests.unit.web.serving import serving
@@ -196,6 +197,9 @@ def test_every_page_of_the_coordinator(watched: Watched, sites: Sites) -> None:
 def test_every_page_of_the_node(watched: Watched, sites: Sites) -> None:
     sign_in(watched.page, sites)
     check_pages(watched, sites.node_pages)
+    joint = replace(sites.node.current.pending[0], contract=horizontal_contract())
+    sites.node.current = replace(sites.node.current, pending=(joint,))
+    check_pages(watched, [f"{sites.node_address}/runs/{joint.contract.run}"])
     sites.node.current = empty_status()
     sites.node.reasons = list(Unready)
     check_pages(watched, [f"{sites.node_address}/"])

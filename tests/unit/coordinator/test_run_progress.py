@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -11,20 +12,13 @@ import pytest
 from rich.console import Console
 
 from veilscore.coordinator import progress
-from veilscore.coordinator.web.face import (
-    Decision,
-    RunKind,
-    RunParty,
-    RunPhase,
-    RunView,
-)
+from veilscore.coordinator.web.face import Decision, RunParty, RunPhase, RunView
 
 NAMES = ("join", "rows", "solve")
 PROPOSED = RunView(
     run="5f" * 16,
     contract="00" * 32,
     phase=RunPhase.PROPOSED,
-    kind=RunKind.VERTICAL,
     label_holder="bank",
     parties=(RunParty("bank", Decision.WAITING), RunParty("tax", Decision.WAITING)),
     step="join",
@@ -113,15 +107,9 @@ def test_at_a_terminal_it_says_which_round_it_is_and_how_long_the_rest_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = map(float, count(0, 30))
-
-    def at_once(seconds: float) -> None:
-        assert seconds > 0
-
-    def terminal(**_: object) -> Console:
-        return Console(file=screen, force_terminal=True, width=80)
-
-    time = SimpleNamespace(monotonic=lambda: next(clock), sleep=at_once)
+    time = SimpleNamespace(monotonic=lambda: next(clock), sleep=list[float]().append)
     screen = io.StringIO()
+    terminal = partial(Console, file=screen, force_terminal=True, width=80)
     monkeypatch.setattr(progress, "Console", terminal)
     monkeypatch.setattr(progress, "time", time)
     views = [running(f"round-{at}", bank=1, tax=1) for at in (1, 11)]

@@ -46,17 +46,17 @@ def spread_detail(event: Event) -> tuple[ShownField, ...]:
 
 def _spread(message: Message, skip: Collection[str] = ()) -> tuple[ShownField, ...]:
     return tuple(
-        _show(
-            field.name,
-            ""  # of a message that is absent
-            if field.message_type
-            and not field.is_repeated
-            and not message.HasField(field.name)
-            else cast("object", getattr(message, field.name)),
-        )
+        _show(field.name, _value(message, field.name))
         for field in message.DESCRIPTOR.fields
         if field.name not in skip
     )
+
+
+def _value(message: Message, name: str) -> object:
+    """Return what a field holds; of a message that is absent, an empty text."""
+    value = cast("object", getattr(message, name))
+    absent = isinstance(value, Message) and not message.HasField(name)
+    return "" if absent else value
 
 
 def _show(name: str, value: object) -> ShownField:
