@@ -6,8 +6,8 @@ falls silent at which of its messages.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from veilscore.keys.aggregation.member import Aggregate, Member
 from veilscore.keys.aggregation.terms import TOLERANT_FROM, Terms
 from veilscore.keys.aggregation.wire import Kind
 from veilscore.keys.errors import DropoutError, UnheardError
+from veilscore.keys.identity import Signer
 from veilscore.v1.aggregation_pb2 import AggregationBody, SignedAggregation
 from veilscore.v1.audit_pb2 import SumMade
 from veilscore.v1.training_pb2 import SumMessage, SumWanted
@@ -52,9 +53,10 @@ def kind_of(message: SumMessage) -> str:
 class SummedMember:
     """A member of a run: hands in vectors, hears the coordinator, keeps the sums."""
 
-    def __init__(self, name: str, base: Terms) -> None:
+    def __init__(self, name: str, base: Terms, signer: Signer) -> None:
         self.name = name
-        self.base = base
+        self.attempt = base
+        self._signer = signer
         self.vectors: list[Vector] = []
         self.sums: list[Aggregate] = []
         self._history = RoundHistory()
@@ -71,13 +73,13 @@ class SummedMember:
         """Take a message of the coordinator; return the answer, if there is one."""
         if message.HasField("begins"):
             begins, vector = message.begins, self.vectors[-1]
-            asked = terms(
-                self.base.names,
-                round_=begins.round,
+            self.attempt = replace(
+                self.attempt,
+                round=begins.round,
                 attempt=begins.attempt,
                 length=vector.size,
             )
-            member = Member(asked, self.name, SIGNERS[self.name], self._history)
+            member = Member(self.attempt, self.name, self._signer, self._history)
             self._answers = [
                 member.share_keys,
                 lambda shares: member.mask_input(shares, vector),
@@ -123,7 +125,9 @@ class SummedRun:
         """Begin the first step."""
         base = terms(self.members)
         self.adding = Adding(base, SIGNERS[HUB])
-        self.players = {name: SummedMember(name, base) for name in base.names}
+        self.players = {
+            name: SummedMember(name, base, SIGNERS[name]) for name in base.names
+        }
         self.adding.begin_step(self.now + STEP_S)
 
     @property
@@ -208,12 +212,14 @@ class SummedRun:
                 case Over(fault):
                     self.over = fault
 
-    def check(self, vectors: Mapping[str, Vector]) -> None:
-        """Fail unless all that are in have the exact sum of whose it is said to be."""
+    def check(
+        self, vectors: Mapping[str, Vector], names: Sequence[str] | None = None
+    ) -> None:
+        """Fail unless these, or all, have the exact sum of whose it is said to be."""
         made = self.made[-1]
         assert len(made.members) >= 3
         assert self.members >= TOLERANT_FROM or tuple(made.members) == self.names
-        for name in self.adding.members:
+        for name in self.adding.members if names is None else names:
             found = self.players[name].sums
             assert len(found) == len(self.made)
             assert sorted(found[-1].survivors) == list(made.members)

@@ -326,8 +326,10 @@ class Adding:
     def _disagreement(self) -> Fault:
         said: dict[str, list[str]] = {}
         for name in self._in:
-            want = self._wants.get(name)
-            what = f"{want.label!r} of {want.length} words" if want else "no more sum"
+            if want := self._wants.get(name):
+                what = f"{want.label!r} of {want.length} words"
+            else:
+                what = "no more sum" if name in self._answered else "nothing yet"
             said.setdefault(what, []).append(name)
         return RunError(
             "members of the run want different sums: "
@@ -339,7 +341,7 @@ class Adding:
 
 def _missing(parties: str, step: Kind, attempt: _Attempt) -> Fault:
     return RunError(
-        f"its {step} for a sum did not come in time",
+        f"its message {str(step)!r} of a sum did not come in time",
         party=parties,
         place=attempt.terms.place,
         remedy="See whether that node runs, what its log says, and the line to it.",

@@ -26,8 +26,13 @@ def follow(
         task = bar.add_task("")
         lines = _lines(names)
         done, began = 0, time.monotonic()
+        told: dict[str, str] = {}
         while True:
             view = look()
+            for party, why in _left(view).items() - told.items():
+                told[party] = why
+                line = f"  goes on without {party}: {why}"
+                console.print(line, markup=False, soft_wrap=True)
             reached = _reached(view, names, done)
             for line, after in lines:
                 if not done < after <= reached:
@@ -55,6 +60,11 @@ def _lines(names: Sequence[str]) -> list[tuple[str, int]]:
         said = steps[0] if len(steps) == 1 else f"{kind} 1 to {len(steps)}"
         lines.append((said, after))
     return lines
+
+
+def _left(view: RunView) -> dict[str, str]:
+    """Return whom the run goes on without, and why."""
+    return {each.party: each.left for each in view.parties if each.left}
 
 
 def _kind(name: str) -> str:

@@ -77,9 +77,7 @@ class RunBook:
         """Note that a run goes on without a party."""
         with self._lock:
             view = self._runs[run]
-            parties = _changed(
-                view.parties, party, lambda each: replace(each, left=why)
-            )
+            parties = _left(view.parties, party, why)
             self._runs[run] = replace(view, parties=parties)
 
     def step(self, run: str, step: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -184,10 +185,18 @@ def card_report(name: str) -> StepReport:
     return StepReport(card=name.encode().ljust(32, b"."), max_abs_points=len(name))
 
 
+class Answering(Protocol):
+    """A node that answers steps."""
+
+    def answer(self, step: str) -> StepReply:
+        """Do a step."""
+        ...
+
+
 class StagedFleet:
     """What ``Fleet`` is, over simulated nodes in threads."""
 
-    def __init__(self, nodes: Mapping[str, SimulatedNode]) -> None:
+    def __init__(self, nodes: Mapping[str, Answering]) -> None:
         self.calls: list[tuple[str, dict[str, bytes]]] = []
         self.done: list[str] = []
         self.left: list[str] = []

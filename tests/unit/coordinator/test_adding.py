@@ -117,7 +117,8 @@ def test_below_six_a_silent_member_is_given_three_attempts(step: Kind) -> None:
     assert run.now == attempts * PHASE_S
     assert run.made == []
     assert run.end.party == silent
-    expected = f"its {Kind.KEYS if attempts > 1 else step} for a sum did not come"
+    last = Kind.KEYS if attempts > 1 else step
+    expected = f"its message '{last}' of a sum did not come in time"
     assert expected in run.end.what
 
 
@@ -150,7 +151,7 @@ def test_from_six_on_who_is_late_has_left(step: Kind) -> None:
     run.check(vectors)
     assert run.now == PHASE_S
     assert run.left.keys() == {late}
-    assert f"its {step} for a sum" in run.left[late].what
+    assert f"its message '{step}' of a sum" in run.left[late].what
     assert late not in run.adding.members
     begins = SumMessage(begins=SumBegins(round=9, attempt=9))
     assert run.adding.take(late, begins, run.now) == []

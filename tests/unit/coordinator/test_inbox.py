@@ -8,7 +8,13 @@ import pytest
 from veilscore.coordinator.errors import RunError
 from veilscore.coordinator.inbox import Inbox
 from veilscore.keys.point_set import MAX_PARTS
-from veilscore.v1.training_pb2 import BlindedSet, SetMarks, TrainingMessage
+from veilscore.v1.training_pb2 import (
+    BlindedSet,
+    SetMarks,
+    SumMessage,
+    SumWanted,
+    TrainingMessage,
+)
 
 MARKS = TrainingMessage(set_marks=SetMarks(marks=b"\1"))
 POINTS = TrainingMessage(blinded_set=BlindedSet(owner="bank"))
@@ -83,3 +89,50 @@ def test_what_was_taken_does_not_make_room_for_a_second() -> None:
     inbox.take("set_marks", ("bank",), 0)
     with pytest.raises(RunError, match="sent set_marks twice"):
         inbox.put("bank", MARKS)
+
+
+def wanted(label: str) -> TrainingMessage:
+    return TrainingMessage(sum=SumMessage(wanted=SumWanted(label=label, length=1)))
+
+
+def test_messages_of_sums_come_in_their_order_of_whichever_sender() -> None:
+    inbox = Inbox()
+    assert inbox.next_sum(0) is None
+    for label in ("first", "second"):
+        for sender in ("bank", "bureau"):
+            inbox.put(sender, wanted(label))
+    taken = [inbox.next_sum(0) for _ in range(4)]
+    assert [found and (found[0], found[1].wanted.label) for found in taken] == [
+        ("bank", "first"),
+        ("bureau", "first"),
+        ("bank", "second"),
+        ("bureau", "second"),
+    ]
+
+
+def test_no_sender_keeps_many_messages_of_sums_waiting() -> None:
+    inbox = Inbox()
+    for _ in range(100):  # each is answered before the next
+        inbox.put("bank", wanted("one"))
+        assert inbox.next_sum(0)
+    for _ in range(8):
+        inbox.put("bank", wanted("one"))
+    with pytest.raises(RunError, match="over 8 messages of sums") as caught:
+        inbox.put("bank", wanted("one"))
+    assert caught.value.party == "bank"
+    inbox.put("bureau", wanted("one"))
+
+
+def test_a_poke_and_an_end_wake_who_waits_for_a_sum() -> None:
+    inbox = Inbox()
+    started = time.monotonic()
+    threading.Timer(0.1, inbox.poke).start()
+    assert inbox.next_sum(20) is None
+    threading.Timer(0.1, inbox.end, [RunError("bureau is gone")]).start()
+    with pytest.raises(RunError, match="bureau is gone"):
+        inbox.next_sum(20)
+    assert time.monotonic() - started < 5
+    assert inbox.ended
+    inbox.put("bank", wanted("late"))
+    with pytest.raises(RunError, match="bureau is gone"):
+        inbox.next_sum(0)

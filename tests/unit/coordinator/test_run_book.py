@@ -8,8 +8,8 @@ import pytest
 from tests.unit.coordinator.staged_run import contract
 from tests.unit.tlog.sample_log import NOW_MS, Parties, SampleLog
 from veilscore.coordinator.errors import RunError
-from veilscore.coordinator.runs import RESTARTED, RunBook
-from veilscore.coordinator.web.face import Decision, RunParty, RunPhase
+from veilscore.coordinator.runs import NO_MODEL, RESTARTED, RunBook
+from veilscore.coordinator.web.face import Decision, RunKind, RunParty, RunPhase
 from veilscore.keys.errors import LogStoreError
 from veilscore.v1.audit_pb2 import (
     Event,
@@ -163,3 +163,38 @@ def test_an_unknown_run_is_an_error_with_a_remedy(log: SampleLog) -> None:
         book_of(log).view("0d" * 200)
     assert caught.value.remedy
     assert len(caught.value.place) <= 64
+
+
+def test_a_horizontal_run_is_read_back_with_its_model_and_who_left(
+    log: SampleLog, parties: Parties
+) -> None:
+    book = book_of(log)
+    shared = agreed(parties)
+    shared.label_holder = ""
+    shared.horizontal.rounds = 3
+    book.open(shared)
+    view = book.view(RUNS[0])
+    assert (view.kind, view.label_holder) == (RunKind.HORIZONTAL, "")
+    book.step(RUNS[0], "round-1")
+    book.leave(RUNS[0], "bureau", "was lost during the run")
+    left = {each.party: each.left for each in book.view(RUNS[0]).parties}
+    assert left == {"bank": "", "bureau": "was lost during the run", "market": ""}
+
+    model = hashlib.sha256(b"manifest").digest()
+    for name in ("bank", "market"):
+        head = log.store.head(name)
+        detail = ModelRegistered(model=model)
+        signed = parties.event(name, head, detail, correlation=RUNS[0])
+        log.service.append([signed.leaf])
+    book.complete(RUNS[0], b"manifest")
+    log.reopen()
+    book = book_of(log)
+    book.restore()
+    view = book.view(RUNS[0])
+    assert (view.phase, view.kind, view.model) == (
+        RunPhase.COMPLETED,
+        RunKind.HORIZONTAL,
+        model.hex(),
+    )
+    left = {each.party: each.left for each in view.parties}
+    assert left == {"bank": "", "bureau": NO_MODEL, "market": ""}

@@ -117,3 +117,16 @@ def test_at_a_terminal_it_says_which_round_it_is_and_how_long_the_rest_takes(
     seen = iter([*views, ended])
     progress.follow(lambda: next(seen), ROUNDS, quiet=False)
     assert "round 11 of 40, about 4 min more" in screen.getvalue()
+
+
+def test_who_the_run_goes_on_without_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = running("rows", bank=40, tax=0)
+    bank, tax = before.parties
+    gone = (bank, replace(tax, left="was lost during the run"))
+    after = replace(before, parties=gone)
+    ended = replace(after, phase=RunPhase.COMPLETED, ended_ms=2)
+    lines = shown([PROPOSED, before, after, after, ended], monkeypatch, capsys)
+    told = "  goes on without tax: was lost during the run"
+    assert [line for line in lines if "tax" in line] == [told]

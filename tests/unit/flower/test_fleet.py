@@ -162,6 +162,46 @@ def test_who_is_noted_as_lost_counts_as_unavailable_at_once(
     assert fleet.call("join", PAYLOADS, timeout_s=5)["bureau"].ok
 
 
+def test_who_is_late_is_done_without_if_the_caller_can(
+    fleet: Fleet, grid: "ScriptedGrid"
+) -> None:
+    grid.answer = lambda request: (
+        echo(request) if request.metadata.dst_node_id == 11 else None
+    )
+    late: list[RunError] = []
+    replies = fleet.call("round-1", PAYLOADS, 0.1, late=late.append)
+    assert replies["bank"].ok
+    assert (replies["bureau"].ok, replies["bureau"].code) == (False, UNAVAILABLE)
+    assert [(fault.party, fault.what) for fault in late] == [
+        ("bureau", "no answer to step round-1 within 0.1 s")
+    ]
+
+
+def test_a_swallowed_reply_is_done_without_if_the_caller_can(
+    fleet: Fleet, grid: "ScriptedGrid", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veilscore.coordinator.fleet.REPLY_S", 0.3)
+    grid.answer = lambda request: (
+        echo(request) if request.metadata.dst_node_id == 11 else None
+    )
+    threading.Timer(0.1, fleet.note_done, ["bureau"]).start()
+    late: list[RunError] = []
+    replies = fleet.call("round-1", PAYLOADS, 20, late=late.append)
+    assert replies["bank"].ok
+    assert not replies["bureau"].ok
+    assert [fault.party for fault in late] == ["bureau"]
+
+
+def test_who_has_left_is_waited_for_in_no_call(
+    fleet: Fleet, grid: "ScriptedGrid"
+) -> None:
+    grid.answer = lambda _: None
+    threading.Timer(0.05, fleet.note_left, ["bureau"]).start()
+    for _ in range(2):
+        answer = fleet.call("round-1", {"bureau": b""}, timeout_s=5)["bureau"]
+        assert (answer.ok, answer.code) == (False, UNAVAILABLE)
+
+
 def test_abort_ends_a_waiting_call_at_once_and_every_later_one(fleet: Fleet) -> None:
     threading.Timer(0.1, fleet.abort, ["bureau is gone"]).start()
     started = time.monotonic()
