@@ -12,13 +12,20 @@ import pytest
 from rich.console import Console
 
 from veilscore.coordinator import progress
-from veilscore.coordinator.web.face import Decision, RunParty, RunPhase, RunView
+from veilscore.coordinator.web.face import (
+    Decision,
+    RunKind,
+    RunParty,
+    RunPhase,
+    RunView,
+)
 
 NAMES = ("join", "rows", "solve")
 PROPOSED = RunView(
     run="5f" * 16,
     contract="00" * 32,
     phase=RunPhase.PROPOSED,
+    kind=RunKind.VERTICAL,
     label_holder="bank",
     parties=(RunParty("bank", Decision.WAITING), RunParty("tax", Decision.WAITING)),
     step="join",
