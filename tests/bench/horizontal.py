@@ -8,8 +8,10 @@ optimum of pooled rows; of a region's own rows.
 python -m tests.bench.horizontal python -m tests.bench.horizontal --only regions --set
 sba22k
 
-Tables: ``rounds`` (AUC by round, and other optimisers), ``regions``, ``cold`` (one
-region after the other with 200 rows), ``private``. Deterministic but for noise.
+Tables: ``rounds`` (AUC by round, and other optimisers), ``fixed`` (sums of integers
+against sums of floats), ``regions``, ``cold`` (one region after the other with 200
+rows), ``private``, ``poisoned`` (one member, with as many rows as it has, sends what it
+likes; points of 40 to double the odds). Deterministic but for noise.
 """
 
 import argparse
@@ -20,13 +22,17 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from tests.protocol.poisoning import ATTACKERS, Poisoning, bounded, points
 from tests.protocol.region_data import (
+    ADAM,
+    PRIVATE,
     SETS,
     TERMS,
     Regions,
     Trained,
     central,
     federated,
+    in_floats,
     load,
 )
 from veilscore.models.horizontal.accounting import privacy_for
@@ -36,25 +42,19 @@ from veilscore.models.horizontal.ports import Booleans, Floats
 Rows: TypeAlias = Iterator[tuple[str, ...]]
 
 SHOWN: Final = (5, 10, 20, 30, 40)
+FEDAVG: Final = replace(
+    TERMS,
+    momentum=0.0,
+    decay=False,
+    local_epochs=2,
+    local_rate=0.3,
+    longest_change=100.0,
+)
 OTHERS: Final = {
-    "FedAdam (default)": TERMS,
-    "FedAvg, 2 epochs": replace(
-        TERMS,
-        optimizer="average",
-        server_rate=1.0,
-        decay=False,
-        local_epochs=2,
-        local_rate=0.3,
-    ),
-    "FedProx, 2 epochs, .01": replace(
-        TERMS,
-        optimizer="average",
-        server_rate=1.0,
-        decay=False,
-        local_epochs=2,
-        local_rate=0.3,
-        proximal=0.01,
-    ),
+    "FedAvgM (default)": TERMS,
+    "FedAvg, unbounded": FEDAVG,
+    "FedProx .01, unbounded": replace(FEDAVG, proximal=0.01),
+    "FedAdam": ADAM,
 }
 COLD_ROWS: Final = 200
 COLD_DRAWS: Final = 3
@@ -64,7 +64,6 @@ EPSILONS: Final = (1.0, 3.0, 8.0)
 NOISE_DRAWS: Final = 5
 # Of the largest length that a row's gradient can have.
 CLIPPED: Final = 0.5
-PRIVATE: Final = replace(TERMS, server_rate=0.15, adaptivity=1e-3)
 
 
 def on(data: Regions, trained: Trained, rows: Booleans) -> Fit:
@@ -84,6 +83,36 @@ def rounds(name: str) -> Rows:
             for number in SHOWN
         ]
         yield (name, other, *map(figure, by_round), figure(pooled))
+
+
+def fixed(name: str) -> Rows:
+    """What rounding to fixed point changes, in AUC and in the largest parameter."""
+    data = load(name)
+    joint = federated(data)
+    floats = in_floats(data, joint)
+    change = abs(on(data, joint, data.test).auc - on(data, floats, data.test).auc)
+    most = float(np.abs(joint.model - floats.model).max())
+    yield (name, f"{joint.model.size}", f"{change:.1e}", f"{most:.1e}")
+
+
+def poisoned(name: str) -> Rows:
+    """AUC and points that an attacker moves, by what it aims at and by optimiser."""
+    attack = Poisoning(load(name), ATTACKERS[name])
+    share = attack.rows / (attack.rows + attack.others)
+    averaged, adam = bounded(TERMS, attack.rows), bounded(ADAM, attack.rows)
+    loose = replace(averaged, longest_change=1e3)
+    for said, terms in (
+        (f"FedAvgM, {TERMS.longest_change:g} (default)", averaged),
+        ("FedAvgM, no bound", loose),
+        (f"FedAdam, {ADAM.longest_change:g}", adam),
+        ("FedAdam, .1", replace(adam, longest_change=0.1)),
+    ):
+        honest = attack.trained(terms)
+        cells: list[str] = []
+        for direction in (attack.against(), attack.one_entry()):
+            found = attack.trained(terms, direction)
+            cells += [figure(attack.auc(found)), f"{points(found, honest):.0f}"]
+        yield (name, f"{share:.0%}", said, figure(attack.auc(honest)), *cells)
 
 
 def regions(name: str) -> Rows:
@@ -171,6 +200,14 @@ TABLES: Final[dict[str, tuple[Callable[[str], Rows], tuple[str, ...]]]] = {
     "rounds": (
         rounds,
         ("set", "optimiser", *map(str, SHOWN), "pooled optimum"),
+    ),
+    "fixed": (fixed, ("set", "parameters", "AUC", "largest parameter")),
+    "poisoned": (
+        poisoned,
+        (
+            *("set", "rows", "optimiser, bound", "honest", "against ranking", "points"),
+            *("one entry", "points"),
+        ),
     ),
     "regions": (
         regions,

@@ -3,7 +3,7 @@
 import csv
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from veilscore.models.horizontal.bins import ColumnTerms, JointBins, agree_bins
 from veilscore.models.horizontal.local_training import LocalLearner
 from veilscore.models.horizontal.own_model import fit_own
 from veilscore.models.horizontal.ports import Booleans, Floats, Lesson
-from veilscore.models.horizontal.rounds import JointModel, train
+from veilscore.models.horizontal.rounds import JointModel, cut, train
+from veilscore.models.horizontal.server_step import ServerStep
 from veilscore.models.horizontal.terms import Members, Terms
 from veilscore.models.scorecard import Column
 
@@ -25,6 +26,16 @@ TEXTS = {"NAICS2", "State", "BankState", "UrbanRural", "LowDoc", "RevLineCr"}
 LEFT_OUT = {"id", "y", "TermMonths_LEAKY", "Zip3", "SBA_Appv"}
 MEMBERS = Members(most=10, least=3, most_rows=1 << 16)
 TERMS = Terms(run="5f" * 16, members=MEMBERS)
+ADAM = replace(
+    TERMS,
+    optimizer="adam",
+    local_rate=0.05,
+    server_rate=0.3,
+    momentum=0.8,
+    longest_change=2.0,
+)
+# With noise: smaller steps, and no large ones where changes are small.
+PRIVATE = replace(ADAM, server_rate=0.15, adaptivity=1e-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +173,23 @@ def federated(
     if path is not None:
         path += [*next(iter(learners.values())).seen[1:], joint.vector]
     return Trained(bins.bins, codes, joint.vector, joint)
+
+
+def in_floats(data: Regions, joint: Trained) -> Trained:
+    """Train the same model as somebody would who sees every change as floats."""
+    learners = [
+        LocalLearner(joint.codes[own], data.bad[own], joint.bin_counts, TERMS)
+        for own in map(data.training, data.names)
+    ]
+    rows = sum(each.rows for each in learners)
+    server = ServerStep(joint.model.size, TERMS)
+    for number in range(1, TERMS.rounds + 1):
+        changes: list[Floats] = []
+        for each in learners:
+            change = each.learn(server.model, number, rows).change
+            changes.append(each.rows * cut(change, TERMS.longest_change))
+        server.take(np.sum(changes, axis=0) / rows)
+    return replace(joint, model=server.model)
 
 
 def central(data: Regions, rows: Booleans, ridge: float = TERMS.ridge) -> Trained:

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from tests.protocol.region_data import (
+    PRIVATE,
     SETS,
     TERMS,
     Regions,
     Trained,
     central,
     federated,
+    in_floats,
     load,
 )
 from veilscore.models.horizontal.accounting import privacy_for
 from veilscore.models.horizontal.joint_card import joint_card
-from veilscore.models.horizontal.local_training import LocalLearner
 from veilscore.models.horizontal.own_model import Fit, fit_own, judge
-from veilscore.models.horizontal.ports import Booleans, Floats
-from veilscore.models.horizontal.server_step import ServerStep
+from veilscore.models.horizontal.ports import Booleans
 from veilscore.models.metrics import auc
 from veilscore.models.scorecard import Scale
 
@@ -72,20 +72,7 @@ def test_the_joint_card_ranks_as_the_pooled_one(name: str) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_fixed_point_sums_change_nothing_that_can_be_seen(name: str) -> None:
     data, joint = data_of(name), joint_of(name)
-    own = {region: data.training(region) for region in data.names}
-    learners = [
-        LocalLearner(joint.codes[rows], data.bad[rows], joint.bin_counts, TERMS)
-        for rows in own.values()
-    ]
-    rows = sum(each.rows for each in learners)
-    server = ServerStep(joint.model.size, TERMS)
-    for number in range(1, TERMS.rounds + 1):
-        changes: list[Floats] = [
-            each.rows * each.learn(server.model, number, rows).change
-            for each in learners
-        ]
-        server.take(np.sum(changes, axis=0) / rows)
-    floats = replace(joint, model=server.model)
+    floats = in_floats(data, joint)
     assert np.abs(floats.model - joint.model).max() <= 1e-4
     difference = on(name, floats, data.test).auc - on(name, joint, data.test).auc
     assert abs(difference) < 1e-6
@@ -143,7 +130,6 @@ def test_own_points_help_where_a_region_differs() -> None:
 def test_private_training_still_ranks() -> None:
     data = data_of("uci_default")
     clip = 0.5 * (len(data.columns) + 1) ** 0.5
-    terms = replace(TERMS, server_rate=0.15, adaptivity=1e-3)
-    privacy = privacy_for(8.0, 1e-5, terms.rounds, clip)
-    found = federated(data, replace(terms, privacy=privacy))
+    privacy = privacy_for(8.0, 1e-5, PRIVATE.rounds, clip)
+    found = federated(data, replace(PRIVATE, privacy=privacy))
     assert on("uci_default", found, data.test).auc >= 0.76

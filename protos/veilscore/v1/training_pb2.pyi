@@ -168,7 +168,7 @@ class HorizontalTerms(_message.Message):
     OWN_FIELD_NUMBER: _builtins.int
     PULL_FIELD_NUMBER: _builtins.int
     optimizer: _builtins.str
-    """"average" (FedAvg, and FedProx where proximal is above 0) or "adam" (FedAdam)."""
+    """"average" (FedAvgM, and FedProx where proximal is above 0) or "adam" (FedAdam)."""
     rounds: _builtins.int
     """Rounds of training."""
     local_epochs: _builtins.int
@@ -184,7 +184,7 @@ class HorizontalTerms(_message.Message):
     decay: _builtins.bool
     """Whether that rate falls to nothing over the run."""
     momentum: _builtins.float
-    """Of FedAdam: how much of the earlier changes stays in the mean."""
+    """How much of the earlier changes goes into a step."""
     second_momentum: _builtins.float
     """Of FedAdam: how much of the earlier changes stays in the mean square."""
     adaptivity: _builtins.float
@@ -192,7 +192,7 @@ class HorizontalTerms(_message.Message):
     ridge: _builtins.float
     """Penalty of half the squared points against the sum of all rows' losses."""
     longest_change: _builtins.float
-    """Length (L2) to which a member cuts its change of a round."""
+    """Length (L2) to which a member cuts its change of a round; each entry to an eighth."""
     colluding: _builtins.int
     """Members that may put together what they know without opening another's part."""
     own: _builtins.str

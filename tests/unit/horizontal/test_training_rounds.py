@@ -13,7 +13,7 @@ from veilscore.models.binning import Codes
 from veilscore.models.errors import BoundError, DataError, ProtocolError
 from veilscore.models.horizontal.local_training import LocalLearner
 from veilscore.models.horizontal.ports import Booleans, Floats, Words
-from veilscore.models.horizontal.rounds import JointModel, cut, train
+from veilscore.models.horizontal.rounds import JointModel, change_format, cut, train
 from veilscore.models.horizontal.script import Contribution
 from veilscore.models.horizontal.server_step import ServerStep
 from veilscore.models.horizontal.terms import Members, Privacy, Terms
@@ -28,6 +28,8 @@ BAD: Booleans = RNG.random(900) < CODES[:, 0] / 8 + 0.1
 PARTS = {"north": slice(0, 500), "south": slice(500, 700), "west": slice(700, 900)}
 TERMS = Terms(run="5f", members=Members(most=5, most_rows=600), rounds=6)
 Tamper = Callable[[str, Contribution], Words]
+# A quarter of the longest change of all rows: too much for one entry alone.
+BEYOND = int(900 * TERMS.longest_change / 4 / change_format(TERMS).unit)
 
 
 def learners(terms: Terms) -> dict[str, LocalLearner]:
@@ -52,7 +54,10 @@ def in_floats(terms: Terms) -> Floats:
     server, each = ServerStep(SIZE, terms), learners(terms)
     for number in range(1, terms.rounds + 1):
         changes = [
-            one.rows * one.learn(server.model, number, len(BAD)).change
+            one.rows
+            * cut(
+                one.learn(server.model, number, len(BAD)).change, terms.longest_change
+            )
             for one in each.values()
         ]
         server.take(np.sum(changes, axis=0) / len(BAD))
@@ -94,6 +99,7 @@ def changing(place: int, by: int, number: int = 2) -> Tamper:
         (2, 1 << 40, "bound on rows"),
         (3, -(1 << 60), "bound on loss"),
         (4, 1 << 61, "round 2 breaks the contract's bound on change"),
+        (4, BEYOND, "round 2 breaks the contract's bound on change"),
     ],
 )
 def test_a_sum_beyond_the_contract_is_refused_by_everybody(
@@ -109,7 +115,7 @@ def test_members_that_drift_apart_are_noticed_at_the_next_sum() -> None:
         for name, learner in learners(TERMS).items()
     }
     together(scripts)  # the penalty is spread over other rows, but the step is one
-    other = replace(TERMS, server_rate=0.29)
+    other = replace(TERMS, server_rate=0.99)
     scripts = {
         name: train(learner, SIZE, 900, other if name == "west" else TERMS)
         for name, learner in learners(TERMS).items()
@@ -120,8 +126,11 @@ def test_members_that_drift_apart_are_noticed_at_the_next_sum() -> None:
 
 def test_a_change_is_cut_to_the_contracts_length() -> None:
     change = np.array([3.0, 4.0])
-    np.testing.assert_allclose(cut(change, 2.5), [1.5, 2.0])
-    np.testing.assert_array_equal(cut(change, 5.0), change)
+    np.testing.assert_array_equal(cut(change, 32.0), change)
+    np.testing.assert_array_equal(cut(change, 28.0), [3.0, 3.5])
+    many = np.full(256, 3.0)
+    np.testing.assert_allclose(cut(many, 32.0), many * (32 / 48))
+    assert np.linalg.norm(cut(many, 16.0)) == pytest.approx(16.0)
     with pytest.raises(DataError, match="finite"):
         cut(np.array([np.nan]), 1.0)
 

@@ -47,12 +47,14 @@ class LocalLearner:
         with torch.no_grad():
             odds = scorer(self._codes)
             loss = functional.binary_cross_entropy_with_logits(odds, self._good)
+        joint = torch.as_tensor(model)
+        moving, places = joint.clone(), self._codes + scorer.starts
         order = self._generator(number)
         for _ in range(self._terms.local_epochs):
             rows = torch.randperm(self.rows, generator=order)
             for batch in torch.split(rows, self._terms.batch):
-                self._descend(scorer, model, batch, all_rows)
-        return Lesson(scorer.vector() - model, float(loss))
+                self._descend(moving, joint, places[batch], self._good[batch], all_rows)
+        return Lesson(moving.numpy() - model, float(loss))
 
     def clipped_gradient(self, model: Floats) -> Floats:
         """Return the gradient of the log likelihood, each row's part clipped.
@@ -79,23 +81,27 @@ class LocalLearner:
         return summed.numpy()
 
     def _descend(
-        self, scorer: AdditiveScorer, joint: Floats, batch: torch.Tensor, rows: float
+        self,
+        moving: torch.Tensor,
+        joint: torch.Tensor,
+        places: torch.Tensor,
+        good: torch.Tensor,
+        all_rows: float,
     ) -> None:
-        """Take one step down the gradient of a batch's mean loss and penalties."""
+        """Take one step down the gradient of a batch's mean loss and penalties.
+
+        A row's gradient is P(good) - good in the entry of each of its bins and in the
+        intercept; to find that out by autograd takes four times as long.
+        """
         terms = self._terms
-        parameters = [*scorer.tables, scorer.intercept]
-        fit = functional.binary_cross_entropy_with_logits(
-            scorer(self._codes[batch]), self._good[batch]
-        )
-        slopes = torch.autograd.grad(fit, parameters)
-        with torch.no_grad():
-            sizes = [parameter.numel() for parameter in parameters]
-            starts = torch.split(torch.as_tensor(joint), sizes)
-            for parameter, slope, start in zip(parameters, slopes, starts, strict=True):
-                total = slope + terms.proximal * (parameter - start.view_as(parameter))
-                if parameter is not scorer.intercept:
-                    total = total + terms.ridge / rows * parameter
-                parameter.sub_(terms.local_rate * total)
+        odds = moving[places].sum(dim=1) + moving[-1]
+        left = (torch.sigmoid(odds) - good) / good.numel()
+        slope = torch.zeros_like(moving)
+        slope.index_add_(0, places.flatten(), left.repeat_interleave(places.shape[1]))
+        slope[-1] = left.sum()
+        slope[:-1] += terms.ridge / all_rows * moving[:-1]
+        slope += terms.proximal * (moving - joint)
+        moving -= terms.local_rate * slope
 
     def _scorer(self, model: Floats) -> AdditiveScorer:
         scorer = AdditiveScorer(self._bin_counts).double()

@@ -1,14 +1,15 @@
 """The rounds of training: one sum each, and the same step at every member.
 
 A member's part of a sum is its rows, their loss, and its change of the model, cut to
-the contract's length and weighted by its rows; the members learn the sums of these, the
-coordinator nothing. With ``privacy`` it is the sum of its rows' clipped gradients and a
-share of noise, and nothing else; the step is then that of FedSGD.
+the contract's length, an eighth of it in one entry, and weighted by its rows; the
+members learn the sums of these, the coordinator nothing. With ``privacy`` it is the sum
+of its rows' clipped gradients and a share of noise, and nothing else; the step is then
+that of FedSGD, and no bound is checked but that nothing wraps.
 
 A member can claim any rows up to the contract's most and any change up to its length:
 that is what it can move the model by in a round. Whether all kept to it shows in the
-sum: its length is at most that of all rows' changes in one direction. A member that
-sends more is not named, and its round is refused whole.
+sum: it is at most that of all rows' changes in one direction, in length and in each
+entry. A member that sends more is not named, and its round is refused whole.
 """
 
 from collections.abc import Generator
@@ -27,6 +28,8 @@ from veilscore.models.horizontal.server_step import ServerStep
 from veilscore.models.horizontal.terms import Privacy, Terms
 
 LONGEST_LOSS: Final = 64.0  # mean loss of a member's rows; -ln of 10^-28
+# Entries that share a change of the greatest length: fewer cannot have it all.
+SPREAD: Final = 64
 _HEAD: Final = 3  # digest, rows, loss
 
 
@@ -113,15 +116,17 @@ def change_format(terms: Terms) -> FixedPoint:
 
 
 def cut(change: Floats, longest: float) -> Floats:
-    """Shorten a change to an L2 norm of ``longest``, if it is longer.
+    """Cut each entry to an eighth of ``longest``, and then the L2 norm to ``longest``.
 
-    Raises ``DataError`` if it is not finite.
+    Raises ``DataError`` if the change is not finite.
     """
     if not np.all(np.isfinite(change)):
         raise DataError(
             "local training did not end with finite numbers",
             remedy="Train with a smaller local_rate",
         )
+    most = longest / isqrt(SPREAD)
+    change = np.clip(change, -most, most)
     length = float(np.linalg.norm(change))
     return change if length <= longest else change * (longest / length)
 
@@ -129,15 +134,17 @@ def cut(change: Floats, longest: float) -> Floats:
 def check_length(
     moved: Words, rows: int, members: int, terms: Terms, number: int
 ) -> None:
-    """Refuse a sum that is longer than ``rows`` times the longest change.
+    """Refuse a sum that is longer than ``rows`` times what a change may be.
 
     In integers, so that all members come to one verdict.
     """
     units = int(rows * terms.longest_change * 2.0 ** change_format(terms).bits)
-    squared = sum(value * value for value in signed(moved).tolist())
+    values = signed(moved).tolist()
+    length = isqrt(sum(value * value for value in values))
+    widest = max(abs(value) for value in values)
     # Each member rounds to units, and what it rounds was rounded to doubles.
     slack = members * (isqrt(moved.size) + 1) + (units >> 48)
-    if isqrt(squared) > units + slack:
+    if length > units + slack or widest > units // isqrt(SPREAD) + slack:
         raise _broken("change", number)
 
 

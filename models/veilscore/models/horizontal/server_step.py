@@ -5,8 +5,13 @@ and all must come to the same bits: only + - * / and square roots of doubles, el
 element, which IEEE 754 rounds correctly everywhere; no exp, log, power or sum of a
 vector, whose last bits depend on the processor.
 
+FedAvgM: Hsu, Qi and Brown, Measuring the Effects of Non-Identical Data Distribution
+(2019), section 4.3. A change of length 1 moves the model by the rate times
+1 / (1 - momentum) at most, spread over the rounds to come.
+
 FedAdam: Reddi et al., Adaptive Federated Optimization (ICLR 2021), algorithm 2, without
-correction of the first rounds' bias, both moments starting at zero.
+correction of the first rounds' bias, both moments starting at zero. It divides by how
+far changes spread, so its steps are of one size, however short the changes.
 """
 
 import hashlib
@@ -35,7 +40,8 @@ class ServerStep:
             rate *= (terms.rounds - self._number) / terms.rounds
         self._number += 1
         if terms.optimizer == "average":
-            self.model = self.model + rate * change
+            self._first = terms.momentum * self._first + change
+            self.model = self.model + rate * self._first
             return
         first, second = terms.momentum, terms.second_momentum
         self._first = first * self._first + (1.0 - first) * change

@@ -71,28 +71,30 @@ class Terms:
     """How the joint model is trained.
 
     ``average``: the members' mean change, times ``server_rate`` (FedAvg, McMahan et al.
-    2017); with ``proximal`` > 0 local training is held near the joint model by that
-    weight (FedProx, Li et al. 2020). ``adam``: FedAdam (Reddi et al. 2021),
-    ``server_rate`` falling linearly to nothing where ``decay``. ``ridge`` is the
-    penalty of half the squared points against the sum of all rows' losses.
-    ``longest_change``: the L2 norm that a member's change is cut to.
+    2017), and ``momentum`` of the earlier ones (FedAvgM, Hsu et al. 2019); with
+    ``proximal`` > 0 local training is held near the joint model by that weight
+    (FedProx, Li et al. 2020). ``adam``: FedAdam (Reddi et al. 2021). ``server_rate``
+    falls linearly to nothing where ``decay``. ``ridge`` is the penalty of half the
+    squared points against the sum of all rows' losses. ``longest_change``: the L2 norm
+    that a member's change is cut to, and eight times what each of its entries is cut
+    to. With ``average`` it bounds what a member can move, with ``adam`` it does not.
     """
 
     run: str
     members: Members
-    optimizer: Literal["average", "adam"] = "adam"
+    optimizer: Literal["average", "adam"] = "average"
     rounds: int = 40
     local_epochs: int = 1
     batch: int = 128
-    local_rate: float = 0.05
+    local_rate: float = 0.5
     proximal: float = 0.0
-    server_rate: float = 0.3
+    server_rate: float = 1.0
     decay: bool = True
-    momentum: float = 0.8
+    momentum: float = 0.9
     second_momentum: float = 0.95
     adaptivity: float = 1e-4
     ridge: float = 10.0
-    longest_change: float = 2.0
+    longest_change: float = 0.4
     privacy: Privacy | None = None
 
     def __post_init__(self) -> None:
