@@ -60,6 +60,11 @@ class Poisoning:
         """How many rows the other members have."""
         return int((~self.data.test).sum()) - self.rows
 
+    @property
+    def most_rows(self) -> int:
+        """How many rows the largest member has, which the contract has to allow."""
+        return max(int(self.data.training(name).sum()) for name in self.data.names)
+
     def against(self) -> Floats:
         """Return the direction that calls bad what the pooled model calls good."""
         return -self.pooled.model / np.linalg.norm(self.pooled.model)

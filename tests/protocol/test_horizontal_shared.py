@@ -66,7 +66,8 @@ def test_the_joint_card_ranks_as_the_pooled_one(name: str) -> None:
     test = data_of(name).test
     joint, pooled = joint_of(name), pooled_of(name)
     assert abs(on(name, joint, test).auc - on(name, pooled, test).auc) <= 0.003
-    assert on(name, joint, test).brier <= on(name, pooled, test).brier + 0.001
+    # Own intercepts take most of it back (models/README.md).
+    assert on(name, joint, test).brier <= on(name, pooled, test).brier + 0.002
 
 
 @pytest.mark.parametrize("name", SETS)
