@@ -4,7 +4,7 @@ A member's part of a sum is its rows, their loss, and its change of the model, c
 the contract's length, an eighth of it in one entry, and weighted by its rows; the
 members learn the sums of these, the coordinator nothing. With ``privacy`` it is the sum
 of its rows' clipped gradients and a share of noise, and nothing else; the step is then
-that of FedSGD, and no bound is checked but that nothing wraps.
+that of FedSGD, and of the sum only the number of members is checked.
 
 A member can claim any rows up to the contract's most and any change up to its length:
 that is what it can move the model by in a round. Whether all kept to it shows in the
