@@ -221,6 +221,7 @@ _KEYSTORE: Final = "secrets out of a keystore, which nobody else can have sealed
 _LAB: Final = "a lab reads its own children and its operator's data; it protects nobody"
 # Modules that decode nothing of others, and why that is so.
 OWN: Final[Mapping[str, str]] = {
+    "veilscore.coordinator.adding": "what its own aggregator has just signed",
     "veilscore.coordinator.commands": _TYPED,
     "veilscore.coordinator.folder": _KEYSTORE,
     "veilscore.coordinator.runs": "the coordinator's own events, out of its own log",

@@ -4,6 +4,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.protocol.aggregation_round import HUB, NAMES, SIGNERS, STEPS
 from tests.protocol.summed_run import (
@@ -395,6 +398,23 @@ def test_another_hand_at_the_coordinator_s_key_ends_any_run() -> None:
     assert isinstance(over, Over)
     assert isinstance(over.fault, MisconductError)
     assert (over.fault.party, over.fault.breach) == (HUB, Breach.SURVIVOR_SPLIT)
+
+
+@given(st.binary(max_size=300))
+def test_whatever_a_member_says_is_unheard_or_costs_it_the_run(data: bytes) -> None:
+    run = SummedRun(6)
+    run.want(run.vectors(0))
+    while not run.said:
+        run.step()
+    name = run.names[0]
+    run.do(run.adding.take(name, SumMessage(signed=data), 0))
+    try:
+        message = SumMessage.FromString(data)
+    except DecodeError:
+        message = SumMessage()
+    run.do(run.adding.take(name, message, 0))
+    assert run.left.keys() <= {name}
+    assert (run.over, run.caught) == (None, [])
 
 
 def test_what_strangers_say_is_not_heard() -> None:

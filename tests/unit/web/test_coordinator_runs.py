@@ -24,7 +24,7 @@ def test_a_run_is_proposed_read_and_stopped(operator: httpx.Client) -> None:
     view = operator.get(proposed.headers["location"]).json()
     assert (view["phase"], view["label_holder"]) == ("proposed", "bank")
     assert view["parties"] == [
-        {"party": "bank", "decision": "waiting", "estimated_s": 0}
+        {"party": "bank", "decision": "waiting", "estimated_s": 0, "left": ""}
     ]
     assert operator.get("/v1/runs").json() == [view]
     stopped = operator.delete(f"/v1/runs/{run}").json()
