@@ -30,7 +30,7 @@ _YES = Allowed(lambda value: value is True)
 _DIGEST = octets(32)
 _CLAUSE = between(0, 2e6)  # the coordinator's operator wrote it
 _NAME = Allowed(lambda value: len(value) <= 200)
-_SUM = between(1, MOST_ROUNDS + 4)  # up to three of bins, one of each round, the digest
+_SUM = between(1, MOST_ROUNDS + 5)  # up to four of bins, one of each round, the digest
 _ATTEMPT = between(1, 1000)
 _BOX = 2 * SECRET + PART + 3 * 2 + TAG  # bytes: a SharePair, sealed
 

@@ -183,6 +183,8 @@ class Director:
                     self._ask(fleet, step, StepRequest(manifest=manifest))
                 case _:
                     reports = self._perform(fleet, step)
+                    if step == "bins":
+                        self._tolerate_losses()
                     if step == "evaluate":
                         cards = self._cards(reports)
             self._check()
@@ -230,7 +232,7 @@ class Director:
         peers = self._post.meet(self._around.directory, self._around.clock())
         sums = Sums(terms, self._post, peers, self._around, self._leave)
         with self._lock:
-            self._sums, self._fewest = sums, terms.fewest
+            self._sums = sums
 
     def _pause(self) -> None:
         """Wait a little before asking again, unless the run ends."""
@@ -302,6 +304,16 @@ class Director:
                 raise
             finally:
                 self._post.end(over)  # no more will come; who waits must not wait on
+
+    def _tolerate_losses(self) -> None:
+        """Go on without members that are lost from now on, down to a sum's fewest.
+
+        Not before: counts of the same rows with and without a member would show its
+        own, and the members refuse such sums.
+        """
+        terms = run_terms(self.contract, self._around.registry)
+        with self._lock:
+            self._fewest = terms.fewest
 
     def _rows(self) -> Callable[[], None]:
         """Return what places the rows of the run."""

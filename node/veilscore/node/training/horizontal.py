@@ -163,7 +163,7 @@ class HorizontalPart:
         script = agree_bins(
             self._columns, rows.values(), terms, least=self.contract.min_count
         )
-        bins = self._bins = drive(script, self._add)
+        bins = self._bins = drive(script, self._add_all)
         counts = [each.count for each in bins.bins]
         self._codes = rows.codes(self._columns, bins)
         learner = LocalLearner(self._codes, rows.bad, counts, terms)
@@ -197,6 +197,22 @@ class HorizontalPart:
 
     def _add(self, label: str, words: Words) -> Words:
         return self.drive(self.sums.add(label, words))
+
+    def _add_all(self, label: str, words: Words) -> Words:
+        """Add up what all members must be in, or raise TrainingError.
+
+        Counts of the same rows with and without a member would show its own.
+        """
+        total = self._add(label, words)
+        roster = {entry.party for entry in self.contract.roster}
+        if lost := sorted(roster - set(self.sums.survivors)):
+            raise TrainingError(
+                "was lost while the bins were chosen",
+                party=", ".join(lost),
+                place=f"run {self.contract.run}",
+                remedy="Start the run again when that node is back, or without it.",
+            )
+        return total
 
     # -- at home -----------------------------------------------------------------
 

@@ -39,13 +39,15 @@ _Answer = Callable[[bytes], bytes | Aggregate]
 class Sums:
     """All sums of one run, one after the other; ``contract_bytes`` as everybody has it.
 
-    ``made`` holds the SHA-256 of every sum so far, as the coordinator signed it.
+    ``made`` holds the SHA-256 of every sum so far, as the coordinator signed it,
+    ``survivors`` whose vectors are in the last one.
     """
 
     around: Surroundings
     contract: RunContract
     contract_bytes: bytes
     made: list[bytes] = field(default_factory=list[bytes])
+    survivors: tuple[str, ...] = ()
     _history: RoundHistory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +76,7 @@ class Sums:
                         answer = attempt.answer(message.sum.signed)
                         if isinstance(answer, Aggregate):
                             self.made.append(answer.digest)
+                            self.survivors = answer.survivors
                             return answer.total
                         if answer:
                             yield self._tell(SumMessage(signed=answer))
