@@ -151,6 +151,32 @@ def test_a_lab_trains_scores_compares_and_verifies(
     assert processes_of(tmp_path / "state") == []
 
 
+@pytest.mark.timeout(900)
+def test_two_regions_train_among_themselves_and_together(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    words = ["lab", "run", "two_regions", "--only", "south,banks", "--json", str(out)]
+    done = subprocess.run(
+        [*COMMAND, *words, "--state", str(tmp_path / "state")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(out.read_text())
+    assert all(found["checks"].values())
+    vertical, joint = found["runs"]
+    assert "cross" in vertical["steps"]
+    assert vertical["quality"]["on_holdout"]
+    rounds = [f"round-{number}" for number in range(1, 21)]
+    assert list(joint["steps"]) == ["join", "bins", *rounds, "evaluate", "register"]
+    assert joint["members"].keys() == {"north-bank", "south-bank", "county-bank"}
+    assert joint["members"]["county-bank"]["learned"] < 200
+    assert joint["joint"]["tables_apart"] == 0
+    assert found["scores"]["answered"] == found["scores"]["asked"] == 500
+    assert found["scores"]["example"]["partials"].keys() == {"south-bank"}
+    assert processes_of(tmp_path / "state") == []
+
+
 @pytest.mark.timeout(600)
 def test_a_run_that_a_node_does_not_allow_names_the_node(
     tmp_path: Path, command: list[str]

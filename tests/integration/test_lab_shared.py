@@ -1,5 +1,7 @@
 """Labs on real credit data: one running lab a data set trains in several modes.
 
+Where rows lie by regions, members must have the model of pooled rows within .003 AUC.
+
 All parties are processes of their own, keys have 2048 bits to save time. The bars are
 AUC on all fixed test rows, also on the few percent that a run leaves out: which these
 are moves the label holder's own figure, on the others, by .001 to .003. ``exact`` must
@@ -95,3 +97,53 @@ def test_two_parties_train_when_all_of_them_allow_it(tmp_path: Path) -> None:
     (run,) = found["runs"]
     assert "cross" not in run["steps"]
     assert run["parity"]["federated_auc"] >= 0.774
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(
+    ("lab", "members", "pooled", "asked"),
+    [
+        ("polish_bankruptcy_5y_regions", 3, 0.89, 1_000),
+        pytest.param("sba22k_regions", 5, 0.775, 5_000, marks=pytest.mark.soak),
+        pytest.param("uci_default_regions", 4, 0.775, 4_863, marks=pytest.mark.soak),
+    ],
+)
+def test_regions_train_the_model_of_pooled_rows(
+    lab: str, members: int, pooled: float, asked: int, tmp_path: Path
+) -> None:
+    found = play(lab, tmp_path, "default")
+    (run,) = found["runs"]
+    joint = run["joint"]
+    assert len(run["members"]) == members
+    assert joint["tables_apart"] == 0
+    assert joint["pooled_auc"] >= pooled
+    assert abs(joint["auc"] - joint["pooled_auc"]) <= 0.003
+    assert abs(joint["judged_card_auc_apart"]) <= 0.0003
+    for member in run["members"].values():
+        assert abs(member["reported"] - member["here"]["auc"]) <= 1e-6
+    assert found["scores"]["answered"] == asked
+    assert len(found["scores"]["example"]["partials"]) == 1
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1500)
+def test_a_bank_that_has_just_begun_gains(tmp_path: Path) -> None:
+    found = play("uci_default_cold_start", tmp_path, "default")
+    (run,) = found["runs"]
+    begun = run["members"]["bank-4"]
+    assert begun["learned"] == 200
+    gain = begun["here"]["auc"] - begun["alone"]["auc"]
+    assert gain >= 0.02
+    assert gain > 2 * begun["gain_error"]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("lab", ["sba22k_regions", "uci_default_regions"])
+def test_regions_train_with_noise(lab: str, tmp_path: Path) -> None:
+    pytest.importorskip("dp_accounting")
+    found = play(lab, tmp_path, "private")
+    (run,) = found["runs"]
+    assert run["private"]
+    assert run["joint"]["tables_apart"] == 0
+    assert run["joint"]["auc"] >= 0.73

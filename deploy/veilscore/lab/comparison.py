@@ -51,10 +51,14 @@ def score_and_compare(
     asked: Sequence[Entity],
     cards: Mapping[str, Card],
     tables: Mapping[str, PlainTable],
+    holder: str = "",
 ) -> ScoreOutcome:
-    """Let the requester ask for these entities' scores; compare every answer."""
+    """Let the requester ask for these entities' scores; compare every answer.
+
+    Of a whole model ``holder`` alone is asked, and ``cards`` holds its card alone.
+    """
     began = time.monotonic()
-    answers = ask(requester, model, asked)
+    answers = ask(requester, model, asked, holder)
     seconds = time.monotonic() - began
     answered = [entity for entity in asked if entity[1] in answers]
     mismatches, example = compare(
@@ -69,14 +73,17 @@ def score_and_compare(
     )
 
 
-def ask(member: Member, model: str, entities: Sequence[Entity]) -> dict[str, Answer]:
-    """Return the joint scores by id, as ``veilscore score`` writes them."""
+def ask(
+    member: Member, model: str, entities: Sequence[Entity], holder: str = ""
+) -> dict[str, Answer]:
+    """Return the scores by id, as ``veilscore score`` writes them."""
     borrowers, scores = member.folder / "borrowers.csv", member.folder / "scores.csv"
     write_borrowers(borrowers, entities)
     veilscore(
         *("score", "--config", member.config, "--csv", borrowers, "--out", scores),
         *("--type-column", "id_type", "--model", model),
         *("--purpose", "pre_loan", "--consent", "lab"),
+        *(("--holder", holder) if holder else ()),
         party=member.name,
         timeout_s=_SCORING_S,
     )

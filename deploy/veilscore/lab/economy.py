@@ -9,7 +9,7 @@ Chunk ``k`` is a pure function of (seed, k). Different numpy versions may draw o
 numbers; one version draws the same on every platform, up to rounding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,13 @@ class Table:
 
     def first(self, entities: int) -> "Table":
         """Return the rows of the economy's first so many entities."""
-        rows = np.flatnonzero(self.who.serials < entities)
+        return self._at(np.flatnonzero(self.who.serials < entities))
+
+    def within(self, places: Collection[int]) -> "Table":
+        """Return the rows of entities in these of the economy's places, from 0."""
+        return self._at(np.flatnonzero(np.isin(self.who.regions, [*places])))
+
+    def _at(self, rows: NDArray[np.intp]) -> "Table":
         return Table(
             who=self.who.at(rows),
             columns={name: values[rows] for name, values in self.columns.items()},

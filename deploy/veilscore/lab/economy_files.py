@@ -5,7 +5,7 @@ Two things make a data source: a CSV file, streamed chunk by chunk, and the
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +25,26 @@ def write_csv(
     holder: str,
     entities: int,
     *,
+    name: str = "",
+    places: Collection[int] | None = None,
     typed_by_hand: bool = False,
 ) -> Path:
-    """Write ``holder.csv`` of the first ``entities`` and return its path.
+    """Write ``name.csv`` of a holder's first ``entities`` and return its path.
 
-    ``typed_by_hand`` writes ids in the forms and with the typos of manual entry.
+    ``name`` is the holder's if not given. ``places``, from 0: those of whose entities
+    it knows; None for all. ``typed_by_hand`` writes ids in the forms and with the typos
+    of manual entry.
     """
-    path = folder / f"{holder}.csv"
+    path = folder / f"{name or holder}.csv"
     part = path.with_suffix(".part")
     columns = HOLDERS[holder].columns
     label = HOLDERS[holder].label
     with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        names = [column.name for column in columns]
-        writer.writerow([_ID, _TYPE, *names, *([label] if label else [])])
-        for number, table in enumerate(economy.tables(holder, entities)):
+        heads = [column.name for column in columns]
+        writer.writerow([_ID, _TYPE, *heads, *([label] if label else [])])
+        for number, whole in enumerate(economy.tables(holder, entities)):
+            table = whole if places is None else whole.within(places)
             ids, types = economy.ids(table.who)
             if typed_by_hand:
                 ids = as_typed_by_hand(ids, stream(economy.seed, OF_CLERK, number))
@@ -67,11 +72,11 @@ def _texts(values: NDArray[np.float32], column: Column) -> list[str]:
     ]
 
 
-def declaration(holder: str, *, holdout_share: float) -> str:
+def declaration(holder: str, *, holdout_share: float, name: str = "") -> str:
     """Return the ``[source]`` table, in TOML, of a file that ``write_csv`` wrote."""
     lines = [
         "[source]",
-        f'csv = "{holder}.csv"',
+        f'csv = "{name or holder}.csv"',
         "[source.id]",
         f'column = "{_ID}"',
         f'type_column = "{_TYPE}"',

@@ -1,22 +1,20 @@
 """What each party of a lab brings: its data file and the declaration of it.
 
-Either the demo economy writes the files, or one real table is dealt out column by
-column, every holder's rows in an order of its own. A holder gets its own columns only.
+Either the demo economy writes the files, or one real table is dealt out (``dealing``),
+every holder's rows in an order of its own. A holder gets its own cells only.
 """
 
 import csv
-import gzip
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from veilscore.keys.entity_ids import EntityKind
+from veilscore.lab.dealing import HOLDOUT, ID, LABEL, deal, levels_of, no_share
 from veilscore.lab.economy import Economy
 from veilscore.lab.economy_files import declaration, write_csv
-from veilscore.lab.errors import LabError
 from veilscore.lab.holders import HOLDERS
 from veilscore.lab.lab_file import (
     DATA_VARIABLE,
@@ -29,16 +27,18 @@ from veilscore.runtime.errors import ConfigError
 
 Kind = Literal["numeric", "categorical"]
 
-_ID, _LABEL, _HOLDOUT = "id", "y", "test"
-
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One declared column and the code that stands for a missing cell in it."""
+    """One declared column and the code that stands for a missing cell in it.
+
+    ``levels``: of a categorical column that several holders have, as their codebook.
+    """
 
     column: str
     kind: Kind
     missing: str = ""
+    levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Holding:
     """One holder's file and how its node declares it.
 
     ``id_type`` is None where a column of the file says it; ``label`` and ``holdout``
-    are columns, empty where there are none.
+    are columns, empty where there are none. ``holdout_share``: of rows that judge,
+    chosen by their ids, where no column says so.
     """
 
     path: Path
@@ -55,13 +56,11 @@ class Holding:
     id_type: EntityKind | None
     label: str
     holdout: str
+    holdout_share: float = 0.0
 
     def moved(self, folder: Path) -> "Holding":
         """Move the file into a folder, where its node looks for it."""
-        path = self.path.replace(folder / self.path.name)
-        return Holding(
-            path, self.source, self.features, self.id_type, self.label, self.holdout
-        )
+        return replace(self, path=self.path.replace(folder / self.path.name))
 
 
 def make_holdings(
@@ -82,26 +81,31 @@ def _from_economy(
 ) -> Iterator[tuple[str, Holding]]:
     economy = Economy(settings.seed)
     for party in lab.party:
-        name = party.holder
+        holder = HOLDERS[party.holder]
+        name = f"{party.region}-{holder.name}" if party.region else holder.name
         path = write_csv(
             folder,
             economy,
-            name,
+            holder.name,
             settings.entities,
-            typed_by_hand=name == settings.dirty_holder,
+            name=name,
+            places=settings.places(party.region),
+            typed_by_hand=holder.name == settings.dirty_holder,
         )
+        share = settings.holdout_share
         yield (
             party.name,
             Holding(
                 path,
-                declaration(name, holdout_share=settings.holdout_share),
+                declaration(holder.name, holdout_share=share, name=name),
                 tuple(
-                    Feature(column.name, column.kind, column.code)
-                    for column in HOLDERS[name].columns
+                    Feature(each.name, each.kind, each.code, each.levels)
+                    for each in holder.columns
                 ),
                 id_type=None,
-                label=HOLDERS[name].label,
+                label=holder.label,
                 holdout="",
+                holdout_share=share if holder.label else 0.0,
             ),
         )
 
@@ -109,39 +113,33 @@ def _from_economy(
 def _from_table(
     lab: LabFile, settings: DataSettings, data: Path, folder: Path
 ) -> Iterator[tuple[str, Holding]]:
-    label_holder, columns = _read_scheme(data / settings.vertical, settings.scheme)
-    judging = {row[_ID]: row[_HOLDOUT] for row in _read_rows(data / settings.split)}
-    rows = list(_read_rows(data / settings.file))
+    shares = deal(settings, data)
     for party in lab.party:
-        if party.holder not in columns:
-            raise LabError(
-                f"the scheme {settings.scheme!r} has no party {party.holder!r}",
-                place=str(data / settings.vertical),
-                remedy=f"Name one of {', '.join(columns)} as `holder`.",
-            )
-        own = columns[party.holder]
-        labelled = party.holder == label_holder
-        extra = [_LABEL, _HOLDOUT] if labelled else []
+        if party.holder not in shares:
+            raise no_share(party.holder, shares, settings, data)
+        own = shares[party.holder]
+        heads = [ID, *own.columns, *([LABEL, HOLDOUT] if own.labelled else [])]
         path = folder / f"{party.holder}.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([_ID, *own, *extra])
-            for row in sorted(rows, key=lambda row: _order(party.holder, row[_ID])):
-                cells = row | {_HOLDOUT: judging[row[_ID]]}
-                writer.writerow([cells[name] for name in (_ID, *own, *extra)])
+            writer.writerow(heads)
+            for row in sorted(own.rows, key=lambda row: _order(party.holder, row[ID])):
+                writer.writerow([row[head] for head in heads])
         features = tuple(
-            Feature(name, "categorical" if name in settings.categorical else "numeric")
-            for name in own
+            Feature(name, "categorical", levels=levels_of(name, shares))
+            if name in settings.categorical
+            else Feature(name, "numeric")
+            for name in own.columns
         )
         yield (
             party.name,
             Holding(
                 path,
-                _declare(path.name, settings.id_type, features, labelled=labelled),
+                _declare(path.name, settings.id_type, features, labelled=own.labelled),
                 features,
                 settings.id_type,
-                label=_LABEL if labelled else "",
-                holdout=_HOLDOUT if labelled else "",
+                label=LABEL if own.labelled else "",
+                holdout=HOLDOUT if own.labelled else "",
             ),
         )
 
@@ -165,40 +163,9 @@ def _declare(
 ) -> str:
     source: dict[str, object] = {
         "csv": file,
-        "id": {"column": _ID, "type": str(id_type)},
+        "id": {"column": ID, "type": str(id_type)},
         "feature": [{"column": each.column, "kind": each.kind} for each in features],
     }
     if labelled:
-        source["label"] = {"column": _LABEL, "holdout_column": _HOLDOUT}
+        source["label"] = {"column": LABEL, "holdout_column": HOLDOUT}
     return to_toml({"source": source})
-
-
-def _read_rows(path: Path) -> Iterator[dict[str, str]]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _read_scheme(path: Path, scheme: str) -> tuple[str, Mapping[str, Sequence[str]]]:
-    try:
-        schemes = cast("dict[str, dict[str, object]]", json.loads(path.read_bytes()))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if scheme not in schemes:
-        raise LabError(
-            f"there is no scheme {scheme!r}",
-            place=str(path),
-            remedy=f"Name one of {', '.join(schemes)}.",
-        )
-    parties = cast("dict[str, list[str]]", schemes[scheme]["parties"])
-    return str(schemes[scheme]["label_holder"]), parties
-
-
-def _unreadable(path: Path, error: OSError) -> LabError:
-    return LabError(
-        f"the data cannot be read ({error.strerror or error})",
-        place=str(path),
-        remedy="Check the data folder; its files must lie as the lab file says.",
-    )

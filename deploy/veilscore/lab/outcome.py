@@ -1,16 +1,10 @@
 """What a lab found out: plain values, ready for JSON, and the checks on them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
-# An exact run is as good as the pooled data if it is within these of the central model
-# on the same rows (AUC, KS, any PD).
-AUC_BAR: Final = 0.001
-KS_BAR: Final = 0.004
-PD_BAR: Final = 0.005
-# What rounding to points may change of any run's AUC, up or down.
-ROUNDING_BAR: Final = 0.0003
+from veilscore.lab.bars import AUC_BAR, KS_BAR, PD_BAR, ROUNDING_BAR
+from veilscore.lab.joint_outcome import JointRunOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +94,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """One training run."""
+    """One vertical training run."""
 
     name: str
     run: str
@@ -112,6 +106,15 @@ class RunOutcome:
     exact: bool = False  # the contract promises the model of the pooled data
     parity: Parity | None = None
     parity_skipped: str = ""  # why a run that could be compared was not
+
+    def checks(self) -> Iterator[tuple[str, bool]]:
+        """Yield what must hold, and whether it does."""
+        if self.exact and (self.parity is not None or self.parity_skipped):
+            holds = self.parity is not None and self.parity.holds
+            yield f"run {self.name!r} is as good as pooled data", holds
+        if self.parity is not None:
+            holds = self.parity.card_holds
+            yield f"the points of run {self.name!r} rank as its model", holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ class LabOutcome:
     entities: int  # known to anybody, by the files of all parties
     shared_entities: int  # known to all, by the same files
     online_seconds: float
-    runs: tuple[RunOutcome, ...]
+    runs: tuple[RunOutcome | JointRunOutcome, ...]
     scores: ScoreOutcome
     log: LogOutcome
     idle_cores: float  # processor time over wall time, all processes, doing nothing
@@ -199,10 +202,5 @@ class LabOutcome:
             "every process ended when told to": not self.killed,
         }
         for run in self.runs:
-            if run.exact and (run.parity is not None or run.parity_skipped):
-                holds = run.parity is not None and run.parity.holds
-                checks[f"run {run.name!r} is as good as pooled data"] = holds
-            if run.parity is not None:
-                holds = run.parity.card_holds
-                checks[f"the points of run {run.name!r} rank as its model"] = holds
+            checks.update(run.checks())
         return checks

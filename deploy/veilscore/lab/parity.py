@@ -55,14 +55,14 @@ def compare_with_pooled(
 
     alone_pd, central_pd = central_model([label_holder]), central_model(cards)
     points = sum(cards[p].partial_codes(codes[p]).astype(float) for p in cards)
-    log_odds = sum(_log_odds(cards[party], codes[party]) for party in cards)
+    odds = sum(log_odds(cards[party], codes[party]) for party in cards)
 
     def rounding(rows: NDArray[np.intp]) -> float:
         """Return the AUC of points less that of unrounded log odds."""
         of = labels.labels[rows] == 1
-        return auc(of, -np.asarray(points)[rows]) - auc(of, -np.asarray(log_odds)[rows])
+        return auc(of, -np.asarray(points)[rows]) - auc(of, -np.asarray(odds)[rows])
 
-    federated_pd = np.exp(-np.logaddexp(0.0, np.asarray(log_odds)[judged]))
+    federated_pd = np.exp(-np.logaddexp(0.0, np.asarray(odds)[judged]))
     apart = np.abs(federated_pd - central_pd)
     return Parity(
         rows=len(judged),
@@ -108,7 +108,7 @@ def _woe(
     return np.column_stack(columns)
 
 
-def _log_odds(card: Card, codes: Codes) -> Floats:
+def log_odds(card: Card, codes: Codes) -> Floats:
     """Return the card's unrounded part of ln(good:bad), shape (entities,)."""
     total = np.full(len(codes), card.intercept)
     for feature, column in zip(card.features, codes.T, strict=True):

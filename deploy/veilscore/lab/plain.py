@@ -8,6 +8,7 @@ that came through encryption can be compared with the plain sum.
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class PlainTable:
     """One holder's file: rows with a valid id only, in the file's order.
 
     ``labels``: 1 bad, 0 good, -1 none or no label column. ``judging``: 1 where the
-    holdout column says so.
+    holdout column says so, or the id where there is a share instead.
     """
 
     written: tuple[tuple[EntityKind, str], ...]  # ids as they stand in the file
@@ -56,20 +57,24 @@ def read_table(holding: Holding) -> PlainTable:
     kept: list[dict[str, str]] = []
     written: list[tuple[EntityKind, str]] = []
     rows: dict[str, int] = {}
+    judging: list[bool] = []
     for line in lines:
         kind = holding.id_type or EntityKind(line["id_type"])
         try:
-            rows[normalise(kind, line["id"])] = len(kept)
+            entity = normalise(kind, line["id"])
         except EntityIdError:
             continue  # the node leaves such a row out, too
+        rows[entity] = len(kept)
         kept.append(line)
         written.append((kind, line["id"]))
+        marked = _digit(line, holding.holdout, 0) == 1
+        judging.append(marked or _position(entity) < holding.holdout_share)
     return PlainTable(
         tuple(written),
         rows,
         {each.column: _column(kept, each) for each in holding.features},
         np.array([_digit(line, holding.label, -1) for line in kept], np.int8),
-        np.array([_digit(line, holding.holdout, 0) == 1 for line in kept], np.bool_),
+        np.array(judging, np.bool_),
         rejected=len(lines) - len(kept),
     )
 
@@ -92,6 +97,12 @@ def _column(lines: Sequence[Mapping[str, str]], feature: Feature) -> Column:
     if feature.kind == "categorical":
         return [None if cell in absent else cell for cell in cells]
     return np.array([np.nan if cell in absent else float(cell) for cell in cells])
+
+
+def _position(entity: str) -> float:
+    """Place a normalised id in [0, 1), as nodes do that hold a share out."""
+    digest = blake2b(entity.encode(), digest_size=8, person=b"holdout").digest()
+    return int.from_bytes(digest) / 2**64
 
 
 def _digit(line: Mapping[str, str], column: str, absent: int) -> int:

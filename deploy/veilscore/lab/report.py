@@ -1,17 +1,15 @@
 """Show what a lab found out: one table, and a line for every check."""
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
+from veilscore.lab.bars import AUC_BAR, KS_BAR, PD_BAR, ROUNDING_BAR
+from veilscore.lab.joint_outcome import JointRunOutcome
+from veilscore.lab.joint_report import Rows, rows_of
 from veilscore.lab.outcome import (
-    AUC_BAR,
-    KS_BAR,
-    PD_BAR,
-    ROUNDING_BAR,
     LabOutcome,
     Parity,
     Quality,
@@ -21,8 +19,6 @@ from veilscore.lab.outcome import (
 
 _SHOWN: Final = 5  # leaks
 
-_Rows = Iterator[tuple[str, str]]
-
 
 def show(outcome: LabOutcome, console: Console) -> None:
     """Print the table and the checks."""
@@ -31,7 +27,10 @@ def show(outcome: LabOutcome, console: Console) -> None:
     table.add_column(overflow="fold")
     for section in (
         _parties(outcome),
-        *(_run(run) for run in outcome.runs),
+        *(
+            rows_of(run) if isinstance(run, JointRunOutcome) else _run(run)
+            for run in outcome.runs
+        ),
         _scores(outcome.scores),
         _machine(outcome),
     ):
@@ -43,7 +42,7 @@ def show(outcome: LabOutcome, console: Console) -> None:
         console.print(f"[green]✓[/] {what}" if holds else f"[red]✗ {what}[/]")
 
 
-def _parties(outcome: LabOutcome) -> _Rows:
+def _parties(outcome: LabOutcome) -> Rows:
     for name, holder in outcome.holders.items():
         text = f"{holder.entities:,} entities, {holder.columns} columns"
         if holder.rejected:
@@ -54,7 +53,7 @@ def _parties(outcome: LabOutcome) -> _Rows:
     yield "all online after", f"{outcome.online_seconds:.1f} s"
 
 
-def _run(run: RunOutcome) -> _Rows:
+def _run(run: RunOutcome) -> Rows:
     steps = ", ".join(f"{name} {took:.1f}" for name, took in run.steps.items())
     yield f"run {run.name}", f"{run.seconds:.1f} s: {steps}"
     work = ", ".join(f"{name} {seconds} s" for name, seconds in run.expected.items())
@@ -70,7 +69,7 @@ def _run(run: RunOutcome) -> _Rows:
         yield "  pooled data", f"[{colour}]NOT COMPARED: {run.parity_skipped}[/]"
 
 
-def _quality(quality: Quality) -> _Rows:
+def _quality(quality: Quality) -> Rows:
     judged = "held-out" if quality.on_holdout else "training"
     yield "  judged on", f"{quality.rows:,} {judged} rows of the label holder"
     for name, alone, joint in (
@@ -86,7 +85,7 @@ def _quality(quality: Quality) -> _Rows:
         yield "  calibration", f"slope {slope:.2f}, intercept {intercept:+.2f}"
 
 
-def _parity(parity: Parity, *, exact: bool) -> _Rows:
+def _parity(parity: Parity, *, exact: bool) -> Rows:
     yield "  all data", f"{parity.rows:,} held-out rows, central models beside"
     for name, alone, central, here, apart, bar in (
         (
@@ -109,12 +108,15 @@ def _parity(parity: Parity, *, exact: bool) -> _Rows:
     yield "  PD apart", f"{worst}, {parity.mean_pd:.1e} on average"
 
 
-def _scores(scores: ScoreOutcome) -> _Rows:
+def _scores(scores: ScoreOutcome) -> Rows:
     rate = scores.answered / scores.seconds
     took = f"{scores.queries} queries, {scores.seconds:.1f} s, {rate:,.0f} a second"
     yield "scores", f"{scores.answered:,} of {scores.asked:,} answered ({took})"
-    yield "  mismatches", f"{scores.mismatches:,} with the plain sum of the cards"
     example = scores.example
+    cards = "the plain sum of the cards"
+    if len(example.partials) == 1:
+        cards = f"the card of {next(iter(example.partials))} in plain"
+    yield "  mismatches", f"{scores.mismatches:,} with {cards}"
     terms = " ".join(f"{name} {points:+d}" for name, points in example.partials.items())
     yield "  one borrower", f"{terms} = {example.total}"
     yield (
@@ -123,7 +125,7 @@ def _scores(scores: ScoreOutcome) -> _Rows:
     )
 
 
-def _machine(outcome: LabOutcome) -> _Rows:
+def _machine(outcome: LabOutcome) -> Rows:
     log = outcome.log
     size = f"{log.files:,} files, {log.export_bytes / 1e6:.1f} MB"
     verified = "verified offline" if log.verified else "[red]NOT VERIFIED[/]"

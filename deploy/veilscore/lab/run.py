@@ -7,7 +7,7 @@ all institutions stand, so it may look at what no single one sees and compare.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from veilscore.lab.comparison import export_card, score_and_compare
 from veilscore.lab.enrolment import LOG_POLICY, Federation, Member, enrol
 from veilscore.lab.errors import CommandFailedError, NotComparedError
 from veilscore.lab.holdings import Holding, make_holdings
+from veilscore.lab.joint_outcome import JointRunOutcome
 from veilscore.lab.lab_file import LabFile, RunSettings
 from veilscore.lab.leaf_scan import LeafScanner
 from veilscore.lab.outcome import (
@@ -32,7 +33,7 @@ from veilscore.lab.parity import compare_with_pooled
 from veilscore.lab.plain import PlainTable, read_table
 from veilscore.lab.processes import PartyProcess, stop_all, veilscore
 from veilscore.lab.starting import start_all
-from veilscore.lab.training import contract, quality, train
+from veilscore.lab.training import Trained, contract, joint_contract, quality, train
 from veilscore.lab.usage import cpu_seconds, memory_mib
 from veilscore.models.scorecard import Card
 
@@ -84,7 +85,7 @@ class _Findings:
     holders: dict[str, HolderOutcome]
     entities: int
     shared_entities: int
-    runs: tuple[RunOutcome, ...]
+    runs: tuple[RunOutcome | JointRunOutcome, ...]
     scores: ScoreOutcome
     log: LogOutcome
     idle_cores: float
@@ -101,17 +102,16 @@ class _Stage:
 
     def play(self) -> _Findings:
         """Do everything that the lab file asks for, and look around."""
-        members = self.federation.members
-        holdings = {name: member.holding for name, member in members.items()}
+        members = self.federation.members.items()
+        holdings = {name: member.holding for name, member in members}
         tables = {name: read_table(holding) for name, holding in holdings.items()}
-        runs = tuple(self._run(run, holdings, tables) for run in self.lab.run)
-        model = runs[-1].model
-        wanted = self.lab.score
-        borrowers = tables[wanted.requester].written[: wanted.entities]
-        self.watch(f"asking for {len(borrowers):,} joint scores")
-        scores = score_and_compare(
-            members[wanted.requester], model, borrowers, self._cards(model), tables
+        runs = tuple(
+            self._joint_run(run, holdings, tables)
+            if run.is_horizontal
+            else self._run(run, holdings, tables)
+            for run in self.lab.run
         )
+        scores = self._score(runs[-1].model, tables)
         idle_cores = self._idle_cores()
         holders = {
             name: _look_at(holding, tables[name], self.processes[name])
@@ -134,20 +134,16 @@ class _Stage:
         holdings: Mapping[str, Holding],
         tables: Mapping[str, PlainTable],
     ) -> RunOutcome:
-        label_holder = next(name for name, each in holdings.items() if each.label)
-        file = self.federation.folder / f"{run.name}.contract.toml"
-        file.write_text(contract(self.lab, run, label_holder), encoding="utf-8")
-        trained = train(
-            self.federation, file, lambda step: self.watch(f"run {run.name}: {step}")
-        )
+        parties = self.lab.parties_of(run)
+        label_holder = next(name for name in parties if holdings[name].label)
+        trained = self._train(run, contract(self.lab, run, label_holder))
         parity: Parity | None = None
         skipped = ""
         if self.lab.data and holdings[label_holder].holdout:
             self.watch(f"run {run.name}: comparing with pooled data")
             try:
-                parity = compare_with_pooled(
-                    self._cards(trained.model), tables, label_holder
-                )
+                cards = self._cards(trained.model, parties)
+                parity = compare_with_pooled(cards, tables, label_holder)
             except NotComparedError as error:
                 skipped = str(error)
         return RunOutcome(
@@ -163,9 +159,61 @@ class _Stage:
             parity_skipped=skipped,
         )
 
-    def _cards(self, model: str) -> dict[str, Card]:
-        members = self.federation.members.values()
-        return {member.name: export_card(member, model) for member in members}
+    def _joint_run(
+        self,
+        run: RunSettings,
+        holdings: Mapping[str, Holding],
+        tables: Mapping[str, PlainTable],
+    ) -> JointRunOutcome:
+        # It loads torch, which a vertical run does not need.
+        from veilscore.lab.joint_parity import compare_members  # noqa: PLC0415
+
+        trained = self._train(run, joint_contract(self.lab, run, holdings))
+        self.watch(f"run {run.name}: comparing with pooled data")
+        parties = self.lab.parties_of(run)
+        members, joint = compare_members(
+            self._cards(trained.model, parties),
+            tables,
+            {p: quality(self.federation, p, trained.model).auc for p in parties},
+        )
+        return JointRunOutcome(
+            name=run.name,
+            run=trained.run,
+            model=trained.model,
+            seconds=trained.seconds,
+            steps=trained.steps,
+            expected=trained.expected,
+            private="privacy" in run.horizontal,
+            members=members,
+            joint=joint,
+        )
+
+    def _train(self, run: RunSettings, text: str) -> Trained:
+        file = self.federation.folder / f"{run.name}.contract.toml"
+        file.write_text(text, encoding="utf-8")
+        return train(
+            self.federation, file, lambda step: self.watch(f"run {run.name}: {step}")
+        )
+
+    def _score(self, model: str, tables: Mapping[str, PlainTable]) -> ScoreOutcome:
+        """Let the requester ask for the last model's scores, and compare them."""
+        run, wanted = self.lab.run[-1], self.lab.score
+        holder = wanted.holder if run.is_horizontal else None
+        asked = tables[holder or wanted.requester].written[: wanted.entities]
+        kind = f"scores of {holder}" if holder else "joint scores"
+        self.watch(f"asking for {len(asked):,} {kind}")
+        return score_and_compare(
+            self.federation.members[wanted.requester],
+            model,
+            asked,
+            self._cards(model, [holder] if holder else self.lab.parties_of(run)),
+            tables,
+            holder or "",
+        )
+
+    def _cards(self, model: str, parties: Iterable[str]) -> dict[str, Card]:
+        members = self.federation.members
+        return {name: export_card(members[name], model) for name in parties}
 
     def _idle_cores(self) -> float:
         """Return the processor time per second of everybody, doing nothing."""

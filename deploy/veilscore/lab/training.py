@@ -6,7 +6,7 @@ interface tells its operator.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ import httpx
 
 from veilscore.lab.enrolment import Federation
 from veilscore.lab.errors import LabError, RunStoppedError
+from veilscore.lab.holdings import Holding
 from veilscore.lab.lab_file import LabFile, RunSettings
 from veilscore.lab.outcome import Quality
 from veilscore.lab.processes import veilscore
@@ -36,14 +37,34 @@ class Trained:
 
 
 def contract(lab: LabFile, run: RunSettings, label_holder: str) -> str:
-    """Return a run's contract in TOML, the parties filled in."""
-    holders = [party.name for party in lab.party if "data_holder" in party.roles]
+    """Return a vertical run's contract in TOML, the parties filled in."""
     parties: dict[str, object] = {
         "label_holder": label_holder,
-        "feature_holders": [name for name in holders if name != label_holder],
+        "feature_holders": [n for n in lab.parties_of(run) if n != label_holder],
         "key_bits": lab.key_bits,
     }
     return to_toml(parties | run.contract)
+
+
+def joint_contract(
+    lab: LabFile, run: RunSettings, holdings: Mapping[str, Holding]
+) -> str:
+    """Return a horizontal run's contract in TOML, members and columns filled in.
+
+    The columns are those that all members have; their levels are declared only where
+    noise keeps the members from finding them out.
+    """
+    members = lab.parties_of(run)
+    theirs = [{*holdings[name].features} for name in members]
+    columns = {
+        each.column: {"kind": each.kind, "levels": each.levels}
+        if each.levels and "privacy" in run.horizontal
+        else each.kind
+        for each in holdings[members[0]].features
+        if all(each in others for others in theirs)
+    }
+    filled = {"columns": columns, **run.horizontal}
+    return to_toml({"members": members, **run.contract, "horizontal": filled})
 
 
 def train(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.unit.lab.small_lab import ROWS, Small
+from veilscore.lab.bars import PD_BAR, ROUNDING_BAR
 from veilscore.lab.errors import NotComparedError
-from veilscore.lab.outcome import PD_BAR, ROUNDING_BAR
 from veilscore.lab.parity import compare_with_pooled
 from veilscore.models.scorecard import Card, Feature
 
