@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from veilscore.keys.aggregation.history import RoundHistory
 from veilscore.keys.aggregation.member import Aggregate, Member
@@ -19,7 +20,7 @@ from veilscore.keys.aggregation.terms import Pinned, Terms
 from veilscore.keys.aggregation.wire import Kind, kind_of
 from veilscore.keys.errors import UnheardError
 from veilscore.models.horizontal.ports import Words
-from veilscore.models.vertical.script import Action, Arrived, Send, receive_one
+from veilscore.models.vertical.script import Action, Arrived, Send, receive
 from veilscore.node.errors import RefusedError
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.v1.training_pb2 import (
@@ -31,6 +32,9 @@ from veilscore.v1.training_pb2 import (
 )
 
 _LOG = logging.getLogger(__name__)
+
+# So many times longer than for a message: others may have more rows to train on.
+_PATIENCE: Final = 7
 
 _Answer = Callable[[bytes], bytes | Aggregate]
 
@@ -65,7 +69,7 @@ class Sums:
         attempt: _Attempt | None = None
         try:
             while True:
-                message = yield from receive_one("sum", self.around.coordinator)
+                message = yield from self._hear()
                 match message.sum.WhichOneof("body"):
                     case "begins":
                         if attempt is not None:
@@ -85,6 +89,11 @@ class Sums:
         finally:
             if attempt is not None:
                 attempt.member.forget()
+
+    def _hear(self) -> Generator[Action, Arrived, TrainingMessage]:
+        coordinator = self.around.coordinator
+        arrived = yield from receive("sum", (coordinator,), parts=_PATIENCE)
+        return arrived[coordinator]
 
     def _begin(self, begins: SumBegins, words: Words) -> "_Attempt":
         if begins.round != len(self.made) + 1:
