@@ -148,7 +148,7 @@ def test_the_horizontal_example_says_the_defaults_of_training() -> None:
 
 def parse(arguments: list[str]) -> None:
     """Let the program parse a command without running it; raises UsageError."""
-    name, *rest = ["00" * 32 if each == "HEX" else each for each in arguments]
+    name, *rest = ["00" * 32 if each in {"HEX", "HASH"} else each for each in arguments]
     context = click.Context(ROOT)
     command = ROOT.get_command(context, name)
     if isinstance(command, click.Group):
