@@ -35,6 +35,7 @@ from veilscore.node import setup as node_setup
 from veilscore.node.log.incidents import FOLDER, about_the_log
 from veilscore.node.shelf import Shelf
 from veilscore.v1.audit_pb2 import Event
+from veilscore.v1.score_pb2 import ModelManifest
 
 GONE_S: Final = 5.0  # for orphans to end
 STOPPED_S: Final = 20.0  # for a party that is asked to end, as in its systemd unit
@@ -188,6 +189,32 @@ def check_log(events: Iterable[Event]) -> None:
                 pass
     twice = [key for key, times in joined.items() if times > 1]
     assert not twice, f"done twice: {twice}"
+
+
+def check_stayed_out(events: Iterable[Event]) -> None:
+    """Find that nobody goes on with a run after a start, nor is in a model it left.
+
+    What a member of a horizontal run must not do twice it remembers in memory.
+    """
+    busy: set[tuple[str, str]] = set()  # who did a step of which run
+    out: set[tuple[str, str]] = set()  # and was started again since
+    judged: set[tuple[str, str]] = set()  # who has a card of which run
+    for event in events:
+        done = event.actor, event.correlation
+        match event.WhichOneof("detail"):
+            case "started":
+                out |= {each for each in busy if each[0] == event.actor}
+            case "step_done":
+                assert done not in out, f"{event.actor} went on with a run of before"
+                busy.add(done)
+                if event.step_done.step == "evaluate":
+                    judged.add(done)
+            case "model_registered":
+                manifest = ModelManifest.FromString(event.model_registered.manifest)
+                cards = {(each.party, manifest.run) for each in manifest.cards}
+                assert cards <= judged, f"no cards were made by {cards - judged}"
+            case _:
+                pass
 
 
 def closing_of(events: Iterable[Event], run: str) -> Event:

@@ -27,11 +27,11 @@ from veilscore.coordinator import setup as coordinator_setup
 from veilscore.coordinator.client import OperatorClient
 from veilscore.keys.enrolment import PartyCard
 from veilscore.lab.enrolment import Federation, enrol
-from veilscore.lab.holdings import make_holdings
+from veilscore.lab.holdings import Holding, make_holdings
 from veilscore.lab.lab_file import LabFile
 from veilscore.lab.processes import PartyProcess, stop_all
 from veilscore.lab.starting import start, wait_until_ready
-from veilscore.lab.training import contract
+from veilscore.lab.training import contract, joint_contract
 from veilscore.node import config as node_config
 from veilscore.node import setup as node_setup
 from veilscore.node.local import LocalNode
@@ -211,21 +211,24 @@ class ChaosLab:
 
 
 @contextmanager
-def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
-    """Enrol and start a federation and witnesses of its log; stop all at the end."""
+def chaos_lab(
+    state: Path, *, clocks: bool, disks: bool, text: str = LAB
+) -> Generator[ChaosLab]:
+    """Enrol and start a federation and witnesses of its log; stop all at the end.
+
+    ``text`` is the lab's file, whose first run is the one that is struck.
+    """
     file = state / "lab.toml"
-    file.write_text(LAB, encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
     lab = load(file, LabFile)
-    federation = enrol(lab, dict(make_holdings(lab, None, state)), state, _ignore)
+    holdings = dict(make_holdings(lab, None, state))
+    federation = enrol(lab, holdings, state, _ignore)
     settings = coordinator_config.read(federation.config)
     ports = {Part.HUB: settings.hub.port, Part.FLOWER: settings.flower.port}
-    label_holder = next(
-        name for name, each in federation.members.items() if each.holding.label
-    )
     running = ChaosLab(
         state,
         federation,
-        contract(lab, lab.run[0], label_holder),
+        _contract(lab, holdings),
         {
             (party, part): Wire(port)
             for party in federation.members
@@ -250,6 +253,15 @@ def chaos_lab(state: Path, *, clocks: bool, disks: bool) -> Generator[ChaosLab]:
         yield running
     finally:
         running.close()
+
+
+def _contract(lab: LabFile, holdings: Mapping[str, Holding]) -> str:
+    """Return the contract of the lab's first run."""
+    run = lab.run[0]
+    if run.is_horizontal:
+        return joint_contract(lab, run, holdings)
+    label_holder = next(name for name, each in holdings.items() if each.label)
+    return contract(lab, run, label_holder)
 
 
 def _ignore(_: str) -> None:

@@ -39,12 +39,14 @@ class Outcome:
     """What came of a schedule, in seconds after the fault.
 
     ``named_s`` is None where nobody had to be named; ``resumed_s`` is when the struck
-    run was complete, or a new one under way with all parties.
+    run was complete, or a new one under way with all parties. ``left`` are the members
+    of a horizontal run that it went on without.
     """
 
     named_s: float | None
     ended: str
     resumed_s: float
+    left: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Question:
 
     request: dict[str, object]
     scores: list[int | None]
+    requester: str = REQUESTER
 
 
 def play(lab: ChaosLab, schedule: Schedule, question: Question) -> Outcome:
@@ -77,6 +80,7 @@ class _Play:
     question: Question
     begun: dict[str, int]
     run: str = ""
+    left: frozenset[str] = frozenset()  # members without whom the run went on
 
     @property
     def fault(self) -> Fault:
@@ -113,14 +117,15 @@ class _Play:
             asker.wait_for_answer()
         self._restart_if_log_waits()
         self.lab.wait_until_ready(self.lab.parties)
-        if ended != RunPhase.COMPLETED:
+        unharmed = ended == RunPhase.COMPLETED and not self.left
+        if not unharmed:
             self._resume()
         resumed_s = time.monotonic() - struck
-        if ended != RunPhase.COMPLETED and self.schedule.completes:
+        if not unharmed and self.schedule.completes:
             complete_run(self.lab)
         asking.close()
         self._judge_rest()
-        return Outcome(named_s, ended, resumed_s)
+        return Outcome(named_s, ended, resumed_s, self.left)
 
     @property
     def _kills(self) -> bool:
@@ -176,6 +181,9 @@ class _Play:
         if view.phase == RunPhase.STOPPED:
             assert view.reason, "the run was stopped for no reason"
             assert view.stopped_by in self._to_blame(), _told(view)
+        else:
+            self.left = frozenset(each.party for each in view.parties if each.left)
+            assert self.left <= {self.fault.party}, f"went on without {self.left}"
         return view.phase
 
     def _to_blame(self) -> set[str]:
@@ -218,6 +226,7 @@ class _Play:
         judge.check_said(self.lab, self.begun)
         events = judge.audited_events(self.lab)
         judge.check_log(events)
+        judge.check_stayed_out(events)
         judge.check_own_logs(self.lab, events)
         if self.run:
             closed = judge.closing_of(events, self.run).run_closed
@@ -257,7 +266,7 @@ class _Asker:
     def _ask(self) -> None:
         while not self._leaving.is_set():
             try:
-                with self.lab.node(REQUESTER) as node:
+                with self.lab.node(self.question.requester) as node:
                     answer = node.scores(self.question.request)
             except Error as error:
                 self.refusals.append(error)
