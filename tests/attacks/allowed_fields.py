@@ -48,7 +48,9 @@ _SIGNATURE = octets(64)
 _POINTS = between(0, 100_000)
 _CLAUSE = between(-1, 2e6)  # of a contract: the coordinator's operator wrote it
 _HPKE_OVERHEAD = 1120 + 16  # bytes: encapsulated key and tag
-_SEND_S = 7200 + 600  # how long a Flower message lives at most
+_SEND_S = (
+    7200 + 15 * 60 + 600
+)  # of a Flower message at most: a step, the phases of its sum, skew
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ import struct
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from veilscore.keys.entity_ids import EntityKind, normalise
 from veilscore.keys.linkage import hash_to_group
 
 _LETTERS = string.ascii_letters + string.digits
 _SHORTEST = 8  # bytes: the product shortens digests to 8, 16 or not at all
+_PART, _PARTS, _DISTINCT = 8, 4, 3  # words of a part, parts, values in one at least
 _DIGITS = 14  # characters of a number in decimal
 
 Form = tuple[str, bytes]
@@ -52,6 +54,27 @@ class CanaryId(Canary):
         typed = normalise(EntityKind.OPAQUE, self.text)
         yield from _digested("sha256 of the typed id", typed.encode())
         yield from _spelt("unblinded point", hash_to_group(typed)[:_SHORTEST])
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryWords(Canary):
+    """A part of a vector that a member adds up under masks; ``text`` is its hex."""
+
+    @classmethod
+    def of(cls, what: str, vector: bytes) -> "Iterator[CanaryWords]":
+        """Yield the first parts of a vector of 64-bit words that are unlike others."""
+        size = 8 * _PART
+        parts = (vector[at : at + size] for at in range(0, len(vector), size))
+        telling = (part for part in parts if part[0] and len(_words(part)) > _DISTINCT)
+        for part in islice(telling, _PARTS):
+            yield cls(what, part.hex())
+
+    def forms(self) -> Iterator[Form]:
+        """Yield the words in both orders of bytes, and their digest."""
+        octets = bytes.fromhex(self.text)
+        yield from _spelt("words little-endian", octets)
+        yield from _digested("sha256 of words", octets)
+        yield from _spelt("words big-endian", b"".join(_reversed_words(octets)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +116,15 @@ def fresh_text() -> str:
 def fresh_number(middle: float = 0.0) -> float:
     """Return a number within 1 of ``middle`` whose mantissa is random."""
     return middle + secrets.SystemRandom().uniform(-1, 1)
+
+
+def _words(octets: bytes) -> set[bytes]:
+    return {octets[at : at + 8] for at in range(0, len(octets), 8)}
+
+
+def _reversed_words(octets: bytes) -> Iterator[bytes]:
+    for at in range(0, len(octets), 8):
+        yield octets[at : at + 8][::-1]
 
 
 def _digested(what: str, octets: bytes) -> Iterator[Form]:

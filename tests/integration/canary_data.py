@@ -62,6 +62,31 @@ def plant(data: Path, label_holder: str, parties: Sequence[str]) -> Planted:
     return Planted(secrets, [columns[party][2] for party in parties])
 
 
+def plant_regions(data: Path, parties: Sequence[str]) -> Planted:
+    """Write the data set of members: two numbers and a text, which all of them have.
+
+    How columns are called is in the contract, so that is no secret.
+    """
+    levels = [fresh_text() for _ in range(_LEVELS)]
+    ids = [fresh_text() for _ in range(_ENTITIES)]
+    secrets: list[Canary | CanaryNumber] = [
+        *(CanaryId(f"id {number}", entity) for number, entity in enumerate(ids)),
+        *(Canary("a level", level) for level in levels),
+    ]
+    rows: list[list[object]] = []
+    for number, entity in enumerate(ids):
+        bad = number % 5 < 2
+        values = [fresh_number(0.3 * bad), fresh_number(-0.2 * bad)]
+        secrets += [CanaryNumber("a number", value) for value in values]
+        rows.append([entity, int(bad), *values, levels[(number + bad) % _LEVELS]])
+    _write(data / "loans.csv.gz", ["id", "y", "income", "debt", "sector"], rows)
+    judging = [[entity, int(number % 4 == 0)] for number, entity in enumerate(ids)]
+    _write(data / "split.csv.gz", ["id", "test"], judging)
+    regions = [[each, parties[at % len(parties)]] for at, each in enumerate(ids)]
+    _write(data / "regions.csv.gz", ["id", "region"], regions)
+    return Planted(secrets, ["sector"])
+
+
 def forget(path: Path) -> None:
     """Leave a tenth of a holder's rows out; no two holders have the same order."""
     heading, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -39,6 +39,7 @@ class Evidence:
     since: float  # seconds since 1970
     until: float = math.inf
     run: str = ""
+    steps: tuple[str, ...] = STEPS
     received: tuple[Received, ...] = ()
     listening: frozenset[int] = frozenset()  # ports of all processes of the coordinator
 
@@ -71,7 +72,7 @@ class Evidence:
             coordinator="coordinator",
             parties=PARTIES,
             runs=(self.run,),
-            steps=STEPS,
+            steps=self.steps,
             node_ids=frozenset(
                 node_id % 2**64  # Flower stores them with a sign
                 for node_id in self._query(

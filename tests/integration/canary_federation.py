@@ -165,9 +165,8 @@ class CanaryFederation:
             patch.setenv(recording_coordinator.FOLDER, str(records))
             patch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
             modules = {str(self.federation.config): recording_coordinator.MODULE}
-            if leaking:
-                leaky = self.federation.members[LEAKY]
-                modules[str(leaky.config)] = leaking_node.MODULE
+            for name, module in self._nodes(leaking=leaking).items():
+                modules[str(self.federation.members[name].config)] = module
             patch.setattr(processes, "_command", _other_modules(modules))
             try:
                 start_all(self.federation, self.state, parties)
@@ -177,6 +176,10 @@ class CanaryFederation:
                 self.killed += stop_all(parties.values())
         evidence.received = tuple(read_records(records))
         evidence.until = time.time()
+
+    def _nodes(self, *, leaking: bool) -> dict[str, str]:
+        """Return the modules of the nodes that are not as in production."""
+        return {LEAKY: leaking_node.MODULE} if leaking else {}
 
     def _score(self, trained: Trained) -> None:
         """Ask for scores by the command and, with a canary, over the interface."""
