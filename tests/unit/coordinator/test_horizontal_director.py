@@ -32,17 +32,15 @@ ALL_SUMS = sum(SUMS.values())
 LOST = NAMES[1]
 HASTY = Patience(again_s=0.01, phase_s=2.0)
 
-kills = pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        ("bins", "wanted"),
-        ("bins", "keys"),
-        ("round-1", "shares"),
-        ("round-1", "masked"),
-        ("round-2", "agreement"),
-        ("evaluate", "revealed"),
-    ],
-)
+IN_BINS = [("bins", "wanted"), ("bins", "keys"), ("bins", "revealed")]
+LATER = [
+    ("round-1", "wanted"),
+    ("round-1", "keys"),
+    ("round-1", "shares"),
+    ("round-1", "masked"),
+    ("round-2", "agreement"),
+    ("evaluate", "revealed"),
+]
 
 
 def test_every_sum_is_in_the_log_before_the_next_begins(tmp_path: Path) -> None:
@@ -73,7 +71,7 @@ def test_members_are_bound_to_the_contract_as_they_were_sent_it(tmp_path: Path) 
     assert stage.terms.names == stage.names
 
 
-@kills
+@pytest.mark.parametrize(("step", "message"), IN_BINS + LATER)
 def test_below_six_a_member_that_is_lost_ends_the_run(
     tmp_path: Path, step: str, message: str
 ) -> None:
@@ -89,7 +87,22 @@ def test_below_six_a_member_that_is_lost_ends_the_run(
     assert not [each for each in threading.enumerate() if each.name.startswith("sums")]
 
 
-@kills
+@pytest.mark.parametrize(("step", "message"), IN_BINS)
+def test_while_bins_are_chosen_a_lost_member_ends_any_run(
+    tmp_path: Path, step: str, message: str
+) -> None:
+    stage = HorizontalStage(7, tmp_path)
+    stage.nodes[LOST].dies_before = (step, message)
+    with pytest.raises(PeerLostError, match="it has left") as caught:
+        stage.lead()
+    assert caught.value.party == LOST
+    assert stage.director.step == step
+    assert stage.notes.left == {}
+    # Counts without its rows, beside those with them, would show its own.
+    assert all(LOST in each.members for each in stage.made)
+
+
+@pytest.mark.parametrize(("step", "message"), LATER)
 def test_from_six_on_the_run_goes_on_without_it(
     tmp_path: Path, step: str, message: str
 ) -> None:
@@ -131,7 +144,13 @@ def test_from_six_on_a_member_that_says_nothing_has_left(tmp_path: Path) -> None
 
 def test_who_takes_nothing_has_left(tmp_path: Path) -> None:
     stage = HorizontalStage(6, tmp_path)
-    stage.unheard = {LOST}
+
+    def deafen() -> StepReply:
+        del stage.nodes[LOST].scripted["round-1"]
+        stage.unheard = {LOST}
+        return stage.nodes[LOST].answer("round-1")
+
+    stage.nodes[LOST].scripted["round-1"] = deafen
     manifest = ModelManifest.FromString(stage.lead())
     assert len(manifest.cards) == 5
     assert "does not take" in str(stage.notes.left[LOST])
@@ -235,7 +254,8 @@ def test_an_envelope_that_does_not_open_costs_its_sender_the_run(
     stage = HorizontalStage(members, tmp_path)
 
     def garbage(_: SumMessage) -> None:
-        stage.director.receive(LOST, b"\xff\xff\xff")
+        if stage.nodes[LOST].step == "round-1":
+            stage.director.receive(LOST, b"\xff\xff\xff")
 
     stage.nodes[LOST].besides = garbage
     if members < 6:
