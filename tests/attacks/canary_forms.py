@@ -35,7 +35,7 @@ class Canary:
 
     def forms(self) -> Iterator[Form]:
         """Yield the text and its digest in every spelling."""
-        yield from _spelt("text", self.text.encode())
+        yield from spelt("text", self.text.encode())
         for encoding in ("utf-16-le", "utf-16-be"):
             yield encoding, self.text.encode(encoding)
         yield from _digested("sha256", self.text.encode())
@@ -53,7 +53,7 @@ class CanaryId(Canary):
         yield from Canary.forms(self)
         typed = normalise(EntityKind.OPAQUE, self.text)
         yield from _digested("sha256 of the typed id", typed.encode())
-        yield from _spelt("unblinded point", hash_to_group(typed)[:_SHORTEST])
+        yield from spelt("unblinded point", hash_to_group(typed)[:_SHORTEST])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class CanaryNumber:
         yield "decimal", decimal[:_DIGITS].encode()
         yield from _digested("sha256 of the decimal", decimal.encode())
         for name, octets in self._packed("d"):
-            yield from _spelt(f"float64 {name}", octets)
+            yield from spelt(f"float64 {name}", octets)
             yield from _digested(f"sha256 of float64 {name}", octets)
         for name, octets in self._packed("f"):
             yield from _digested(f"sha256 of float32 {name}", octets)
@@ -129,10 +129,11 @@ def _reversed_words(octets: bytes) -> Iterator[bytes]:
 
 def _digested(what: str, octets: bytes) -> Iterator[Form]:
     """Yield the beginning of a plain hash: the product shortens some."""
-    yield from _spelt(what, hashlib.sha256(octets).digest()[:_SHORTEST])
+    yield from spelt(what, hashlib.sha256(octets).digest()[:_SHORTEST])
 
 
-def _spelt(what: str, octets: bytes) -> Iterator[Form]:
+def spelt(what: str, octets: bytes) -> Iterator[Form]:
+    """Yield bytes as they are, in hexadecimal and in base64."""
     yield what, octets
     yield f"{what}, hex", octets.hex().encode()
     yield f"{what}, HEX", octets.hex().upper().encode()

@@ -165,6 +165,15 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What the coordinator got from a party through Flower."""
+
+    party: str
+    step: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Summand:
     """A member's vector before any mask, which nobody else may see; or a sum."""
 
@@ -177,22 +186,25 @@ class Summand:
 class RegionRun:
     """One run of so many counties; ``play`` it once.
 
-    ``on_heard`` sees each message of a member before the coordinator takes it, and may
-    kill the member by raising :class:`KilledError`: the message is lost, and the hub
-    says so. ``summands`` are what members hand in, before any mask, and ``totals`` the
-    sums that they get.
+    ``table`` gives the n-th member's rows, ``hand_in`` may change a party's vector of a
+    sum before it is masked. ``on_heard`` sees each message of a member
+    before the coordinator takes it, and may kill the member by raising
+    :class:`KilledError`: the message is lost, and the hub says so. ``summands`` are
+    what members hand in, before any mask, and ``totals`` the sums that they get.
     """
 
     state: Path
     members: int = 3
     rounds: int = 2
     own: str = "nothing"
-    on_heard: Callable[[str, TrainingMessage], object] = lambda *_: None
+    table: Callable[[int], Columns] = farms
+    hand_in: Callable[[str, str, Words], Words] = lambda _party, _label, words: words
+    on_heard: Callable[[str, TrainingMessage], object] = lambda _sender, _said: None
     sessions: dict[str, RunSession] = field(default_factory=dict[str, RunSession])
     heard: list[Heard] = field(default_factory=list[Heard])
     summands: list[Summand] = field(default_factory=list[Summand])
     totals: list[Summand] = field(default_factory=list[Summand])
-    reports: list[bytes] = field(default_factory=list[bytes])
+    reports: list[Report] = field(default_factory=list[Report])
     logged: list[Detail] = field(default_factory=list[Detail])
     left: dict[str, Fault] = field(default_factory=dict[str, Fault])
     failed: dict[str, Exception] = field(default_factory=dict[str, Exception])
@@ -241,6 +253,7 @@ class RegionRun:
 
         def noted(sums: Sums, label: str, words: Words) -> Adding:
             party = sums.around.party
+            words = self.hand_in(party, label, words)
             self.summands.append(Summand(party, label, words.copy()))
             total = yield from add(sums, label, words)
             self.totals.append(Summand(party, label, total.copy()))
@@ -251,7 +264,7 @@ class RegionRun:
             stack.enter_context(patch.object(Sums, "add", noted))
             for number, name in enumerate(self.names):
                 workers = stack.enter_context(PaillierWorkers(0))
-                around = self._node(name, farms(number), workers)
+                around = self._node(name, self.table(number), workers)
                 self.sessions[name] = RunSession(around, self.contract, body)
             return self.director.lead(self)
 
@@ -287,7 +300,7 @@ class RegionRun:
                     party, reply = waiting.pop(future), future.result()
                     if reply is not None:
                         replies[party] = reply
-                        self.reports.append(reply.payload)
+                        self.reports.append(Report(party, step, reply.payload))
                         judge(reply)
                 if self._stopped.is_set():
                     raise RunError("the run was stopped")
