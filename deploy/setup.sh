@@ -29,7 +29,7 @@ fi
 
 cat <<TEXT
 Veilscore sets itself up in .venv ($groups):
-  PyTorch, CPU build    about 200 MB (for horizontal training, not built yet)
+  PyTorch, CPU build    about 200 MB (for horizontal training)
   everything else       about 250 MB$([ "$groups" = dev ] && echo ", and 350 MB for tests and checks")
   on disk afterwards    about $([ "$groups" = dev ] && echo 2.3 || echo 1.5) GB; two to five minutes on an ordinary line
 Where pip finds no CPU build, it takes the standard one with CUDA (several GB). That is

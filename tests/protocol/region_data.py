@@ -17,7 +17,7 @@ from veilscore.models.horizontal.own_model import fit_own
 from veilscore.models.horizontal.ports import Booleans, Floats, Lesson
 from veilscore.models.horizontal.rounds import JointModel, cut, train
 from veilscore.models.horizontal.server_step import ServerStep
-from veilscore.models.horizontal.terms import Members, Terms
+from veilscore.models.horizontal.terms import NOISY, Members, Terms
 from veilscore.models.scorecard import Column
 
 SETS = ("sba22k", "uci_default", "polish_bankruptcy_5y")
@@ -34,8 +34,7 @@ ADAM = replace(
     momentum=0.8,
     longest_change=2.0,
 )
-# With noise: smaller steps, and no large ones where changes are small.
-PRIVATE = replace(ADAM, server_rate=0.15, adaptivity=1e-3)
+PRIVATE = replace(TERMS, **NOISY)  # type: ignore[arg-type]  # fields by name
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,11 @@ A privacy budget is turned into noise here: members approve the noise, which the
 themselves, and account for it themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from math import sqrt
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -27,7 +27,7 @@ from veilscore.keys.registry import Registry
 from veilscore.models.errors import DataError
 from veilscore.models.horizontal.rounds import change_format, gradient_format
 from veilscore.models.horizontal.run import terms_of
-from veilscore.models.horizontal.terms import MOST_ROWS, Members, Terms
+from veilscore.models.horizontal.terms import MOST_ROWS, NOISY, Members, Terms
 from veilscore.runtime.settings import Settings
 from veilscore.v1.training_pb2 import (
     HorizontalPrivacy,
@@ -76,7 +76,11 @@ class PrivacySettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """``[horizontal]``: how the model is trained; ``Terms`` bounds the numbers."""
+    """``[horizontal]``: how the model is trained; ``Terms`` bounds the numbers.
+
+    What the author leaves out is that of ``Terms``, or of ``NOISY`` where there is a
+    privacy budget.
+    """
 
     columns: Annotated[dict[_Text, ColumnSettings], Field(min_length=1)]
     optimizer: Literal["average", "adam"] = _DEFAULTS.optimizer
@@ -97,6 +101,16 @@ class TrainingSettings(Settings):
     pull: NotNegative = 100.0
     privacy: PrivacySettings | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _for_noise(cls, value: object) -> object:
+        """Fill in what suits noise; averaging that was asked for keeps its own."""
+        if not isinstance(value, Mapping) or "privacy" not in value:
+            return cast("object", value)
+        asked = cast("Mapping[str, object]", value)
+        named = asked.get("optimizer", NOISY["optimizer"])
+        return {**NOISY, **asked} if named == NOISY["optimizer"] else asked
+
 
 _NUMBERS: Final = TrainingSettings.model_fields.keys() - {"columns", "privacy"}
 
@@ -106,7 +120,8 @@ class HorizontalSettings(Settings):
 
     members: tuple[str, ...]
     min_count: Count = 5
-    max_rows: Annotated[int, Field(ge=1, le=MOST_ROWS)] = 200_000
+    # Without a default: it is the weight that a dishonest member can claim.
+    max_rows: Annotated[int, Field(ge=1, le=MOST_ROWS)]
     granularity: Points = 1
     scale: ScaleSettings = ScaleSettings()
     horizontal: TrainingSettings

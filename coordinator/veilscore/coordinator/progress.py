@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from veilscore.coordinator.web.face import RunView
+from veilscore.coordinator.web.face import RunKind, RunView
 
 _POLL_S: Final = 0.3
 
@@ -94,12 +94,18 @@ def _under_way(view: RunView, names: Sequence[str], spent: float) -> str:
 
 
 def _expected(view: RunView) -> str:
-    """Say how long the run may take: some work is at the same time, some in turn."""
+    """Say how long the run may take: some work is at the same time, some in turn.
+
+    Members of a horizontal run all work at the same time, and tell what the most rows
+    that the contract allows them would take.
+    """
     parts = {each.party: each.estimated_s for each in view.parties}
     if not all(parts.values()):
         return ""
     longest, total = max(parts.values()), sum(parts.values())
     work = ", ".join(f"{party} {_long(seconds)}" for party, seconds in parts.items())
+    if view.kind is RunKind.HORIZONTAL:
+        return f"  expected: up to {_long(longest)} (with `max_rows` rows: {work})"
     span = f"{_long(longest)} to {_long(total)}"
     return f"  expected: {span}, more if tables differ in size (work of {work})"
 

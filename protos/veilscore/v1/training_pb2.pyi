@@ -375,8 +375,8 @@ class StepReport(_message.Message):
     max_abs_points: _builtins.int
     """Bound on its absolute partial score; goes with the card."""
     estimated_s: _builtins.int
-    """Seconds of work that it expects of the run, up to a tenth too many; only after
-    the step "join".
+    """Seconds of work that it expects of the run, up to a tenth too many, in a horizontal
+    run with the most rows that the contract allows a member; only after the step "join".
     """
     def __init__(
         self,

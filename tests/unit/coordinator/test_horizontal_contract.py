@@ -1,6 +1,7 @@
 """From the operator's TOML to the contract of a horizontal run, and what is refused."""
 
 import sys
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from veilscore.models.horizontal.accounting import epsilon
 from veilscore.models.horizontal.noise_shares import sums_of
 from veilscore.models.horizontal.own_model import fit_own
 from veilscore.models.horizontal.run import columns_of, terms_of
-from veilscore.models.horizontal.terms import Members, Terms
+from veilscore.models.horizontal.terms import NOISY, Members, Terms
 from veilscore.v1.training_pb2 import (
     HorizontalPrivacy,
     HorizontalTerms,
@@ -24,7 +25,8 @@ from veilscore.v1.training_pb2 import (
     RunContract,
 )
 
-HEAD = 'members = ["market", "bank", "bureau"]\n'
+MEMBERS = 'members = ["market", "bank", "bureau"]\n'
+HEAD = f"max_rows = 5000\n{MEMBERS}"
 COLUMNS = """
 [horizontal.columns]
 income = "numeric"
@@ -52,7 +54,7 @@ def test_the_smallest_contract_trains_by_the_defaults_of_training(
     fingerprints = parties.registry.fingerprints()
     assert all(each.fingerprint == fingerprints[each.party] for each in found.roster)
     assert found.label_holder == ""
-    members = Members(most=3, least=3, most_rows=200_000)
+    members = Members(most=3, least=3, most_rows=5000)
     assert terms_of(found, 3) == Terms(run="0a" * 16, members=members)
     assert found.horizontal.own == "intercept"
     assert found.horizontal.pull == signature(fit_own).parameters["pull"].default
@@ -144,6 +146,28 @@ def test_a_budget_becomes_noise_that_keeps_to_it(path: Path, parties: Parties) -
     assert cut.noise == found.horizontal.privacy.noise  # in units of clip
 
 
+def trained(path: Path, parties: Parties, text: str) -> Terms:
+    """Return what is trained with, but for the noise."""
+    found = terms_of(read(path, parties, text), 3)
+    return replace(found, privacy=None)
+
+
+def test_a_budget_brings_the_terms_that_suit_noise(
+    path: Path, parties: Parties
+) -> None:
+    members = Members(most=3, least=3, most_rows=5000)
+    default = Terms(run="0a" * 16, members=members)
+    noisy = replace(default, **NOISY)  # type: ignore[arg-type]  # fields by name
+    assert noisy.optimizer == "adam"
+    assert trained(path, parties, SMALLEST + PRIVACY) == noisy
+    for text, expected in (
+        ('optimizer = "adam"', noisy),
+        ("server_rate = 0.3", replace(noisy, server_rate=0.3)),
+        ('optimizer = "average"', default),
+    ):
+        assert trained(path, parties, clause(text) + PRIVACY) == expected
+
+
 def test_a_budget_without_its_library_is_refused_with_the_remedy(
     path: Path, parties: Parties, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +201,8 @@ def test_a_budget_without_its_library_is_refused_with_the_remedy(
         (clause('own = "all"'), "`horizontal.own`"),
         (clause("pull = -1"), "`horizontal.pull`"),
         (clause("round = 3"), "did you mean `rounds`?"),
-        ("max_rows = 16_777_217\n" + SMALLEST, "`max_rows`"),
+        ("max_rows = 16_777_217\n" + MEMBERS + COLUMNS, "`max_rows`"),
+        (MEMBERS + COLUMNS, "`max_rows` is missing"),
         ("min_count = 0\n" + SMALLEST, "`min_count`"),
         ("key_bits = 3072\n" + SMALLEST, "`key_bits` is unknown"),
         (HEAD, "`horizontal` is missing"),
@@ -227,7 +252,10 @@ def test_what_is_wrong_is_named(
 def test_a_wrong_member_is_named(
     path: Path, parties: Parties, members: list[str], what: str
 ) -> None:
-    assert what in refusal(path, parties, f"members = {members}\n{COLUMNS}").what
+    assert (
+        what
+        in refusal(path, parties, f"max_rows = 9\nmembers = {members}\n{COLUMNS}").what
+    )
 
 
 @pytest.mark.parametrize(
@@ -245,7 +273,7 @@ def test_a_contract_of_both_kinds_is_refused_once(
 
 def test_all_problems_are_told_at_once(path: Path, parties: Parties) -> None:
     text = (
-        'members = ["bank", "bank", "x1"]\n'
+        'max_rows = 9\nmembers = ["bank", "bank", "x1"]\n'
         "[horizontal]\nrounds = 0\nbatch = 0\n"
         '[horizontal.columns]\nsector = "categorical"\n'
     ) + PRIVACY

@@ -77,6 +77,17 @@ def test_once_all_have_joined_it_says_how_long_the_run_may_take(
     assert lines[1] == f"  expected: {span}, {rest}"
 
 
+def test_members_of_a_horizontal_run_work_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = replace(running("bins", bank=40, tax=59), kind=RunKind.HORIZONTAL)
+    ended = replace(began, phase=RunPhase.COMPLETED, step="", ended_ms=2)
+    lines = shown([PROPOSED, began, ended], monkeypatch, capsys, ("join", "bins"))
+    assert lines[1] == (
+        "  expected: up to 59 s (with `max_rows` rows: bank 40 s, tax 59 s)"
+    )
+
+
 def test_an_estimate_that_one_party_does_not_give_is_not_made_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

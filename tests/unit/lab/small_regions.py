@@ -44,10 +44,15 @@ name = "bank-w"
 holder = "west"
 [[run]]
 name = "joint"
-contract = {{ min_count = 4, horizontal = {{ rounds = 25, own = "nothing" }} }}
+[run.contract]
+min_count = 4
+max_rows = 900
+horizontal = {{ rounds = 25, own = "nothing" }}
 [[run]]
 name = "private"
-contract = {{ horizontal = {{ privacy = {{ epsilon = 8.0, delta = 1e-5 }} }} }}
+[run.contract]
+max_rows = 900
+horizontal = {{ privacy = {{ epsilon = 8.0, delta = 1e-5 }} }}
 [score]
 requester = "bank-e"
 holder = "bank-w"

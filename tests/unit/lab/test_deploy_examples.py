@@ -1,7 +1,9 @@
 """The example files and typed commands, read by the programs they are for."""
 
 import re
+import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +28,7 @@ from veilscore.keys.registry import Role
 from veilscore.keys.tlog.note import NoteKey
 from veilscore.lab.lab_file import read_lab
 from veilscore.models.horizontal.run import terms_of
-from veilscore.models.horizontal.terms import Members, Privacy, Terms
+from veilscore.models.horizontal.terms import NOISY, Members, Privacy, Terms
 from veilscore.node import config as node_config
 from veilscore.node.config import NodeSettings
 from veilscore.node.hosting.card_file import CardFile, read_card
@@ -135,13 +137,19 @@ def test_the_horizontal_example_says_the_defaults_of_training() -> None:
     privacy = found.horizontal.privacy
     noise = Privacy(privacy.clip, privacy.noise, privacy.count_noise)
     members = Members(most=3, most_rows=found.max_rows)
-    default = Terms(run=found.run, members=members, privacy=noise)
-    assert terms_of(found, 3) == default
+    default = Terms(run=found.run, members=members)
+    noisy = replace(default, privacy=noise, **NOISY)  # type: ignore[arg-type] # fields
+    assert terms_of(found, 3) == noisy
+    for name in NOISY:
+        line = re.search(rf"^{name} = .*\[([^\]:]+)", text.decode(), re.MULTILINE)
+        assert line, f"{name} in brackets"
+        assert tomllib.loads(f"it = {line[1]}")["it"] == getattr(default, name)
     shortest = HorizontalSettings(
         members=("bank", "regulator", "agriculture"),
+        max_rows=found.max_rows,
         horizontal=TrainingSettings(columns={"income": ColumnSettings(kind="numeric")}),
     )
-    assert (found.min_count, found.max_rows) == (shortest.min_count, shortest.max_rows)
+    assert found.min_count == shortest.min_count
     assert found.horizontal.own == shortest.horizontal.own
     assert found.horizontal.pull == shortest.horizontal.pull
 

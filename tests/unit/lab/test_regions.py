@@ -101,7 +101,7 @@ def test_members_and_columns_are_filled_in(regions: Regions) -> None:
 
 def test_a_contract_of_ones_own_columns_stays(regions: Regions) -> None:
     joint, _ = regions.lab.run
-    only = {"horizontal": {"columns": {"debt": "numeric"}}}
+    only = {"max_rows": 900, "horizontal": {"columns": {"debt": "numeric"}}}
     run = joint.model_copy(update={"contract": only})
     text = joint_contract(regions.lab, run, regions.holdings)
     asked = read_contract(text.encode(), registry_of(regions.lab), RUN)
@@ -163,3 +163,6 @@ def test_both_kinds_of_run_name_their_parties(economy: dict[str, Holding]) -> No
         *("county-bank", "north-bank", "south-bank")
     ]
     assert len(asked.horizontal.columns) == len(economy["north-bank"].features)
+    tables = [read_table(economy[entry.party]) for entry in asked.roster]
+    most = max(int(((each.labels >= 0) & ~each.judging).sum()) for each in tables)
+    assert most <= asked.max_rows < 2 * most

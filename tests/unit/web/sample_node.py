@@ -155,6 +155,14 @@ def full_status() -> NodeStatus:
                 ),
             ),
             ModelState(digest("peer's"), "77" * 16, NOW_MS - 9 * 86_400_000, None),
+            ModelState(
+                digest("others'"),
+                "78" * 16,
+                NOW_MS - 10 * 86_400_000,
+                None,
+                ("county-1", "county-2", "county-3"),
+                whole=True,
+            ),
         ),
         run=RunState(
             run=RUN,

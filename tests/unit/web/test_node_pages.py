@@ -68,6 +68,7 @@ def test_the_first_page_shows_the_node_in_order(operator: httpx.Client) -> None:
         '<td class="number">0.1371</td>',  # Brier
         "calibration: slope 1.0415, intercept -0.0312",
         "Only the label holder can judge a model",
+        "Only a member with goods and bads among its rows can judge a model",
         "42%",
         "Polish 2",
         '<td class="number">4711</td>',

@@ -43,7 +43,11 @@ class RunParty:
     party: Annotated[str, Field(description="Registered name")]
     decision: Annotated[Decision, Field(description="What it said to the run")]
     estimated_s: Annotated[
-        int, Field(description="Seconds of work that it expects; 0: not known")
+        int,
+        Field(
+            description="Seconds of work that it expects, in a horizontal run with the "
+            "most rows that the contract allows a member; 0: not known"
+        ),
     ] = 0
     left: Annotated[
         str, Field(description="Why the run goes on without it; empty: it is in")

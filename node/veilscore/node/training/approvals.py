@@ -102,6 +102,17 @@ class Approvals:
         work = holding.work(contract, around.workers.multiplications)
         return work.at(self.speed())
 
+    def told_s(self, contract: RunContract, around: Surroundings) -> int:
+        """Return the seconds of work that the coordinator is told a run takes here.
+
+        Of a horizontal run those of the most rows that a member may have: how many
+        this one has is for nobody else.
+        """
+        if contract.HasField("horizontal"):
+            most = Learning.of(contract, contract.max_rows)
+            return most.at(self.learning_speed()).told_s
+        return self.estimate(contract, around).told_s
+
     def waiting(self) -> list[WaitingRun]:
         """Return the runs that wait for the operator."""
         return [

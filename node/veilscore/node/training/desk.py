@@ -194,8 +194,8 @@ class TrainingDesk:
         return None
 
     def _report_join(self, session: RunSession) -> StepReport:
-        estimate = self.approvals.estimate(session.contract, session.around)
-        return StepReport(estimated_s=estimate.told_s)
+        told_s = self.approvals.told_s(session.contract, session.around)
+        return StepReport(estimated_s=told_s)
 
     def _perform(
         self, run: str, step: str, manifest: bytes, message_id: str

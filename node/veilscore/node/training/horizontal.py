@@ -2,9 +2,11 @@
 
 Learns sums over the rows of all members, and from them the joint model, of which it
 makes a card of its own. Others get its vectors under masks (``summing``), and the
-digest of its card.
+digest of its card, which is salted: they have the joint model, and would find an
+intercept of few rows by trying.
 """
 
+import secrets
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, cast
@@ -22,6 +24,7 @@ from veilscore.models.horizontal.run import columns_of, scale_of, terms_of
 from veilscore.models.horizontal.script import Contribution, Script, drive
 from veilscore.models.horizontal.terms import Terms
 from veilscore.models.scorecard import Card, Column, Parameter
+from veilscore.models.vertical.run import DOUBLINGS_LIMIT
 from veilscore.models.vertical.script import Action, Arrived
 from veilscore.node.columns import Columns, NumericColumn
 from veilscore.node.errors import TrainingError
@@ -139,11 +142,13 @@ class HorizontalPart:
         )
 
     def bound(self, card: Card) -> int:
-        """Return what others learn of the largest score: the next power of two.
+        """Return what others learn of the largest score: the same for all usual cards.
 
-        The exact one would show a member's own intercept.
+        They have the model, and a bound of its own would show a card's intercept.
         """
-        return 1 << card.max_abs_points.bit_length()
+        scale = card.scale
+        usual = scale.base_points + round(2 * DOUBLINGS_LIMIT * scale.pdo)
+        return 1 << max(usual, card.max_abs_points).bit_length()
 
     def figures(self) -> Mapping[str, float | int | bool] | None:
         """Return how good the model is on this member's rows."""
@@ -280,4 +285,6 @@ class HorizontalPart:
             "ridge": asked.ridge,
             "noise": noise,
             "own": self._own,
+            # Others know all of a card but what is its member's own, and its digest.
+            "salt": secrets.token_hex(16),
         }

@@ -4,7 +4,8 @@ Counted from the contract and the own rows, at the speed of this host. How many 
 members will choose, and how many buckets they divide for it, is not known yet: numbers
 are taken to have deciles and to be divided ten times, texts to be declared or common.
 
-Learns nothing; told like other estimates.
+Learns nothing. The own operator is shown it; the coordinator is told that of the most
+rows a contract allows, which says nothing of the own.
 """
 
 import time

@@ -131,5 +131,7 @@ def _model_of_score(
     cards = {card.party for card in manifest.cards}
     if not {*holders} <= cards:
         raise ProofError("a holder was asked that has no part of the model")
+    if manifest.whole and len(holders) != 1:
+        raise ProofError("a whole model is asked of one holder")
     evidence.fact("made by run", manifest.run)
     evidence.fact("under contract", manifest.contract.hex())
