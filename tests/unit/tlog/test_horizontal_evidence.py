@@ -12,6 +12,7 @@ from tests.unit.tlog.horizontal_story import (
     registered,
 )
 from tests.unit.tlog.sample_log import Parties
+from tests.unit.tlog.test_audit_commands import run
 from veilscore.keys.errors import AuditError
 from veilscore.keys.tlog.evidence import steps, sums
 from veilscore.keys.tlog.evidence.audit import EvidenceReport, audit_evidence
@@ -115,3 +116,22 @@ def test_what_is_wrong_with_a_horizontal_run_is_named(
         audited(tmp_path, parties, change)
     assert caught.value.step == step
     assert what in caught.value.what
+
+
+def test_an_auditor_takes_the_evidence_of_a_horizontal_run(
+    tmp_path: Path, parties: Parties
+) -> None:
+    made = Evidence(tmp_path, parties, lambda _: horizontal_story())
+    export, policy = tmp_path / "export", tmp_path / "log-policy.txt"
+    for name, data in made.files.items():
+        path = export / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    policy.write_text(made.log.policy_text())
+    made.log.close()
+    out = tmp_path / "evidence.json"
+    taken = run("bundle", export, RUN, "--out", out, "--policy", policy)
+    assert taken.exit_code == 0, taken.output
+    assert "6, each of at least 3 of 3 members" in taken.output
+    again = run("verify", out, "--policy", policy)
+    assert again.exit_code == 0, again.output
