@@ -105,11 +105,11 @@ class TrainingSettings(Settings):
     @classmethod
     def _for_noise(cls, value: object) -> object:
         """Fill in what suits noise; averaging that was asked for keeps its own."""
-        if not isinstance(value, Mapping) or "privacy" not in value:
-            return cast("object", value)
-        asked = cast("Mapping[str, object]", value)
-        named = asked.get("optimizer", NOISY["optimizer"])
-        return {**NOISY, **asked} if named == NOISY["optimizer"] else asked
+        if isinstance(value, Mapping) and "privacy" in value:
+            asked = cast("Mapping[str, object]", value)
+            named = asked.get("optimizer", NOISY["optimizer"])
+            return {**NOISY, **asked} if named == NOISY["optimizer"] else asked
+        return value
 
 
 _NUMBERS: Final = TrainingSettings.model_fields.keys() - {"columns", "privacy"}
