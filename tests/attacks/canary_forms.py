@@ -72,9 +72,9 @@ class CanaryWords(Canary):
     def forms(self) -> Iterator[Form]:
         """Yield the words in both orders of bytes, and their digest."""
         octets = bytes.fromhex(self.text)
-        yield from _spelt("words little-endian", octets)
+        yield from spelt("words little-endian", octets)
         yield from _digested("sha256 of words", octets)
-        yield from _spelt("words big-endian", b"".join(_reversed_words(octets)))
+        yield from spelt("words big-endian", b"".join(_reversed_words(octets)))
 
 
 @dataclass(frozen=True, slots=True)

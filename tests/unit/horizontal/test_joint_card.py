@@ -20,7 +20,7 @@ CODES: Codes = RNG.integers(0, 4, (600, 2)).astype(np.uint16)
 BAD: Booleans = RNG.random(600) < 1 / (1 + np.exp(log_odds(MODEL, CODES, COUNTS)))
 
 
-def card(model: Floats = MODEL) -> Card:
+def card(model: Floats = MODEL, codes: Codes | None = None) -> Card:
     return joint_card(
         model,
         ["age", "state"],
@@ -29,7 +29,33 @@ def card(model: Floats = MODEL) -> Card:
         holder="north",
         scale=Scale(pdo=160.0),
         parameters={"rounds": 40},
+        codes=codes,
     )
+
+
+def test_with_rows_in_view_their_scores_are_nearer_than_by_single_points() -> None:
+    """Of a second column that repeats the first, one makes up for the other."""
+    bins = BINS[0]
+    tables = np.array([0.1003, -0.4002, 0.0021, 0.3033])
+    model: Floats = np.array([*tables, *tables, 0.0])
+    codes: Codes = np.repeat(RNG.integers(0, 4, (600, 1)), 2, axis=1).astype(np.uint16)
+    off: list[float] = []
+    for rows in (None, codes):
+        made = joint_card(
+            model,
+            ["age", "same"],
+            [bins, bins],
+            run="r",
+            holder="north",
+            scale=Scale(),
+            parameters={},
+            codes=rows,
+        )
+        exact = made.scale.factor * log_odds(model, codes, [4, 4])
+        points = made.partial_codes(codes) - made.intercept_points
+        off.append(float(np.abs(points - exact).mean()))
+        assert [each.log_odds for each in made.features] == [tuple(tables)] * 2
+    assert off[1] < 0.7 * off[0]
 
 
 def test_points_are_the_models_log_odds_on_the_scale() -> None:

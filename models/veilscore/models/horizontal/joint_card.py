@@ -11,7 +11,8 @@ import numpy as np
 
 from veilscore.models.binning import Bins
 from veilscore.models.errors import DataError
-from veilscore.models.horizontal.ports import Floats
+from veilscore.models.horizontal.ports import Codes, Floats
+from veilscore.models.rounding import points_near
 from veilscore.models.scorecard import Card, Feature, Parameter, Scale
 
 
@@ -25,9 +26,12 @@ def joint_card(
     scale: Scale,
     granularity: int = 1,
     parameters: Mapping[str, Parameter],
+    codes: Codes | None = None,
 ) -> Card:
     """Return the card of a model of shape (bins of all features + 1,).
 
+    Points are rounded with the member's rows in view, if ``codes``, their bins, are
+    given: each to the nearest they depend on no row.
     Raises ``DataError`` if the model has other bins, ``BoundError`` if points do not
     fit.
     """
@@ -39,6 +43,9 @@ def joint_card(
             remedy="Train with the bins that all members agreed on",
         )
     tables = np.split(model[:-1], np.cumsum(counts)[:-1])
+    points = [scale.points(table) for table in tables]
+    if codes is not None:
+        points = points_near([scale.factor * table for table in tables], codes)
     intercept = float(model[-1])
     return Card(
         run=run,
@@ -46,8 +53,10 @@ def joint_card(
         scale=scale,
         granularity=granularity,
         features=tuple(
-            Feature.scaled(name, each, table, scale)
-            for name, each, table in zip(names, bins, tables, strict=True)
+            Feature(name, each, tuple(rounded.tolist()), tuple(table.tolist()))
+            for name, each, table, rounded in zip(
+                names, bins, tables, points, strict=True
+            )
         ),
         parameters=dict(parameters),
         intercept_points=scale.intercept_points(intercept),

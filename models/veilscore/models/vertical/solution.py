@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from veilscore.models.rounding import points_near
 from veilscore.models.scorecard import Scale, round_half_away
 from veilscore.models.vertical.ports import Codes, Floats
 
@@ -50,41 +51,11 @@ class Solution:
         return [w * table for w, table in zip(self.weights, self.woe, strict=True)]
 
     def points(self, codes: Codes) -> list[NDArray[np.int64]]:
-        """Return integer points per column and bin, rounded with the rows in view.
-
-        The sums over the rows' bins should be near the exact ones, not each number:
-        rounding alone would let the errors of correlated columns add up. Nearest plane
-        algorithm (Babai, Combinatorica 6, 1986): one number after the other, common
-        bins first, makes up for what those before are off.
-        """
+        """Return integer points per column and bin, rounded with the rows in view."""
         exact = [self.scale.factor * column for column in self.contributions()]
-        ends = np.cumsum([len(column) for column in exact])
-        wanted = np.concatenate(exact)
-        counts = _joint_counts(codes, ends) + np.eye(len(wanted))
-        order = np.argsort(np.diag(counts), kind="stable")
-        upper = np.linalg.cholesky(counts[np.ix_(order, order)]).T
-        off = np.zeros(len(order))  # points minus exact, in this order
-        points = np.empty(len(order), np.int64)
-        for at in reversed(range(len(order))):
-            due = wanted[order[at]] - upper[at] @ off / upper[at, at]
-            points[order[at]] = round(due)
-            off[at] = points[order[at]] - wanted[order[at]]
-        return np.split(points, ends[:-1])
+        return points_near(exact, codes)
 
     def partial_scores(self, codes: Codes) -> NDArray[np.int64]:
         """Return the integer partial score of every row, before masking."""
         total = self.intercept_points + row_sums(codes, self.points(codes))
         return round_half_away(total, self.granularity)
-
-
-def _joint_counts(codes: Codes, ends: NDArray[np.int64]) -> Floats:
-    """Return how many rows are in both of any two bins, shape (bins, bins)."""
-    starts, sizes = np.append(0, ends[:-1]), np.diff(ends, prepend=0)
-    counts = np.empty((ends[-1], ends[-1]))
-    for i, size in enumerate(sizes):
-        for j in range(i + 1):
-            cells = codes[:, i].astype(np.int64) * sizes[j] + codes[:, j]
-            block = np.bincount(cells, minlength=size * sizes[j]).reshape(size, -1)
-            here, there = slice(starts[i], ends[i]), slice(starts[j], ends[j])
-            counts[here, there], counts[there, here] = block, block.T
-    return counts

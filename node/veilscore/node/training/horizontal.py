@@ -139,6 +139,8 @@ class HorizontalPart:
             scale=scale_of(contract),
             granularity=contract.granularity,
             parameters=self._parameters(),
+            # Noise that hides a row would be in vain if the points showed it.
+            codes=None if self._terms.privacy else self._codes,
         )
 
     def bound(self, card: Card) -> int:
