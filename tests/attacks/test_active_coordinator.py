@@ -100,7 +100,7 @@ def old_keys(hub: ActiveHub, party: str, body: AggregationBody) -> None:
 def both_kinds(hub: ActiveHub, party: str, body: AggregationBody, words: bytes) -> Told:
     """Ask for shares again, with other members' agreement, once they have come."""
     assert party
-    if body.WhichOneof("content") != Kind.TOTAL:
+    if not body.HasField("total"):
         return [signed(body, words)]
     other = AggregationBody()
     other.CopyFrom(hub.said[body.round, "agreement_list"])
@@ -112,11 +112,7 @@ def another_sum(_: ActiveHub, party: str, body: AggregationBody, words: bytes) -
     """Show one member a sum of the first round that is off by the smallest unit."""
     told = AggregationBody()
     told.CopyFrom(body)
-    if (
-        body.WhichOneof("content") == Kind.TOTAL
-        and body.round == ROUND_2 - 1
-        and party == VICTIM
-    ):
+    if body.HasField("total") and body.round == ROUND_2 - 1 and party == VICTIM:
         vector = read_words(words).copy()
         vector[-1] += 1
         words = write_words(vector)

@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from tests.protocol.farm_tables import LEVELS, farms
 from tests.sample_contract import sample_contract
 from veilscore.coordinator.directory import KeyDirectory
 from veilscore.coordinator.errors import RunError
@@ -36,8 +37,7 @@ from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.tlog.events import Detail
 from veilscore.models.horizontal.ports import Words
 from veilscore.models.vertical.script import Action, Arrived
-from veilscore.node.columns import CategoryColumn, Columns, NumericColumn
-from veilscore.node.entities import Entities
+from veilscore.node.columns import Columns
 from veilscore.node.training.session import RunSession
 from veilscore.node.training.summing import Sums
 from veilscore.node.training.surroundings import Surroundings
@@ -56,7 +56,6 @@ Adding: TypeAlias = Generator[Action, Arrived, Words]
 HUB = "coordinator"
 RUN = "6a" * 16
 NOW = 1.8e9
-LEVELS = ("rice", "tea", "wheat")
 _STEP_S = 60.0
 
 
@@ -96,27 +95,6 @@ def registry(members: int) -> Registry:
         HUB, frozenset({Role.COORDINATOR}), signer(HUB).verify_key, "", date.min
     )
     return Registry(1, (own, *holders), signer(HUB).verify_key)
-
-
-def farms(number: int, rows: int = 240) -> Columns:
-    """Return a county's table; a quarter of its rows judge a model."""
-    draw = np.random.default_rng(number)
-    area = np.round(draw.lognormal(1, 0.8, rows), 1)
-    debt = draw.integers(0, 9, rows).astype(np.float64)
-    debt[draw.random(rows) < 0.1] = np.nan
-    crop = draw.integers(-1, len(LEVELS), rows, dtype=np.int32)
-    risk = 0.4 * np.nan_to_num(debt, nan=4.0) - 0.3 * area + 0.5 * (crop == 1)
-    bad = risk + draw.logistic(0, 1, rows) > 1.5
-    return Columns(
-        Entities.of(f"X:farm-{number}-{row:04}" for row in range(rows)),
-        (
-            NumericColumn("area", area),
-            NumericColumn("debt", debt),
-            CategoryColumn("crop", crop, LEVELS),
-        ),
-        bad.astype(np.int8),
-        np.arange(rows) % 4 == 0,
-    )
 
 
 def contract(members: int, rounds: int, own: str = "nothing") -> RunContract:
@@ -226,8 +204,7 @@ class RegionRun:
         return [county(number) for number in range(self.members)]
 
     @property
-    def made(self) -> list[SumMade]:
-        """What the log says of the sums."""
+    def made(self) -> list[SumMade]:  # as the log says
         return [each for each in self.logged if isinstance(each, SumMade)]
 
     def check_sums(self) -> None:

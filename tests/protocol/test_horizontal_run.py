@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.protocol.farm_tables import farms
 from tests.protocol.plain_sums import together
-from tests.protocol.region_run import KilledError, RegionRun, county, farms
+from tests.protocol.region_run import KilledError, RegionRun, county
 from veilscore.fault import Fault
 from veilscore.keys.aggregation.wire import kind_of
 from veilscore.models import card_file
