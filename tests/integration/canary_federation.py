@@ -125,13 +125,13 @@ class CanaryFederation:
         self._copy(evidence, "stopped")
         return evidence
 
-    def run_with_leak(self) -> Evidence:
+    def run_with_leak(self, stopped_by: str = LEAKY) -> Evidence:
         """Train with a leaking node until the run stops."""
         evidence = self._evidence("leaky")
         with self._running(evidence, leaking=True):
             with pytest.raises(RunStoppedError) as stopped:
                 train(self.federation, self.contract, lambda _: None)
-            assert stopped.value.party == LEAKY
+            assert stopped.value.party == stopped_by
             with self._operator() as client:
                 runs = client.get("/v1/runs")
             evidence.keep("web/v1-runs", runs.content)
