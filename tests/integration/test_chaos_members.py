@@ -9,7 +9,7 @@ It counts as a failure what does in ``test_chaos``, and beyond that
 3.  if then a new run with all members does not make a model of all cards, every fourth
     time, or is not joined by all.
 
-``make test`` plays four schedules, ``make soak`` every kill in every step, twice, among
+``make test`` plays one schedule, ``make soak`` every kill in every step, twice, among
 three members and among six.
 """
 
@@ -73,8 +73,7 @@ def check_survivors(planned: Schedule, outcome: Outcome, count: int) -> None:
 @pytest.mark.parametrize(
     ("count", "seeds"),
     [
-        (3, [2, 7, 12]),
-        (6, [17]),
+        (3, [2]),
         pytest.param(3, EVERY, marks=pytest.mark.soak),
         pytest.param(6, EVERY, marks=pytest.mark.soak),
     ],

@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.integration.chaos_members import ROUNDS, lab_of
+
 pytestmark = pytest.mark.long
 LAB = """\
 name = "small"
@@ -151,6 +153,32 @@ def test_a_lab_trains_scores_compares_and_verifies(
     assert processes_of(tmp_path / "state") == []
 
 
+@pytest.mark.timeout(900)
+def test_members_with_the_same_columns_train_together(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(lab_of(3))
+    out = tmp_path / "out.json"
+    words = ["lab", "run", str(tmp_path / "small.toml"), "--json", str(out)]
+    done = subprocess.run(
+        [*COMMAND, *words, "--state", str(tmp_path / "state")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(out.read_text())
+    assert all(found["checks"].values())
+    (run,) = found["runs"]
+    rounds = [f"round-{number}" for number in range(1, ROUNDS + 1)]
+    assert list(run["steps"]) == ["join", "bins", *rounds, "evaluate", "register"]
+    assert run["members"].keys() == {"bank-1", "bank-2", "bank-3"}
+    assert run["joint"]["tables_apart"] == 0
+    scores = found["scores"]
+    assert (scores["answered"], scores["asked"], scores["mismatches"]) == (10, 10, 0)
+    assert scores["example"]["partials"].keys() == {"bank-2"}
+    assert processes_of(tmp_path / "state") == []
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_two_regions_train_among_themselves_and_together(tmp_path: Path) -> None:
     out = tmp_path / "out.json"

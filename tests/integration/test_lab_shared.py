@@ -6,10 +6,10 @@ All parties are processes of their own, keys have 2048 bits to save time. The ba
 AUC on all fixed test rows, also on the few percent that a run leaves out: which these
 are moves the label holder's own figure, on the others, by .001 to .003. ``exact`` must
 be pooled logistic regression on the same bins. ``make test`` plays the smallest lab in
-all modes and one more in the default one, ``make soak`` every lab; the same scripts
-meet the same bars on all data sets, in one process, in
-``protocol/test_vertical_shared``, in the mean of three draws of the noise. Skipped
-loudly where the data is absent.
+all modes and one more in the default one, ``make soak`` every lab and all regions; the
+same scripts meet the same bars on all data sets, in one process, in
+``protocol/test_vertical_shared``, in the mean of three draws of the noise, and in
+``protocol/test_horizontal_shared``. Skipped loudly where the data is absent.
 """
 
 import json
@@ -103,7 +103,9 @@ def test_two_parties_train_when_all_of_them_allow_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lab", "members", "pooled", "asked"),
     [
-        ("polish_bankruptcy_5y_regions", 3, 0.89, 1_000),
+        pytest.param(
+            *("polish_bankruptcy_5y_regions", 3, 0.89, 1_000), marks=pytest.mark.soak
+        ),
         pytest.param("sba22k_regions", 5, 0.775, 5_000, marks=pytest.mark.soak),
         pytest.param("uci_default_regions", 4, 0.775, 4_863, marks=pytest.mark.soak),
     ],
