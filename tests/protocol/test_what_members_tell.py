@@ -78,6 +78,7 @@ class InTheOpen:
 class OwnSums:
     party: str
     all: InTheOpen
+    survivors: tuple[str, ...] = MEMBERS
 
     def add(self, _label: str, words: Words) -> Generator[Any, Any, Words]:
         yield None

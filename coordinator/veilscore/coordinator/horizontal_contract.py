@@ -105,10 +105,11 @@ class TrainingSettings(Settings):
     @classmethod
     def _for_noise(cls, value: object) -> object:
         """Fill in what suits noise; averaging that was asked for keeps its own."""
-        if isinstance(value, Mapping) and "privacy" in value:
-            asked = cast("Mapping[str, object]", value)
-            named = asked.get("optimizer", NOISY["optimizer"])
-            return {**NOISY, **asked} if named == NOISY["optimizer"] else asked
+        is_table = isinstance(value, Mapping)
+        asked = cast("Mapping[str, object]", value) if is_table else {}
+        named = asked.get("optimizer", NOISY["optimizer"])
+        if "privacy" in asked and named == NOISY["optimizer"]:
+            return {**NOISY, **asked}
         return value
 
 
