@@ -106,7 +106,9 @@ class TrainingSettings(Settings):
     def _for_noise(cls, value: object) -> object:
         """Fill in what suits noise; averaging that was asked for keeps its own."""
         is_table = isinstance(value, Mapping)
-        asked = cast("Mapping[str, object]", value) if is_table else {}
+        asked: Mapping[str, object] = (
+            cast("dict[str, object]", value) if is_table else {}
+        )
         named = asked.get("optimizer", NOISY["optimizer"])
         if "privacy" in asked and named == NOISY["optimizer"]:
             return {**NOISY, **asked}
