@@ -51,7 +51,7 @@ categorical = {categorical}
 {parties}
 [[run]]
 name = "joint"
-contract = {{ horizontal = {{ rounds = {rounds} }} }}
+contract = {{ max_rows = 1000, horizontal = {{ rounds = {rounds} }} }}
 [score]
 requester = "bank"
 holder = "market"

@@ -62,13 +62,14 @@ def lab_of(count: int) -> str:
         }
         for name in names
     ]
+    terms = {"max_rows": _ROWS, "horizontal": {"rounds": ROUNDS}}
     return to_toml(
         {
             "name": "members",
             "key_bits": 2048,
             "economy": {"entities": _ROWS * count, "seed": 3, "regions": places},
             "party": parties,
-            "run": [{"name": "joint", "contract": {"horizontal": {"rounds": ROUNDS}}}],
+            "run": [{"name": "joint", "contract": terms}],
             "score": {"requester": names[0], "holder": names[1], "entities": 10},
         }
     )
