@@ -262,7 +262,12 @@ def answer_of_a_program(stock: Stock) -> Target:
         "probability_of_default": 0.03,
         "known": True,
     }
-    answer_of_node = {"request": "cd" * 32, "model": "ab" * 32, "scores": [score]}
+    answer_of_node = {
+        "request": "cd" * 32,
+        "model": "ab" * 32,
+        "at_home": False,
+        "scores": [score],
+    }
     whole = json.dumps(answer_of_node).encode()
     problem = Problem(title="Unprocessable", status=422, code="source", detail="no")
     return Target(

@@ -143,8 +143,8 @@ Global___RunContract: _TypeAlias = RunContract  # noqa: Y015
 
 @_typing.final
 class HorizontalTerms(_message.Message):
-    """How a joint model is trained of which every member gets the whole. Seen with the
-    contract.
+    """How a joint model is trained of which every member gets the whole. Seen by whoever sees
+    the contract.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -241,7 +241,7 @@ Global___HorizontalTerms: _TypeAlias = HorizontalTerms  # noqa: Y015
 
 @_typing.final
 class JointColumn(_message.Message):
-    """One column as all members have agreed to read it. Seen with the contract."""
+    """One column as all members have agreed to read it. Seen by whoever sees the contract."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -273,7 +273,7 @@ Global___JointColumn: _TypeAlias = JointColumn  # noqa: Y015
 
 @_typing.final
 class HorizontalPrivacy(_message.Message):
-    """Differential privacy of single rows. Seen with the contract."""
+    """Differential privacy of single rows. Seen by whoever sees the contract."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
