@@ -25,6 +25,7 @@ from veilscore.coordinator.replies import UNREACHABLE, check_reply, read_report
 from veilscore.coordinator.sums import Sums, run_terms
 from veilscore.coordinator.surroundings import Caller, Surroundings, Watcher
 from veilscore.fault import Fault
+from veilscore.keys.aggregation.terms import fewest
 from veilscore.models.steps import steps
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.score_pb2 import CardEntry
@@ -311,9 +312,9 @@ class Director:
         Not before: counts of the same rows with and without a member would show its
         own, and the members refuse such sums.
         """
-        terms = run_terms(self.contract, self._around.registry)
+        colluding = self.contract.horizontal.colluding
         with self._lock:
-            self._fewest = terms.fewest
+            self._fewest = fewest(len(self.contract.roster), colluding)
 
     def _rows(self) -> Callable[[], None]:
         """Return what places the rows of the run."""

@@ -11,3 +11,8 @@ PD_BAR: Final = 0.005
 POOLED_BAR: Final = 0.003
 # What rounding to points may change of any run's AUC, up or down.
 ROUNDING_BAR: Final = 0.0003
+
+
+def ranks_alike(*apart: float) -> bool:
+    """Say whether rounding to points changed no AUC by more than it may."""
+    return max(map(abs, apart)) <= ROUNDING_BAR

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from veilscore.lab.bars import POOLED_BAR, ROUNDING_BAR
+from veilscore.lab.bars import POOLED_BAR, ranks_alike
 
 # What a member's node says of its AUC is computed on the same rows by other code.
 _SAME: Final = 1e-6
@@ -84,8 +84,7 @@ class JointOutcome:
     @property
     def card_holds(self) -> bool:
         """Whether the integer card ranks as the model that it was rounded from."""
-        apart = self.card_auc_apart, self.judged_card_auc_apart
-        return max(map(abs, apart)) <= ROUNDING_BAR
+        return ranks_alike(self.card_auc_apart, self.judged_card_auc_apart)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from veilscore.lab.bars import AUC_BAR, KS_BAR, PD_BAR, ROUNDING_BAR
+from veilscore.lab.bars import AUC_BAR, KS_BAR, PD_BAR, ranks_alike
 from veilscore.lab.joint_outcome import JointRunOutcome
 
 
@@ -88,8 +88,7 @@ class Parity:
     @property
     def card_holds(self) -> bool:
         """Whether the integer card ranks as the model that it was rounded from."""
-        apart = self.card_auc_apart, self.judged_card_auc_apart
-        return max(map(abs, apart)) <= ROUNDING_BAR
+        return ranks_alike(self.card_auc_apart, self.judged_card_auc_apart)
 
 
 @dataclass(frozen=True, slots=True)

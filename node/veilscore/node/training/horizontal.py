@@ -7,9 +7,9 @@ intercept of few rows by trying.
 """
 
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -25,23 +25,12 @@ from veilscore.models.horizontal.script import Contribution, Script, drive
 from veilscore.models.horizontal.terms import Terms
 from veilscore.models.scorecard import Card, Column, Parameter
 from veilscore.models.vertical.run import DOUBLINGS_LIMIT
-from veilscore.models.vertical.script import Action, Arrived
 from veilscore.node.columns import Columns, NumericColumn
 from veilscore.node.errors import TrainingError
 from veilscore.node.training.run_keys import RunKeys
 from veilscore.node.training.summing import Sums
-from veilscore.node.training.surroundings import Surroundings
+from veilscore.node.training.surroundings import Drive, Surroundings
 from veilscore.v1.training_pb2 import RunContract
-
-Result = TypeVar("Result")
-
-
-class Drive(Protocol):
-    """Runs a script of messages: sends what it sends, waits for what it awaits."""
-
-    def __call__(self, script: Generator[Action, Arrived, Result]) -> Result:
-        """Return the script's result; raises what it raises."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,18 @@
 """What a run uses of the node it runs on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.registry import Registry
+from veilscore.models.vertical.script import Action, Arrived
 from veilscore.node.columns import Columns
 from veilscore.v1.hub_pb2 import SignedKey
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +32,11 @@ class Surroundings:
     clock: Callable[[], float]
     step_timeout_s: float
     min_rows: int
+
+
+class Drive(Protocol):
+    """Runs a script: sends what it sends, waits for what it awaits."""
+
+    def __call__(self, script: Generator[Action, Arrived, Result]) -> Result:
+        """Return the script's result; raises what it raises."""
+        ...

@@ -3,9 +3,8 @@
 Learns what its role learns (``veilscore.models.vertical``).
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -14,24 +13,14 @@ from veilscore.models.scorecard import Card
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Action, Arrived, Script
+from veilscore.models.vertical.script import Script
 from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.node.training.binned import BinnedColumns
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier, RunMasks
 from veilscore.node.training.run_keys import RunKeys
-from veilscore.node.training.surroundings import Surroundings
+from veilscore.node.training.surroundings import Drive, Surroundings
 from veilscore.v1.training_pb2 import RunContract
-
-Result = TypeVar("Result")
-
-
-class Drive(Protocol):
-    """Runs a script: sends what it sends, waits for what it awaits."""
-
-    def __call__(self, script: Generator[Action, Arrived, Result]) -> Result:
-        """Return the script's result; raises what it raises."""
-        ...
 
 
 @dataclass(slots=True)
