@@ -18,7 +18,7 @@ from veilscore.coordinator.alignment import place_rows
 from veilscore.fault import Fault
 from veilscore.keys import point_set
 from veilscore.keys.errors import LinkageError
-from veilscore.models.vertical.script import Script, Send
+from veilscore.models.script import Script, Send
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.v1.training_pb2 import BlindedSet, TrainingMessage
 

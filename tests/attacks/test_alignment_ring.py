@@ -28,8 +28,8 @@ from veilscore.keys import dleq, ristretto, small_exponents
 from veilscore.keys.errors import LinkageError
 from veilscore.keys.linkage import BlindingKey
 from veilscore.keys.ristretto import POINT
+from veilscore.models.script import Script, Send, receive
 from veilscore.models.vertical.ring import Ring
-from veilscore.models.vertical.script import Script, Send, receive
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.v1.training_pb2 import (
     HopChallenge,

@@ -14,6 +14,7 @@ from tests.protocol.conduct import Talk
 from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import ProtocolError
+from veilscore.models.script import Script
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.layout import (
     RowLayout,
@@ -23,7 +24,6 @@ from veilscore.models.vertical.layout import (
     to_signed,
 )
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Script
 from veilscore.v1.training_pb2 import (
     BinCounts,
     Block,

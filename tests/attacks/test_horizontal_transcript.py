@@ -28,7 +28,7 @@ from veilscore.fault import Fault
 from veilscore.keys.aggregation.member import Member
 from veilscore.keys.aggregation.wire import Kind, digest, kind_of, read_words
 from veilscore.models.horizontal.ports import Words
-from veilscore.models.vertical.script import Action, Arrived, Send
+from veilscore.models.script import Action, Arrived, Send
 from veilscore.node.columns import Columns
 from veilscore.node.training.session import RunSession
 from veilscore.node.training.summing import Sums

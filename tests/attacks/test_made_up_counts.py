@@ -20,11 +20,11 @@ from tests.attacks.transcript import joint_scores
 from tests.conftest import Tell
 from tests.protocol.ring_training import begin, finish, load
 from veilscore.models.binning import MOST_BINS
+from veilscore.models.script import Script, Send, receive
 from veilscore.models.vertical.answers import read_counts
 from veilscore.models.vertical.layout import ROTATION_SCALE
 from veilscore.models.vertical.ports import Floats
 from veilscore.models.vertical.run import DOUBLINGS_LIMIT
-from veilscore.models.vertical.script import Script, Send, receive
 from veilscore.models.vertical.solution import lookup
 from veilscore.models.woe import WOE_SCALE, woe_table
 from veilscore.v1.training_pb2 import (

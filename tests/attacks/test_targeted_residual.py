@@ -16,11 +16,11 @@ import pytest
 from tests.attacks.transcript import Thief, joint_predictors, joint_scores
 from tests.conftest import Tell
 from tests.protocol.ring_training import RingRun, begin, finish, load
+from veilscore.models.script import Script, Send, receive
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder
 from veilscore.models.vertical.ports import Floats
 from veilscore.models.vertical.run import RESIDUAL_SCALE
-from veilscore.models.vertical.script import Script, Send, receive
 from veilscore.models.vertical.solution import lookup
 from veilscore.node.training.policy import MAX_NOISY_STEPS
 from veilscore.v1.training_pb2 import Block, TrainingMessage

@@ -31,7 +31,7 @@ from tests.bench.plain_group import use_plain_group
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.inbox import Inbox
 from veilscore.keys.entity_ids import EntityKind
-from veilscore.models.vertical.script import (
+from veilscore.models.script import (
     Action,
     Arrived,
     Await,

@@ -19,11 +19,11 @@ from tests.sample_contract import sample_contract
 from veilscore.keys.errors import InvalidCiphertextError
 from veilscore.models import card_file, noise
 from veilscore.models.binning import CategoricalBins
+from veilscore.models.script import Script
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.ports import Codes
 from veilscore.models.vertical.run import RunColumns, Terms, steps
-from veilscore.models.vertical.script import Script
 from veilscore.node.training.binned import BinnedColumns
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 

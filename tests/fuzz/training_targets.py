@@ -26,8 +26,8 @@ from veilscore.keys.receiving import run_purpose, verify_signed_key
 from veilscore.keys.sealing import Sealer
 from veilscore.keys.small_exponents import CHALLENGE
 from veilscore.models import card_file
+from veilscore.models.script import Await, Script, Send, drive
 from veilscore.models.steps import steps
-from veilscore.models.vertical.script import Await, Script, Send, drive
 from veilscore.node.log.receipts import Receipts
 from veilscore.node.shelf import Shelf
 from veilscore.node.training.alignment import align

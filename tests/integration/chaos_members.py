@@ -29,7 +29,7 @@ _STRUCK: Final = (
 )
 FORMS: Final = len(_STRUCK) * len(STEPS)
 _LATEST_S: Final = 0.5  # after a step began, which takes about that
-_ROWS: Final = 400  # entities of one member
+_ROWS: Final = 400
 
 
 def members(count: int) -> tuple[str, ...]:
@@ -37,8 +37,11 @@ def members(count: int) -> tuple[str, ...]:
     return tuple(f"bank-{number + 1}" for number in range(count))
 
 
-def lab_of(count: int) -> str:
-    """Return the lab file of so many members, the first of which asks for scores."""
+def lab_of(count: int, rows: int = _ROWS, rounds: int = ROUNDS) -> str:
+    """Return the lab file of so many members, the first of which asks for scores.
+
+    ``rows`` are the entities of one member, of which it may not know all.
+    """
     names = members(count)
     places = {
         name: [*range(1 + at, REGIONS + 1, count)] for at, name in enumerate(names)
@@ -62,12 +65,12 @@ def lab_of(count: int) -> str:
         }
         for name in names
     ]
-    terms = {"max_rows": _ROWS, "horizontal": {"rounds": ROUNDS}}
+    terms = {"max_rows": rows, "horizontal": {"rounds": rounds}}
     return to_toml(
         {
             "name": "members",
             "key_bits": 2048,
-            "economy": {"entities": _ROWS * count, "seed": 3, "regions": places},
+            "economy": {"entities": rows * count, "seed": 3, "regions": places},
             "party": parties,
             "run": [{"name": "joint", "contract": terms}],
             "score": {"requester": names[0], "holder": names[1], "entities": 10},

@@ -22,7 +22,17 @@ from veilscore.lab.plain import PlainTable, read_table
 COORDINATOR, BANK = "coordinator", "bank"
 HOST = "agriculture"
 NODES: tuple[str, ...] = (BANK, "regulator", HOST)
-LOG = "http://127.0.0.1:9080/log.v1.json"
+PAGES = "http://127.0.0.1:9080"
+LOG = f"{PAGES}/log.v1.json"
+UNTIL_READY = f"""
+import time, urllib.error, urllib.request
+while True:
+    try:
+        urllib.request.urlopen("{PAGES}/readyz")
+        break
+    except urllib.error.HTTPError:  # it answers, and its SuperLink is not up yet
+        time.sleep(0.2)
+"""
 PARTIES: tuple[str, ...] = (COORDINATOR, *NODES)
 
 
@@ -73,6 +83,7 @@ class FirstContact:
         self._start_witness(host)
         coordinator.stop()
         host.start(*run).wait_for("pages ")
+        host.run("python", "-c", UNTIL_READY)
 
     def _start_witness(self, host: Host) -> None:
         """Play what the end says about witnesses, on the coordinator's own host."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from veilscore.lab import party_process
 from veilscore.models.horizontal.ports import Words
-from veilscore.models.vertical.script import Action, Arrived
+from veilscore.models.script import Action, Arrived
 from veilscore.node.training.summing import Sums
 
 MODULE: Final = "tests.integration.recording_member"

@@ -4,7 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from veilscore.models.vertical.script import Arrived, Await, Progress, Script, Send
+from veilscore.models.script import Arrived, Await, Progress, Script, Send
 from veilscore.v1.training_pb2 import TrainingMessage
 
 _START = Await("nothing", ())

@@ -36,7 +36,7 @@ from veilscore.keys.receiving import verify_signed_key
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.keys.tlog.events import Detail
 from veilscore.models.horizontal.ports import Words
-from veilscore.models.vertical.script import Action, Arrived
+from veilscore.models.script import Action, Arrived
 from veilscore.node.columns import Columns
 from veilscore.node.training.session import RunSession
 from veilscore.node.training.summing import Sums

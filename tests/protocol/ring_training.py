@@ -18,10 +18,10 @@ from tests.protocol.plain_ring import PlainRing, RingMasks
 from tests.sample_contract import sample_contract
 from tests.shared import require_shared
 from veilscore.models.binning import fit_categorical, fit_numeric
+from veilscore.models.script import Script
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
-from veilscore.models.vertical.script import Script
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 
 CATEGORICAL = {

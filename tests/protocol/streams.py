@@ -5,6 +5,7 @@ from collections.abc import Generator, Mapping
 import numpy as np
 
 from tests.protocol.plain_ring import PlainRing
+from veilscore.models.script import Action, Arrived, Script
 from veilscore.models.vertical.layout import CrossLayout
 from veilscore.models.vertical.ports import Integers
 from veilscore.models.vertical.row_stream import (
@@ -15,7 +16,6 @@ from veilscore.models.vertical.row_stream import (
     Tally,
 )
 from veilscore.models.vertical.run import RunColumns
-from veilscore.models.vertical.script import Action, Arrived, Script
 from veilscore.v1.training_pb2 import EncryptedRows, TrainingMessage
 
 RING = PlainRing()

@@ -7,7 +7,7 @@ from tests.protocol.conduct import conduct
 from veilscore.coordinator.alignment import place_rows
 from veilscore.coordinator.errors import RunError
 from veilscore.keys.errors import LinkageError
-from veilscore.models.vertical.script import Script
+from veilscore.models.script import Script
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
 

@@ -10,7 +10,7 @@ _CHILD = f"""
 import sys
 import numpy as np
 from tests.bench.plain_group import use_plain_group
-from veilscore.models.vertical.script import Send
+from veilscore.models.script import Send
 from veilscore.node.entities import Entities, EntityIndex
 from veilscore.node.training.alignment import align
 from veilscore.runtime.allocation import return_large_blocks

@@ -12,13 +12,13 @@ from tests.protocol.plain_ring import MODULUS, PlainRing, RingMasks
 from tests.protocol.streams import RING, held, packed, taking, under_way
 from tests.sample_contract import sample_contract
 from veilscore.models.errors import ProtocolError
+from veilscore.models.script import Await, Script, Send, drive
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.moments import PeerMoments
 from veilscore.models.vertical.raking import HEAVIEST, RowWeights
 from veilscore.models.vertical.row_stream import AHEAD, RowStream, Tally
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Await, Script, Send, drive
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.v1.training_pb2 import CrossOrder, TrainingMessage
 

@@ -19,10 +19,10 @@ from tests.protocol.streams import (
 )
 from tests.protocol.whole_run import LABEL_HOLDER, People, WholeRun
 from veilscore.models.errors import BoundError, ProtocolError
+from veilscore.models.script import Await, Script, Send, drive
 from veilscore.models.vertical.layout import ResidualLayout, rotated_bound
 from veilscore.models.vertical.row_stream import AHEAD, Sums
 from veilscore.models.vertical.run import RESIDUAL_SCALE
-from veilscore.models.vertical.script import Await, Script, Send, drive
 from veilscore.node.errors import TrainingError
 from veilscore.node.training.mailbox import Mailbox
 from veilscore.node.training.session import RunSession

@@ -7,9 +7,9 @@ from tests.protocol.conduct import Talk, conduct
 from tests.protocol.plain_ring import RingMasks
 from tests.protocol.streams import RING
 from veilscore.models.errors import ProtocolError
+from veilscore.models.script import Script
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.models.vertical.score_shares import collect_scores, send_scores
-from veilscore.models.vertical.script import Script
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
 from veilscore.v1.training_pb2 import Predictor, ScoreShare, TrainingMessage
 

@@ -14,11 +14,11 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.receiving import ReceivingKeys
 from veilscore.models.errors import ProtocolError
+from veilscore.models.script import Script, Send
 from veilscore.models.vertical import run as run_terms
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms, steps
-from veilscore.models.vertical.script import Script, Send
 from veilscore.node.training.ciphers import OwnPaillier, PeerPaillier, RunMasks
 from veilscore.v1.training_pb2 import RunContract
 

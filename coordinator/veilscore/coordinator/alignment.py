@@ -22,15 +22,15 @@ from veilscore.coordinator.hops import check_hops
 from veilscore.keys.linkage import PSEUDONYM, size_bucket, truncate
 from veilscore.keys.point_set import PointSet
 from veilscore.models import noise
-from veilscore.models.vertical.marks import CANARIES, RowMark
-from veilscore.models.vertical.ring import Ring
-from veilscore.models.vertical.script import (
+from veilscore.models.script import (
     Action,
     Arrived,
     Script,
     Send,
     receive,
 )
+from veilscore.models.vertical.marks import CANARIES, RowMark
+from veilscore.models.vertical.ring import Ring
 from veilscore.v1.training_pb2 import Positions, RunContract, TrainingMessage
 
 _AT_ONCE: Final = 65_536  # positions that are Python objects at one time

@@ -12,8 +12,8 @@ from typing import Final
 
 from veilscore.coordinator.errors import RunError
 from veilscore.keys import dleq, small_exponents
+from veilscore.models.script import Arrived, Script, Send, receive
 from veilscore.models.vertical.ring import Ring
-from veilscore.models.vertical.script import Arrived, Script, Send, receive
 from veilscore.v1.training_pb2 import HopChallenge, HopSums, TrainingMessage
 
 _REMEDY: Final = (

@@ -25,7 +25,7 @@ from veilscore.keys.receiving import (
 )
 from veilscore.keys.registry import Registry
 from veilscore.keys.sealing import Opener, Sealer
-from veilscore.models.vertical.script import Arrived, Await, Send, drive
+from veilscore.models.script import Arrived, Await, Send, drive
 from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
 from veilscore.v1.envelope_pb2 import Envelope, EnvelopeHeader
 from veilscore.v1.hub_pb2 import ReceivingKey, SignedKey

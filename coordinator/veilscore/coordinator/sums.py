@@ -5,6 +5,7 @@ time and logs; what is added up, when and of whom, is for the core.
 """
 
 import hashlib
+import logging
 import queue
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from veilscore.keys.registry import Registry
 from veilscore.runtime.awake_clock import AwakeClock
 from veilscore.v1.audit_pb2 import SumMade
 from veilscore.v1.training_pb2 import RunContract, TrainingMessage
+
+_log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 1.0  # between looks at the clock
 
@@ -90,6 +93,7 @@ class Sums:
         self._around = around
         self._leave = leave
         self._clock = AwakeClock()
+        self._began = 0.0  # the sum under way
         self._told: queue.SimpleQueue[Callable[[float], list[Outcome]]] = (
             queue.SimpleQueue()
         )
@@ -135,18 +139,26 @@ class Sums:
     def _do(
         self, outcomes: list[Outcome], step: str, threads: ThreadPoolExecutor
     ) -> None:
+        made: SumMade | None = None
         for each in outcomes:
             match each:
                 case Say():
+                    if each.message.begins.attempt == 1:
+                        self._began = self._clock()
                     self._say(each, step, threads)
                 case SumMade():
                     self._around.log(self._run, each)
+                    made = each
                 case LeftOut(party, fault):
                     self._leave(party, fault)
                 case Caught(terms, error):
                     self._around.incidents.caught(terms, error)
                 case Over(fault):
                     raise fault
+        if made is not None:  # and told to the members
+            took_s = self._clock() - self._began
+            members, place = len(made.members), f"run {self._run}: {step}"
+            _log.info("%s: sum of %d members took %.3f s", place, members, took_s)
 
     def _say(self, say: Say, step: str, threads: ThreadPoolExecutor) -> None:
         """Send to all at once: one that takes nothing keeps no other waiting."""

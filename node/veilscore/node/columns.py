@@ -118,6 +118,10 @@ class Columns:
         """Say how much there is, and nothing of what it is."""
         return f"Columns({len(self)} entities, {len(self.features)} features)"
 
+    def labelled(self, *, held_out: bool) -> NDArray[np.bool_]:
+        """Return which rows with a label judge a model or, not held out, teach it."""
+        return (self.labels >= 0) & (self.holdout == held_out)
+
     def index(self) -> EntityIndex:
         """Return what finds rows by normalised id; build it once and keep it."""
         return EntityIndex(self.ids)

@@ -108,8 +108,9 @@ def _dial(kit: WelcomeKit) -> None:
                 f"the coordinator's {name} does not answer",
                 party=kit.registry.coordinator.name,
                 place=kit.addresses[name],
-                remedy="Ask whether the coordinator runs, then look at the firewall: "
-                "this node only dials out, to these two ports.",
+                remedy="Ask whether the coordinator runs (just started, its Flower "
+                "needs some seconds), then look at the firewall: this node only dials "
+                "out, to these two ports.",
             ) from error
 
 

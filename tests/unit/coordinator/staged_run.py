@@ -31,7 +31,7 @@ from veilscore.keys.receiving import (
     verify_signed_key,
 )
 from veilscore.keys.sealing import Opener, Sealer
-from veilscore.models.vertical.script import drive
+from veilscore.models.script import drive
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.v1.hub_pb2 import SignedKey
 from veilscore.v1.training_pb2 import (

@@ -14,7 +14,6 @@ from veilscore.node.columns import NumericColumn
 from veilscore.node.errors import RefusedError
 from veilscore.node.training.horizontal_policy import (
     check,
-    learning_rows,
     trained_with,
 )
 from veilscore.node.training.policy import TrainingSettings
@@ -121,7 +120,7 @@ def test_only_labelled_rows_that_are_not_held_out_are_learnt_from() -> None:
     labels = SOURCE.labels.copy()
     labels[:101] = -1
     some = replace(SOURCE, labels=labels)
-    rows = learning_rows(some)
+    rows = some.labelled(held_out=False)
     assert not rows[:101].any()
     assert not (rows & SOURCE.holdout).any()
     assert rows.sum() == 225

@@ -12,7 +12,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.registry import PartyRecord, Registry, Role
-from veilscore.models.vertical.script import Await
+from veilscore.models.script import Await
 from veilscore.node.columns import Columns
 from veilscore.node.entities import Entities
 from veilscore.node.errors import RefusedError, TrainingError

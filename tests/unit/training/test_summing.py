@@ -19,7 +19,7 @@ from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.registry import PartyRecord, Registry, Role
 from veilscore.models.horizontal.ports import Words
-from veilscore.models.vertical.script import Script, Send
+from veilscore.models.script import Script, Send
 from veilscore.node.columns import Columns
 from veilscore.node.entities import Entities
 from veilscore.node.errors import RefusedError

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from veilscore.models.errors import ProtocolError
+from veilscore.models.script import Arrived
 from veilscore.models.vertical.layout import ROTATED_UNIT, CrossLayout, to_signed
 from veilscore.models.vertical.ports import Floats
-from veilscore.models.vertical.script import Arrived
 from veilscore.v1.training_pb2 import CrossShare
 
 

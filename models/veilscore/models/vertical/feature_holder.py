@@ -21,6 +21,14 @@ from numpy.typing import NDArray
 
 from veilscore.models import noise
 from veilscore.models.errors import ProtocolError
+from veilscore.models.script import (
+    Action,
+    Arrived,
+    Script,
+    Send,
+    receive,
+    receive_one,
+)
 from veilscore.models.vertical.cross_shares import cross_share
 from veilscore.models.vertical.layout import (
     ROTATED_UNIT,
@@ -54,14 +62,6 @@ from veilscore.models.vertical.run import (
     Terms,
 )
 from veilscore.models.vertical.score_shares import send_scores
-from veilscore.models.vertical.script import (
-    Action,
-    Arrived,
-    Script,
-    Send,
-    receive,
-    receive_one,
-)
 from veilscore.models.vertical.solution import Solution, lookup, row_sums
 from veilscore.models.woe import WOE_SCALE, woe_table
 from veilscore.v1.training_pb2 import (

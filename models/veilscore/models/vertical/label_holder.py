@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from veilscore.models import noise
 from veilscore.models.errors import DataError, ProtocolError
 from veilscore.models.evaluation import Evaluation
+from veilscore.models.script import Action, Arrived, Script, Send, receive
 from veilscore.models.vertical import solve
 from veilscore.models.vertical.answers import (
     pool_below,
@@ -47,7 +48,6 @@ from veilscore.models.vertical.run import (
     Terms,
 )
 from veilscore.models.vertical.score_shares import collect_scores
-from veilscore.models.vertical.script import Action, Arrived, Script, Send, receive
 from veilscore.models.vertical.solution import Solution, lookup
 from veilscore.models.woe import WOE_SCALE, woe_table
 from veilscore.v1.training_pb2 import (

@@ -20,9 +20,7 @@ from typing import Final, Protocol, TypeVar
 
 from veilscore.fault import concerning
 from veilscore.models.errors import ProtocolError
-from veilscore.models.vertical.ports import Integers, OwnKey, PeerKey
-from veilscore.models.vertical.run import RunColumns
-from veilscore.models.vertical.script import (
+from veilscore.models.script import (
     Action,
     Arrived,
     Progress,
@@ -31,6 +29,8 @@ from veilscore.models.vertical.script import (
     receive,
     receive_one,
 )
+from veilscore.models.vertical.ports import Integers, OwnKey, PeerKey
+from veilscore.models.vertical.run import RunColumns
 from veilscore.v1.training_pb2 import EncryptedRows, RowsTaken, TrainingMessage
 
 PART_ROWS: Final = 8192  # all parties of a run agree on it

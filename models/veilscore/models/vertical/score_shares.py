@@ -13,6 +13,7 @@ import numpy as np
 
 from veilscore.fault import concerning
 from veilscore.models.errors import ProtocolError
+from veilscore.models.script import Action, Arrived, Script, Send, receive
 from veilscore.models.vertical.layout import ScoreLayout
 from veilscore.models.vertical.ports import (
     Floats,
@@ -22,7 +23,6 @@ from veilscore.models.vertical.ports import (
     ZeroSumMasks,
 )
 from veilscore.models.vertical.row_stream import PART_ROWS, Tally, cut
-from veilscore.models.vertical.script import Action, Arrived, Script, Send, receive
 from veilscore.v1.training_pb2 import ScoreShare, TrainingMessage
 
 

@@ -21,15 +21,15 @@ from veilscore.keys.point_set import PointSet
 from veilscore.keys.ristretto import POINT
 from veilscore.models import noise
 from veilscore.models.errors import ProtocolError
-from veilscore.models.vertical.marks import CANARIES, RowMark, canary
-from veilscore.models.vertical.ring import Ring
-from veilscore.models.vertical.script import (
+from veilscore.models.script import (
     Action,
     Arrived,
     Script,
     Send,
     receive_one,
 )
+from veilscore.models.vertical.marks import CANARIES, RowMark, canary
+from veilscore.models.vertical.ring import Ring
 from veilscore.v1.training_pb2 import (
     BlindedSet,
     HopKey,

@@ -91,7 +91,7 @@ class Approvals:
         """Return what a run takes at this node, as far as can be known before it."""
         source = around.source
         if contract.HasField("horizontal"):
-            rows = int(horizontal_policy.learning_rows(source).sum())
+            rows = int(source.labelled(held_out=False).sum())
             return Learning.of(contract, rows).at(self.learning_speed())
         holding = Holding(
             around.party,

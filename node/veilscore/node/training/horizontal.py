@@ -41,8 +41,7 @@ class _Rows:
 
     @classmethod
     def of(cls, source: Columns, *, judging: bool) -> "_Rows":
-        chosen = (source.labels >= 0) & (source.holdout == judging)
-        return cls(source.take(np.flatnonzero(chosen)))
+        return cls(source.take(np.flatnonzero(source.labelled(held_out=judging))))
 
     @property
     def bad(self) -> Booleans:

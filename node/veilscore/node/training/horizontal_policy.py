@@ -9,9 +9,6 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from veilscore.keys.aggregation.terms import MOST, fewest
 from veilscore.models.errors import BoundError, DataError
 from veilscore.models.horizontal import noise_shares
@@ -92,11 +89,6 @@ def trained_with(contract: RunContract, own: str) -> Terms:
         raise _out_of_range(error, own) from error
 
 
-def learning_rows(source: Columns) -> NDArray[np.bool_]:
-    """Return which of the own rows a horizontal run learns from."""
-    return (source.labels >= 0) & ~source.holdout
-
-
 def _check_noise(terms: Terms, columns: int, own: str) -> None:
     """Refuse, before it is paid for, noise with which no sum could be made."""
     privacy, members = terms.privacy, terms.members
@@ -153,7 +145,7 @@ def _lacking(contract: RunContract, source: Columns) -> Iterator[str]:
 def _check_rows(
     contract: RunContract, own: str, settings: TrainingSettings, source: Columns
 ) -> None:
-    rows = int(learning_rows(source).sum())
+    rows = int(source.labelled(held_out=False).sum())
     if rows < settings.min_rows:
         raise RefusedError(
             "a run over so few labelled rows of this node is not allowed here",

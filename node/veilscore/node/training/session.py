@@ -16,8 +16,7 @@ from google.protobuf.message import DecodeError
 from veilscore.keys.aggregation.terms import fewest
 from veilscore.models import card_file
 from veilscore.models.scorecard import Card
-from veilscore.models.steps import steps
-from veilscore.models.vertical.script import (
+from veilscore.models.script import (
     Action,
     Arrived,
     Await,
@@ -25,6 +24,7 @@ from veilscore.models.vertical.script import (
     Send,
     drive,
 )
+from veilscore.models.steps import steps
 from veilscore.node.errors import RefusedError
 from veilscore.node.training.horizontal import HorizontalPart
 from veilscore.node.training.mailbox import Mailbox

@@ -20,7 +20,7 @@ from veilscore.keys.aggregation.terms import Pinned, Terms
 from veilscore.keys.aggregation.wire import Kind, kind_of
 from veilscore.keys.errors import UnheardError
 from veilscore.models.horizontal.ports import Words
-from veilscore.models.vertical.script import Action, Arrived, Send, receive
+from veilscore.models.script import Action, Arrived, Send, receive
 from veilscore.node.errors import RefusedError
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.v1.training_pb2 import (

@@ -8,7 +8,7 @@ from veilscore.keys.identity import Signer
 from veilscore.keys.paillier.private import PrivateKey
 from veilscore.keys.paillier.workers import PaillierWorkers
 from veilscore.keys.registry import Registry
-from veilscore.models.vertical.script import Action, Arrived
+from veilscore.models.script import Action, Arrived
 from veilscore.node.columns import Columns
 from veilscore.v1.hub_pb2 import SignedKey
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from veilscore.fault import concerning
 from veilscore.models.scorecard import Card
+from veilscore.models.script import Script
 from veilscore.models.vertical.feature_holder import FeatureHolder
 from veilscore.models.vertical.label_holder import LabelHolder, Labels
 from veilscore.models.vertical.run import RunColumns, Terms
-from veilscore.models.vertical.script import Script
 from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.alignment import Alignment, align
 from veilscore.node.training.binned import BinnedColumns
@@ -67,7 +67,7 @@ class VerticalPart:
         self.keys.meet()
         source = self.around.source
         if self.around.party == self.contract.label_holder:
-            labelled = (source.labels >= 0) & ~source.holdout
+            labelled = source.labelled(held_out=False)
         else:
             labelled = np.zeros(len(source), dtype=bool)
         alignment = self.drive(
