@@ -13,7 +13,6 @@ import re
 import statistics
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,7 @@ from tests.bench import machine
 from tests.integration.chaos_members import lab_of
 from veilscore.lab.enrolment import enrol
 from veilscore.lab.holdings import make_holdings
-from veilscore.lab.lab_file import LabFile
+from veilscore.lab.lab_file import read_lab
 from veilscore.lab.processes import PartyProcess, stop_all
 from veilscore.lab.starting import COORDINATOR, start_all
 from veilscore.lab.training import Trained, joint_contract, train
@@ -37,11 +36,14 @@ _SUM: Final = re.compile(
 _HEAD: Final = "members  rounds  round s  p95   sum s  p95   without s   share"
 
 
-def trained(lab: LabFile, state: Path) -> tuple[Trained, str]:
-    """Run the federation and its one run; return it, and what the coordinator logged.
+def trained(members: int, state: Path) -> tuple[Trained, str]:
+    """Have so many banks train; return the run, and what the coordinator logged.
 
     Raises LabError, RunStoppedError.
     """
+    file = state / "lab.toml"
+    file.write_text(lab_of(members, ENTITIES, ROUNDS), encoding="utf-8")
+    lab = read_lab(str(file))
     holdings = dict(make_holdings(lab, None, state))
     federation = enrol(lab, holdings, state, _say)
     processes: dict[str, PartyProcess] = {}
@@ -94,8 +96,7 @@ def main() -> None:
     lines: list[str] = []
     for members in options.members:
         with tempfile.TemporaryDirectory() as folder:
-            lab = tomllib.loads(lab_of(members, ENTITIES, ROUNDS))
-            found, log = trained(LabFile.model_validate(lab), Path(folder))
+            found, log = trained(members, Path(folder))
         lines.append(line(found, list(sums_of(log, members)), members))
         _say(lines[-1])
     _say(f"bar: {BAR:.0%} of a round")
