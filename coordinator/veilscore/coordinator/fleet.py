@@ -53,8 +53,13 @@ class Post(Protocol):
         """Send messages; return their ids, in order."""
         ...
 
-    def pull_messages(self, message_ids: Iterable[str], /) -> Iterable[Message]:
-        """Return the replies there are by now, each only once."""
+    def pull_messages(
+        self, message_ids: Iterable[str], /, wanted: Callable[[str], bool]
+    ) -> Iterable[Message]:
+        """Return the replies there are by now, each only once.
+
+        The rest of one that has begun to come is waited for while it is ``wanted``.
+        """
         ...
 
 
@@ -145,6 +150,11 @@ class Fleet:
                 self._pace.wait()
         return replies
 
+    @property
+    def _gone(self) -> Collection[str]:
+        """Who will not answer this call."""
+        return self._lost | self._left
+
     def _check(self) -> None:
         if self._aborted:
             raise RunError(self._aborted)
@@ -152,15 +162,21 @@ class Fleet:
     def _replies(self, waiting: dict[str, str]) -> Iterator[StepReply]:
         """Yield what there is by now, taking it out of the parties by message."""
         for message in self._pull(waiting):
+            self._check()
             message_id = message.metadata.reply_to_message_id
-            party = waiting.pop(message_id, None)
-            if party is not None:
-                reply = _read(party, message_id, message)
-                if reply.code == _HANDED_OUT and self._cut_off:
+            party = waiting.get(message_id)
+            if party is None:
+                continue
+            reply = _read(party, message_id, message)
+            if reply.code == _HANDED_OUT:
+                if party in self._gone:
+                    continue  # see below
+                if self._cut_off:
                     raise _lost_with_superlink([party])
-                yield reply
+            del waiting[message_id]
+            yield reply
         for message_id, party in list(waiting.items()):
-            if party in self._lost | self._left:
+            if party in self._gone:
                 del waiting[message_id]
                 why = f"{party}: its SuperNode lost a message of Flower"
                 yield _failure(party, message_id, UNAVAILABLE, why)
@@ -222,9 +238,12 @@ class Fleet:
             raise RunError(f"the SuperLink did not take the messages of step {step}")
         return dict(zip(pushed, payloads, strict=True))
 
-    def _pull(self, waiting: Collection[str]) -> Collection[Message]:
+    def _pull(self, waiting: Mapping[str, str]) -> Collection[Message]:
+        def wanted(message_id: str) -> bool:
+            return not self._aborted and waiting[message_id] not in self._gone
+
         try:
-            return list(self._grid.pull_messages(waiting))
+            return list(self._grid.pull_messages(waiting, wanted))
         except httpx.TransportError:
             self._cut_off = True
             return ()  # the SuperLink comes back by itself; the deadline decides

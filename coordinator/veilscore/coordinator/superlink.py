@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from flwr.serverapp import Grid
 
 from veilscore.coordinator import server_app
-from veilscore.coordinator.fleet import Fleet
+from veilscore.coordinator.fleet import Fleet, Post
 from veilscore.runtime.errors import FlowerError
 from veilscore.runtime.flower.control import Control, RunStatus
 from veilscore.runtime.flower.endpoint import Endpoint
@@ -190,7 +191,7 @@ class SuperLink:
 
     def _fleet_of(self, grid: Grid, run: str) -> Fleet:
         self._fleet = Fleet(
-            grid,
+            cast("Post", grid),  # the TaskGrid that ``serve_server_task`` makes
             run,
             self._ids,
             wake=functools.partial(self._wake, run),

@@ -120,7 +120,8 @@ class Columns:
 
     def labelled(self, *, held_out: bool) -> NDArray[np.bool_]:
         """Return which rows with a label judge a model or, not held out, teach it."""
-        return (self.labels >= 0) & (self.holdout == held_out)
+        found: NDArray[np.bool_] = (self.labels >= 0) & (self.holdout == held_out)
+        return found
 
     def index(self) -> EntityIndex:
         """Return what finds rows by normalised id; build it once and keep it."""

@@ -16,6 +16,7 @@ class ScriptedGrid:
     answer: Callable[[Message], Message | None]
     pushed: list[Message] = field(default_factory=list[Message])
     failures: list[Exception] = field(default_factory=list[Exception])
+    wanted: Callable[[str], bool] = field(default=lambda _: True, init=False)
 
     def push_messages(self, messages: Iterable[Message], /) -> Iterable[str]:
         new = list(messages)
@@ -24,7 +25,10 @@ class ScriptedGrid:
         self.pushed += new
         return [message.metadata.message_id for message in new]
 
-    def pull_messages(self, message_ids: Iterable[str], /) -> Iterable[Message]:
+    def pull_messages(
+        self, message_ids: Iterable[str], /, wanted: Callable[[str], bool]
+    ) -> Iterable[Message]:
+        self.wanted = wanted
         if self.failures:
             raise self.failures.pop(0)
         ids = set(message_ids)

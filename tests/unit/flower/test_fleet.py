@@ -202,6 +202,41 @@ def test_who_has_left_is_waited_for_in_no_call(
         assert (answer.ok, answer.code) == (False, UNAVAILABLE)
 
 
+def test_the_rest_of_a_reply_is_not_wanted_from_a_party_that_has_left(
+    fleet: Fleet, grid: "ScriptedGrid"
+) -> None:
+    wanted: list[bool] = []
+
+    def begin(request: Message) -> Message:
+        if request.metadata.dst_node_id == 11:
+            return echo(request)
+        wanted.append(grid.wanted(request.metadata.message_id))
+        fleet.note_left("bureau")
+        wanted.append(grid.wanted(request.metadata.message_id))
+        return Message(Error(3, "its sender died"), reply_to=request)
+
+    grid.answer = begin
+    replies = fleet.call("counts", PAYLOADS, timeout_s=5)
+    assert wanted == [True, False]
+    assert replies["bank"].ok
+    assert replies["bureau"].code == UNAVAILABLE
+
+
+def test_no_rest_of_a_reply_is_wanted_in_a_run_that_is_over(
+    fleet: Fleet, grid: "ScriptedGrid"
+) -> None:
+    def end(request: Message) -> Message:
+        fleet.abort("the bureau is gone")
+        assert not grid.wanted(request.metadata.message_id)
+        return Message(Error(3, "its sender died"), reply_to=request)
+
+    grid.answer = end
+    judged: list[StepReply] = []
+    with pytest.raises(RunError, match="the bureau is gone"):
+        fleet.call("counts", PAYLOADS, 5, judged.append)
+    assert not judged
+
+
 def test_abort_ends_a_waiting_call_at_once_and_every_later_one(fleet: Fleet) -> None:
     threading.Timer(0.1, fleet.abort, ["bureau is gone"]).start()
     started = time.monotonic()

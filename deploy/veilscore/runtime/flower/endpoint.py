@@ -20,6 +20,7 @@ from flwr.proto.message_pb2 import (
     PullObjectResponse,
 )
 from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.protobuf.client import ProtobufClient, ProtobufClientInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
 
@@ -70,7 +71,8 @@ class RuntimeClient(_Direct, RuntimeHttpClient):
 
     Flower hands out a message only once, before its parts are fetched. With an event
     ``stopping`` these are asked for again while the server does not answer, for as long
-    as one that was killed takes to come back, or until the event is set.
+    as one that was killed takes to come back, or until the event is set. Parts that the
+    sender never sent are waited for while ``wanted`` says so.
     """
 
     def __init__(
@@ -81,10 +83,21 @@ class RuntimeClient(_Direct, RuntimeHttpClient):
     ) -> None:
         super().__init__(endpoint, interceptors)
         self._stopping = stopping
+        self.wanted: Callable[[], bool] = lambda: True
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802 - Flower's
-        """Fetch one part of a message that was handed out."""
-        return self._until_back(super().PullObject, request)
+        """Fetch one part of a message that was handed out.
+
+        Raises ObjectPullError if nobody wants the message any more.
+        """
+        pull = super().PullObject
+
+        def pull_wanted(request: PullObjectRequest) -> PullObjectResponse:
+            if not self.wanted():
+                raise ObjectPullError(request.object_id, "nobody waits for it any more")
+            return pull(request)
+
+        return self._until_back(pull_wanted, request)
 
     def ConfirmMessageReceived(  # noqa: N802 - Flower's
         self, request: ConfirmMessageReceivedRequest

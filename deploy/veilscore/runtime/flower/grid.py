@@ -7,7 +7,7 @@ Nobody learns anything here: what it carries is the business of the fleet.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import httpx
@@ -22,22 +22,32 @@ from veilscore.runtime.flower.pin import replace
 
 _LOG = logging.getLogger(__name__)
 
+_LONGEST_BACKOFF_S = 1.0  # and so until it is noticed that a reply is not wanted
+
 
 class TaskGrid(http_grid.HttpGrid):
     """Flower's grid on a client that raises instead of interrupting the process."""
 
     def __init__(self, endpoint: Endpoint, token: str, client: RuntimeClient) -> None:
         super().__init__(endpoint.address, token=token)
-        self._client = client
+        self._client = self._own = client
 
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+    def pull_messages(
+        self,
+        message_ids: Iterable[str],
+        wanted: Callable[[str], bool] = lambda _: True,
+    ) -> list[Message]:
         """Return the replies there are by now, each to the message it was pulled for.
 
         One after the other, so that the sender of one that cannot be read is known.
-        Where the line breaks, those before are kept: Flower has deleted them.
+        Where the line breaks, those before are kept: Flower has deleted them. A sender
+        that dies while it sends a reply leaves a part of it: the rest is waited for
+        while ``wanted`` says so of the message, a minute at most, and then the reply is
+        an error.
         """
         replies: list[Message] = []
         for asked in message_ids:
+            self._own.wanted = partial(wanted, asked)
             try:
                 replies += self._replies(asked)
             except httpx.TransportError:
@@ -86,5 +96,10 @@ def _unreadable(asked: str) -> Message:
 replace(
     http_grid,
     "pull_objects",
-    partial(pull_objects, initial_backoff=PULL_BACKOFF_S, max_time=PULL_LIMIT_S),
+    partial(
+        pull_objects,
+        initial_backoff=PULL_BACKOFF_S,
+        backoff_cap=_LONGEST_BACKOFF_S,
+        max_time=PULL_LIMIT_S,
+    ),
 )
