@@ -22,16 +22,15 @@ from tests.attacks.canary_forms import Form, spelt
 from tests.protocol.region_run import HUB, NOW, RUN, RegionRun
 from veilscore.keys.aggregation.wire import Kind, read_words
 from veilscore.lab.beginnings import Beginnings
-from veilscore.models.horizontal.fixed_point import FixedPoint
 from veilscore.models.horizontal.ports import Words
-from veilscore.models.horizontal.rounds import LONGEST_LOSS, change_format
+from veilscore.models.horizontal.rounds import change_format
 from veilscore.models.horizontal.run import terms_of
 from veilscore.models.steps import steps
 from veilscore.v1.aggregation_pb2 import AggregationBody, SignedAggregation
 from veilscore.v1.training_pb2 import StepReport, TrainingMessage
 
-ROWS: Final = 2  # where a round's vector has them: members, digest, rows, loss, changes
-LOSS: Final = 3
+COUNT: Final = 1  # where a vector of bins has its first: members, counts
+CHANGE: Final = 2  # where a round's vector has its first: members, digest, changes
 _LARGE: Final = np.uint64(1 << 20)  # what is smaller could stand anywhere by chance
 _DECIMAL: Final = 8  # characters that do not appear by chance
 # Of the share of ones in each of 64 places of n words, whose deviation is .5 / sqrt(n).
@@ -76,7 +75,7 @@ class RegionTranscript:
         return found
 
     def findings(self) -> Iterator[str]:
-        """Yield everything that a member's vector, count or metric can be seen in."""
+        """Yield everything that a member's vector or count can be seen in."""
         yield from self.not_allowed()
         yield from self.words_found()
         yield from self.not_noise()
@@ -135,7 +134,7 @@ class RegionTranscript:
         return found
 
     @cached_property
-    def _rows(self) -> Mapping[str, int]:
+    def rows(self) -> Mapping[str, int]:
         """How many rows each member learns from."""
         return {
             name: int((~self.run.table(number).holdout).sum())
@@ -159,18 +158,15 @@ class RegionTranscript:
                 large = set(words[words >= _LARGE].tolist())
                 forms = chain.from_iterable(map(_as_word, large))
                 if of_round:
-                    rows = sum(self._rows[name] for name in names)
+                    rows = sum(self.rows[name] for name in names)
                     forms = chain(forms, self._as_numbers(words, rows))
                 for form, octets in forms:
                     yield (f"{names}, {label.removeprefix(RUN)}", form), octets
 
     def _as_numbers(self, words: Words, rows: int) -> Iterator[Form]:
-        """Yield a round's loss and changes as floats, of all rows and of one."""
+        """Yield a round's changes as floats, of all rows and of one."""
         terms = terms_of(self.run.contract, 3)
-        numbers = [
-            *run_losses(self.run).decode(words[LOSS : LOSS + 1]).tolist(),
-            *change_format(terms).decode(words[LOSS + 1 :]).tolist(),
-        ]
+        numbers = change_format(terms).decode(words[CHANGE:]).tolist()
         for number in {each / by for each in numbers for by in (1, rows)} - {0.0}:
             for name, order in (("little", "<"), ("big", ">")):
                 octets = struct.pack(order + "d", number)
@@ -226,12 +222,6 @@ class RegionTranscript:
         for step, reports in told.items():
             if len(reports) > 1:
                 yield f"members are told apart by their reports of {step}"
-
-
-def run_losses(run: RegionRun) -> FixedPoint:
-    """Return how a run's members write their loss times rows."""
-    members = terms_of(run.contract, 3).members
-    return FixedPoint.fitting(LONGEST_LOSS * members.most_rows, members.most)
 
 
 def without_digests(report: bytes) -> bytes:

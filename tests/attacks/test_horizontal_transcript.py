@@ -1,8 +1,8 @@
 """H7: what the coordinator gets of a whole horizontal run shows no member's data.
 
-No update, count or metric of a member, nor a sum: not in what it can read, not in the
-form of it, and not by what differs between two runs. Members that leak are found by the
-same checks.
+No update or count of a member, nor a sum: not in what it can read, not in the form of
+it, and not by what differs between two runs. Metrics no member sends. Members that leak
+are found by the same checks.
 """
 
 from collections.abc import Callable, Generator
@@ -15,10 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.attacks.region_transcript import (
-    LOSS,
-    ROWS,
+    CHANGE,
+    COUNT,
     RegionTranscript,
-    run_losses,
     without_digests,
 )
 from tests.conftest import Tell
@@ -28,6 +27,8 @@ from veilscore.fault import Fault
 from veilscore.keys.aggregation.member import Member
 from veilscore.keys.aggregation.wire import Kind, digest, kind_of, read_words
 from veilscore.models.horizontal.ports import Words
+from veilscore.models.horizontal.rounds import change_format
+from veilscore.models.horizontal.run import terms_of
 from veilscore.models.script import Action, Arrived, Send
 from veilscore.node.columns import Columns
 from veilscore.node.training.session import RunSession
@@ -43,7 +44,7 @@ ROUND = 100  # words: more than a round's vector has, less than one of bins
 
 
 def planted(members: int) -> Callable[[str, str, Words], Words]:
-    """Return what gives members counts and metrics of 62 random bits, of sum 0.
+    """Return what gives members a count and a change of 62 random bits, of sum 0.
 
     No real count is so large that it could not stand anywhere by chance. Who will be
     lost has its own.
@@ -56,9 +57,11 @@ def planted(members: int) -> Callable[[str, str, Words], Words]:
     drawn[0] -= drawn.sum(axis=0, dtype=np.uint64)
 
     def plant(party: str, label: str, words: Words) -> Words:
-        if " round " in label:
-            words = words.copy()
-            words[[ROWS, LOSS]] += own[party]
+        words = words.copy()
+        if " bins 0" in label:
+            words[COUNT] += own[party][0]
+        elif " round " in label:
+            words[CHANGE] += own[party][1]
         return words
 
     return plant
@@ -74,7 +77,7 @@ def lose(sender: str, message: TrainingMessage) -> None:
 
 
 @pytest.mark.parametrize("members", [3, 6])
-def test_no_vector_count_or_metric_is_in_the_transcript(
+def test_no_vector_or_count_is_in_the_transcript(
     members: int, tmp_path: Path, tell: Tell
 ) -> None:
     run = RegionRun(tmp_path, members=members, hand_in=planted(members))
@@ -94,8 +97,8 @@ def test_no_vector_count_or_metric_is_in_the_transcript(
     assert found == []
     # What was sought is what members handed in: sums are right, counts can be found.
     run.check_sums()
-    counts = [each.words[ROWS] for each in run.summands if " round " in each.label]
-    assert sum(int(count) > 1 << 40 for count in counts) == 2 * min(members, 5)
+    counts = [each.words[COUNT] for each in run.summands if " bins 0" in each.label]
+    assert sum(int(count) > 1 << 40 for count in counts) == min(members, 5)
     assert {each.kind for each in transcript.said} == {
         *("wanted", "keys", "shares", "masked", "agreement", "revealed")
     }
@@ -174,8 +177,8 @@ def count_in_the_label(_: RegionRun, monkeypatch: pytest.MonkeyPatch) -> None:
     add = Sums.add
 
     def adding(sums: Sums, label: str, words: Words) -> Adding:
-        if sums.around.party == LEAKING and " round " in label:
-            label += f" of {words[ROWS]} rows"
+        if sums.around.party == LEAKING and " bins 0" in label:
+            label += f" of {words[COUNT]} rows"
         return add(sums, label, words)
 
     monkeypatch.setattr(Sums, "add", adding)
@@ -233,18 +236,18 @@ def count_in_a_bucket(_: RegionRun, monkeypatch: pytest.MonkeyPatch) -> None:
     report_instead(monkeypatch, put)
 
 
-def metric_as_a_digest(run: RegionRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tell the loss of the own rows where others tell what they sent."""
+def change_as_a_digest(run: RegionRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell an own change where others tell what they sent."""
 
-    def put(report: StepReport, rows: int) -> None:
+    def put(report: StepReport, _: int) -> None:
         (own,) = (
             each.words
             for each in run.summands
             if each.party == LEAKING and each.label.endswith(" round 1")
         )
-        loss = run_losses(run).decode(own[LOSS : LOSS + 1]) / float(own[ROWS])
-        assert float(own[ROWS]) < rows  # the others judge the model
-        report.sent = loss.tobytes() * 4
+        changes = change_format(terms_of(run.contract, 3)).decode(own[CHANGE:])
+        change = changes[changes != 0][:1] / RegionTranscript(run).rows[LEAKING]
+        report.sent = change.tobytes() * 4
 
     report_instead(monkeypatch, put)
 
@@ -278,8 +281,8 @@ class NothingMasked(Leaking):
 
 class CountUnmasked(Leaking):
     def leak(self, masked: Words, vector: Words) -> Words:
-        if vector.size < ROUND:
-            masked[ROWS] = vector[ROWS]
+        if vector.size > ROUND:
+            masked[COUNT] = vector[COUNT]
         return masked
 
 
@@ -299,7 +302,7 @@ class MaskTooShort(Leaking):
         ),
         (count_as_a_size, ["StepReport.bytes_bucket holds what it may not"]),
         (count_in_a_bucket, ["told apart by their reports of round-1"]),
-        (metric_as_a_digest, ["round 1 in the transcript, as float64 little-endian"]),
+        (change_as_a_digest, ["round 1 in the transcript, as float64 little-endian"]),
         (
             NothingMasked.plays,
             ["words holds what it may not", "in its place", "not uniform"],

@@ -47,7 +47,7 @@ _REPEATS: Final = 3
 # A region of sba22k: rows to learn from, bins of its columns.
 _ROWS: Final = 3_100
 _BINS: Final = (*[9] * 10, *[10] * 8)
-_HEAD: Final = 4  # of a round's vector: members, digest, rows, loss
+_HEAD: Final = 2  # of a round's vector: members, digest
 _HOP: Final = 1.0  # seconds that Flower takes for a round with our polling
 _MOD: Final = 1 << 32  # SecAgg+'s default modulus
 

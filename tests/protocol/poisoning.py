@@ -14,7 +14,7 @@ from tests.protocol.plain_sums import together
 from tests.protocol.region_data import Regions, Trained, central
 from veilscore.models.horizontal.local_training import LocalLearner
 from veilscore.models.horizontal.own_model import judge
-from veilscore.models.horizontal.ports import Floats, Lesson
+from veilscore.models.horizontal.ports import Floats
 from veilscore.models.horizontal.rounds import train
 from veilscore.models.horizontal.terms import Terms
 from veilscore.models.scorecard import Scale
@@ -34,9 +34,9 @@ class Poisoner(LocalLearner):
     def rows(self) -> int:
         return self.claimed
 
-    def learn(self, model: Floats, number: int, all_rows: float) -> Lesson:
+    def learn(self, model: Floats, number: int, all_rows: float) -> Floats:
         del model, number, all_rows
-        return Lesson(self.change, 0.0)
+        return self.change
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class Poisoning:
                 poisoner.claimed = terms.members.most_rows
             else:
                 learners[name] = LocalLearner(*given)
-        rows = int((~self.data.test).sum())
+        rows = self.others + learners[self.attacker].rows  # also in counts of bins
         found = together(
             {
                 name: train(learner, sum(counts) + 1, rows, terms)

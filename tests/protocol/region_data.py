@@ -14,7 +14,7 @@ from veilscore.models.binning import Bins, Codes, fit_categorical, fit_numeric
 from veilscore.models.horizontal.bins import ColumnTerms, JointBins, agree_bins
 from veilscore.models.horizontal.local_training import LocalLearner
 from veilscore.models.horizontal.own_model import fit_own
-from veilscore.models.horizontal.ports import Booleans, Floats, Lesson
+from veilscore.models.horizontal.ports import Booleans, Floats
 from veilscore.models.horizontal.rounds import JointModel, cut, train
 from veilscore.models.horizontal.server_step import ServerStep
 from veilscore.models.horizontal.terms import NOISY, Members, Terms
@@ -94,7 +94,7 @@ class Traced(LocalLearner):
 
     seen: list[Floats]
 
-    def learn(self, model: Floats, number: int, all_rows: float) -> Lesson:
+    def learn(self, model: Floats, number: int, all_rows: float) -> Floats:
         self.seen = [*self.seen, model] if number > 1 else [model]
         return super().learn(model, number, all_rows)
 
@@ -185,7 +185,7 @@ def in_floats(data: Regions, joint: Trained) -> Trained:
     for number in range(1, TERMS.rounds + 1):
         changes: list[Floats] = []
         for each in learners:
-            change = each.learn(server.model, number, rows).change
+            change = each.learn(server.model, number, rows)
             changes.append(each.rows * cut(change, TERMS.longest_change))
         server.take(np.sum(changes, axis=0) / rows)
     return replace(joint, model=server.model)

@@ -36,25 +36,23 @@ def test_one_batch_is_one_step_down_the_gradient() -> None:
     left = ~BAD - 1 / (1 + np.exp(-(design @ MODEL)))
     ridge = np.append(MODEL[:-1], 0) * TERMS.ridge / 500
     expected = TERMS.local_rate * (design.T @ left / len(BAD) - ridge)
-    lesson = learner().learn(MODEL, 1, 500)
-    np.testing.assert_allclose(lesson.change, expected, rtol=1e-9, atol=1e-12)
-    loss = np.mean(np.logaddexp(0, np.where(BAD, 1, -1) * (design @ MODEL)))
-    assert lesson.loss == pytest.approx(loss)
+    change = learner().learn(MODEL, 1, 500)
+    np.testing.assert_allclose(change, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_the_proximal_term_holds_the_second_step_back() -> None:
     terms = replace(TERMS, local_epochs=2, proximal=0.5)
-    first = learner().learn(MODEL, 1, 500).change
-    second = learner().learn(MODEL + first, 1, 500).change
+    first = learner().learn(MODEL, 1, 500)
+    second = learner().learn(MODEL + first, 1, 500)
     expected = first + second - terms.local_rate * terms.proximal * first
-    np.testing.assert_allclose(learner(terms).learn(MODEL, 1, 500).change, expected)
+    np.testing.assert_allclose(learner(terms).learn(MODEL, 1, 500), expected)
 
 
 def test_batches_are_shuffled_anew_every_round_and_alike_every_time() -> None:
     terms = replace(TERMS, batch=7, local_epochs=2)
-    one, again = (learner(terms).learn(MODEL, 1, 500).change for _ in range(2))
+    one, again = (learner(terms).learn(MODEL, 1, 500) for _ in range(2))
     np.testing.assert_array_equal(one, again)
-    assert not np.array_equal(one, learner(terms).learn(MODEL, 2, 500).change)
+    assert not np.array_equal(one, learner(terms).learn(MODEL, 2, 500))
 
 
 @pytest.mark.parametrize("clip", [0.2, 0.9, 5.0])

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from veilscore.models.additive import AdditiveScorer, steady_torch
 from veilscore.models.errors import DataError
-from veilscore.models.horizontal.ports import Booleans, Codes, Floats, Lesson
+from veilscore.models.horizontal.ports import Booleans, Codes, Floats
 from veilscore.models.horizontal.terms import Terms
 
 
@@ -41,12 +40,9 @@ class LocalLearner:
         """How many rows there are to learn from."""
         return self._good.numel()
 
-    def learn(self, model: Floats, number: int, all_rows: float) -> Lesson:
+    def learn(self, model: Floats, number: int, all_rows: float) -> Floats:
         """Train for the contract's local epochs; see ``Learner``."""
         scorer = self._scorer(model)
-        with torch.no_grad():
-            odds = scorer(self._codes)
-            loss = functional.binary_cross_entropy_with_logits(odds, self._good)
         joint = torch.as_tensor(model)
         moving, places = joint.clone(), self._codes + scorer.starts
         order = self._generator(number)
@@ -54,7 +50,7 @@ class LocalLearner:
             rows = torch.randperm(self.rows, generator=order)
             for batch in torch.split(rows, self._terms.batch):
                 self._descend(moving, joint, places[batch], self._good[batch], all_rows)
-        return Lesson(moving.numpy() - model, float(loss))
+        return moving.numpy() - model
 
     def clipped_gradient(self, model: Floats) -> Floats:
         """Return the gradient of the log likelihood, each row's part clipped.

@@ -4,7 +4,6 @@ All that members tell each other are sums of vectors. How a sum is made so that 
 learns a summand, and that only members learn the sum, is the caller's business.
 """
 
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -31,18 +30,6 @@ class Sum(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """What a member's rows say of the joint model in one round.
-
-    ``change`` has the shape of the model, (parameters,); ``loss`` is the mean over
-    the member's rows before it.
-    """
-
-    change: Floats
-    loss: float
-
-
 class Learner(Protocol):
     """One member's rows and labels, which stay where they are."""
 
@@ -51,11 +38,11 @@ class Learner(Protocol):
         """How many rows there are to learn from."""
         ...
 
-    def learn(self, model: Floats, number: int, all_rows: float) -> Lesson:
-        """Train from ``model`` for round ``number`` (from 1) and return the change.
+    def learn(self, model: Floats, number: int, all_rows: float) -> Floats:
+        """Train from ``model`` for round ``number`` (from 1); return the change.
 
-        ``all_rows`` are the rows of all members together, over which the penalty is
-        spread.
+        The change has the shape of the model, (parameters,). ``all_rows`` are the rows
+        of all members together, over which the penalty is spread.
         """
         ...
 

@@ -1,15 +1,17 @@
 """The rounds of training: one sum each, and the same step at every member.
 
-A member's part of a sum is its rows, their loss, and its change of the model, cut to
-the contract's length, an eighth of it in one entry, and weighted by its rows; the
-members learn the sums of these, the coordinator nothing. With ``privacy`` it is the sum
-of its rows' clipped gradients and a share of noise, and nothing else; the step is then
-that of FedSGD, and of the sum only the number of members is checked.
+A member's part of a sum is its change of the model, cut to the contract's length, an
+eighth of it in one entry, and weighted by its rows; the members learn the sum, the
+coordinator nothing. The mean is over all rows that were counted with the bins, also
+where a member was lost since, whose part counts as no change: how many rows are left,
+or their loss, would tell those who are left what the lost one had. With ``privacy`` a
+part is the sum of its rows' clipped gradients and a share of noise, and nothing else;
+the step is then that of FedSGD, and of the sum only the number of members is checked.
 
-A member can claim any rows up to the contract's most and any change up to its length:
-that is what it can move the model by in a round. Whether all kept to it shows in the
-sum: it is at most that of all rows' changes in one direction, in length and in each
-entry. A member that sends more is not named, and its round is refused whole.
+Whether all kept to the bound on changes shows in the sum: it is at most that of all
+rows' changes in one direction, in length and in each entry. A member that sends more is
+not named, and its round is refused whole; what the others' changes leave of the bound
+it can use.
 """
 
 from collections.abc import Generator
@@ -27,19 +29,8 @@ from veilscore.models.horizontal.script import Contribution, Script, Total, tota
 from veilscore.models.horizontal.server_step import ServerStep
 from veilscore.models.horizontal.terms import Privacy, Terms
 
-LONGEST_LOSS: Final = 64.0  # mean loss of a member's rows; -ln of 10^-28
 # Entries that share a change of the greatest length: fewer cannot have it all.
 SPREAD: Final = 64
-_HEAD: Final = 3  # digest, rows, loss
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What all members know after a round; rows and loss 0 with ``privacy``."""
-
-    members: int
-    rows: int
-    loss: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +39,6 @@ class JointModel:
 
     vector: Floats
     digest: bytes
-    rounds: tuple[Round, ...]
 
 
 def train(
@@ -66,47 +56,29 @@ def train(
         )
     server = ServerStep(parameters, terms)
     one = _private_round if terms.privacy else _open_round
-    rounds: list[Round] = []
     for number in range(1, terms.rounds + 1):
-        done, change = yield from one(learner, server, number, all_rows, terms)
-        rounds.append(done)
+        change = yield from one(learner, server, number, all_rows, terms)
         server.take(change)
     yield from _compare(server, terms)
-    return JointModel(server.model, server.digest(), tuple(rounds))
+    return JointModel(server.model, server.digest())
 
 
-_RoundScript = Generator[Contribution, Words, tuple[Round, Floats]]
+_RoundScript = Generator[Contribution, Words, Floats]
 
 
 def _open_round(
     learner: Learner, server: ServerStep, number: int, all_rows: int, terms: Terms
 ) -> _RoundScript:
-    members = terms.members
-    losses = FixedPoint.fitting(LONGEST_LOSS * members.most_rows, members.most)
     changes = change_format(terms)
-    lesson = learner.learn(server.model, number, all_rows)
-    rows = learner.rows
-    change = cut(lesson.change, terms.longest_change)
-    loss = min(max(lesson.loss, 0.0), LONGEST_LOSS)
-    own = np.concatenate(
-        [
-            [_word(server.digest()), np.uint64(rows)],
-            losses.encode(np.array([rows * loss])),
-            changes.encode(rows * change),
-        ]
-    )
-    summed = yield from total(_label(terms, number), own, members)
+    learnt = learner.learn(server.model, number, all_rows)
+    change = cut(learnt, terms.longest_change)
+    head = np.array([_word(server.digest())])
+    own = np.concatenate([head, changes.encode(learner.rows * change)])
+    summed = yield from total(_label(terms, number), own, terms.members)
     _check_digest(summed, server)
-    counted = int(signed(summed.words)[1])
-    if not summed.members <= counted <= summed.members * members.most_rows:
-        raise _broken("rows", number)
-    loss_sum = float(losses.decode(summed.words[2:_HEAD])[0])
-    if not 0 <= loss_sum <= counted * LONGEST_LOSS:
-        raise _broken("loss", number)
-    moved = summed.words[_HEAD:]
-    check_length(moved, counted, summed.members, terms, number)
-    mean = changes.decode(moved) / counted
-    return Round(summed.members, counted, loss_sum / counted), mean
+    moved = summed.words[head.size :]
+    check_length(moved, all_rows, summed.members, terms, number)
+    return changes.decode(moved) / all_rows
 
 
 def change_format(terms: Terms) -> FixedPoint:
@@ -134,7 +106,7 @@ def cut(change: Floats, longest: float) -> Floats:
 def check_length(
     moved: Words, rows: int, members: int, terms: Terms, number: int
 ) -> None:
-    """Refuse a sum that is longer than ``rows`` times what a change may be.
+    """Refuse a sum that is longer than all ``rows`` times what a change may be.
 
     In integers, so that all members come to one verdict.
     """
@@ -145,7 +117,12 @@ def check_length(
     # Each member rounds to units, and what it rounds was rounded to doubles.
     slack = members * (isqrt(moved.size) + 1) + (units >> 48)
     if length > units + slack or widest > units // isqrt(SPREAD) + slack:
-        raise _broken("change", number)
+        raise ProtocolError(
+            f"the sum of round {number} breaks the contract's bound on changes: a "
+            "member sent more than it may",
+            remedy="Find the member outside of the protocol, and start the run "
+            "without it",
+        )
 
 
 def _private_round(
@@ -163,7 +140,7 @@ def _private_round(
     summed = yield from total(_label(terms, number), own, members)
     climb = coded.decode(summed.words)
     climb[:-1] -= terms.ridge * server.model[:-1]
-    return Round(summed.members, 0, 0.0), climb / all_rows
+    return climb / all_rows
 
 
 def gradient_format(privacy: Privacy, terms: Terms) -> FixedPoint:
@@ -194,11 +171,3 @@ def _word(digest: bytes) -> np.uint64:
 
 def _label(terms: Terms, number: int) -> str:
     return f"{terms.run} round {number}"
-
-
-def _broken(what: str, number: int) -> ProtocolError:
-    return ProtocolError(
-        f"the sum of round {number} breaks the contract's bound on {what}: a member "
-        "sent more than it may",
-        remedy="Find the member outside of the protocol, and start the run without it",
-    )
