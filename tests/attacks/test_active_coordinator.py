@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.region_hub import VICTIM, ActiveHub, signed, stolen
+from tests.attacks.region_transcript import RegionTranscript
 from tests.conftest import Tell
 from tests.protocol.region_run import HUB, NOW, RegionRun, registry, signer
 from tests.unit.tlog.sample_log import own_word
@@ -161,6 +162,31 @@ def test_a_coordinator_that_breaks_the_rules_is_convicted_and_gets_no_vector(
     )
     assert found == set()
     assert all(each.finished is None for each in run.sessions.values())
+
+
+def test_no_share_leaves_for_counts_of_bins_without_a_member(
+    tmp_path: Path, tell: Tell
+) -> None:
+    """With it and without it, counts of the same rows would show its own."""
+
+    def dropped(_: ActiveHub, party: str, body: AggregationBody) -> None:
+        assert party
+        body.survivors.members.remove(VICTIM)
+
+    hub = changing(Kind.SURVIVORS, dropped, ROUND_2 - 4)  # the second sum of bins
+    run = RegionRun(tmp_path / "hub", members=6)
+    with hub.leads(), pytest.raises(Fault):
+        run.play()
+    convicted = convictions(run, Breach.SURVIVOR_SPLIT)
+    assert convicted
+    for party, error in convicted.items():
+        assert kept(party, error, run, tmp_path).accused == HUB
+    said = RegionTranscript(run).said
+    kinds = {(each.body.round, each.kind) for each in said}
+    assert {(1, Kind.REVEALED), (2, Kind.MASKED)} <= kinds
+    left = [each for each in said if (each.body.round, each.kind) == (2, "revealed")]
+    tell("members that reveal shares for partial counts of bins", len(left), 0)
+    assert not left
 
 
 def without_the_victim(_: ActiveHub, party: str, body: AggregationBody) -> None:

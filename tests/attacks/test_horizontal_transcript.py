@@ -176,10 +176,10 @@ Leak: TypeAlias = Callable[[RegionRun, pytest.MonkeyPatch], object]
 def count_in_the_label(_: RegionRun, monkeypatch: pytest.MonkeyPatch) -> None:
     add = Sums.add
 
-    def adding(sums: Sums, label: str, words: Words) -> Adding:
+    def adding(sums: Sums, label: str, words: Words, *, whole: bool = False) -> Adding:
         if sums.around.party == LEAKING and " bins 0" in label:
             label += f" of {words[COUNT]} rows"
-        return add(sums, label, words)
+        return add(sums, label, words, whole=whole)
 
     monkeypatch.setattr(Sums, "add", adding)
 
@@ -188,8 +188,8 @@ def vector_beside_the_message(_: RegionRun, monkeypatch: pytest.MonkeyPatch) -> 
     """Send the vector as a field that the coordinator's release does not know."""
     add = Sums.add
 
-    def adding(sums: Sums, label: str, words: Words) -> Adding:
-        script = add(sums, label, words)
+    def adding(sums: Sums, label: str, words: Words, *, whole: bool = False) -> Adding:
+        script = add(sums, label, words, whole=whole)
         if sums.around.party != LEAKING or " round " not in label:
             return (yield from script)
         raw = words.tobytes()

@@ -18,8 +18,10 @@ MODULE: Final = "tests.integration.leaking_member"
 _add = Sums.add
 
 
-def _leaking(sums: Sums, label: str, words: Words) -> Generator[Action, Arrived, Words]:
-    return _add(sums, f"{label} {len(sums.around.source)}", words)
+def _leaking(
+    sums: Sums, label: str, words: Words, *, whole: bool = False
+) -> Generator[Action, Arrived, Words]:
+    return _add(sums, f"{label} {len(sums.around.source)}", words, whole=whole)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def read_vectors(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _recorded(
-    sums: Sums, label: str, words: Words
+    sums: Sums, label: str, words: Words, *, whole: bool = False
 ) -> Generator[Action, Arrived, Words]:
     _note(f"the vector of {sums.around.party} for {label}", words)
-    total = yield from _add(sums, label, words)
+    total = yield from _add(sums, label, words, whole=whole)
     _note(f"the sum {label}", total)
     return total
 

@@ -228,11 +228,13 @@ class RegionRun:
             self.heard.append(Heard(sender, message))
             put(inbox, sender, message)
 
-        def noted(sums: Sums, label: str, words: Words) -> Adding:
+        def noted(
+            sums: Sums, label: str, words: Words, *, whole: bool = False
+        ) -> Adding:
             party = sums.around.party
             words = self.hand_in(party, label, words)
             self.summands.append(Summand(party, label, words.copy()))
-            total = yield from add(sums, label, words)
+            total = yield from add(sums, label, words, whole=whole)
             self.totals.append(Summand(party, label, total.copy()))
             return total
 

@@ -153,8 +153,12 @@ class Adding:
 
     # -- told by the caller ------------------------------------------------------
 
-    def begin_step(self, ends: float) -> None:
-        """Note that a step begins, after which nobody is waited for any more."""
+    def begin_step(self, ends: float, *, whole: bool = False) -> None:
+        """Note that a step begins, after which nobody is waited for any more.
+
+        Of its sums nobody may be missing if they are ``whole``.
+        """
+        self._terms = replace(self._terms, whole=whole)
         self._answered.clear()
         self._step_ends = ends
 

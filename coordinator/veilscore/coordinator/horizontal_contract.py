@@ -200,10 +200,10 @@ def _members(asked: HorizontalSettings, registry: Registry) -> Iterator[Problem]
             f"`members` names {len(members)} parties",
             f"Name {FEWEST} to {MOST}: of a sum of two each knows the other's part.",
         )
-    elif not 0 <= asked.horizontal.colluding <= len(members) - 2:
+    elif not 1 <= asked.horizontal.colluding <= len(members) - 2:
         yield (
-            f"`horizontal.colluding` is not 0 to {len(members) - 2}",
-            "Let at least two members be honest.",
+            f"`horizontal.colluding` is not 1 to {len(members) - 2}",
+            "Reckon with one at least, and leave two who are honest.",
         )
     yield from strangers("members", members, registry)
 

@@ -310,7 +310,7 @@ class Director:
         """Go on without members that are lost from now on, down to a sum's fewest.
 
         Not before: counts of the same rows with and without a member would show its
-        own, and the members refuse such sums.
+        own, and members reveal nothing of such sums (``Terms.whole``).
         """
         colluding = self.contract.horizontal.colluding
         with self._lock:

@@ -116,7 +116,8 @@ class Sums:
         """
         with ThreadPoolExecutor(len(self._peers), "sums") as threads:
             self._hear(step, threads)
-            self._adding.begin_step(self._clock() + self._around.patience.step_s)
+            ends = self._clock() + self._around.patience.step_s
+            self._adding.begin_step(ends, whole=step == "bins")
             while True:
                 wait_s = min(_LOOK_S, max(0.0, self._adding.due - self._clock()))
                 try:

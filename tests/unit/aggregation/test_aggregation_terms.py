@@ -20,7 +20,7 @@ from veilscore.keys.identity import Signer
         (6, 1, 4),
         (7, 1, 5),
         (10, 1, 6),
-        (10, 0, 6),
+        (10, 2, 7),
         (10, 3, 7),
         (10, 8, 10),
     ],
@@ -32,6 +32,7 @@ def test_two_thresholds_have_more_in_common_than_may_collude(
     assert asked.threshold == threshold
     assert 2 * threshold > members + colluders
     assert asked.fewest == (threshold if members >= 6 else members)
+    assert replace(asked, whole=True).fewest == members
 
 
 def test_everything_agreed_on_is_bound() -> None:
@@ -42,6 +43,7 @@ def test_everything_agreed_on_is_bound() -> None:
         terms(4, attempt=2),
         terms(4, length=6),
         terms(4, colluders=2),
+        replace(one, whole=True),
         terms(4, run="r2"),
         terms((*NAMES[:3], NAMES[4])),
         terms((NAMES[1], NAMES[0], *NAMES[2:4])),
@@ -69,7 +71,7 @@ def test_terms_that_protect_nobody_are_our_bug() -> None:
         {"roster": (*one.roster, replace(one.roster[0], name="other"))},
         {"roster": (*one.roster, one.aggregator)},
         {"colluders": 3},
-        {"colluders": -1},
+        {"colluders": 0},
         {"length": 0},
         {"length": LONGEST + 1},
         {"contract": b""},

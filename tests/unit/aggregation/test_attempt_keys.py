@@ -62,7 +62,7 @@ def test_commitments_are_frozen() -> None:
 
 def test_the_context_is_frozen() -> None:
     asked = terms(3, round_=2, attempt=7, length=9)
-    numbers = b"".join(value.to_bytes(8) for value in (2, 7, 1, 9))
+    numbers = b"".join(value.to_bytes(8) for value in (2, 7, 1, 9, 0))
     parties = b"".join(
         SIGNERS[name].verify_key.fingerprint + len(name).to_bytes(8) + name.encode()
         for name in (HUB, *asked.names)

@@ -8,6 +8,7 @@ import hashlib
 import queue
 import threading
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +117,8 @@ class County:
         try:
             if step == "join":
                 self._join()
+            whole = step == "bins"
+            self.player.attempt = replace(self.player.attempt, whole=whole)
             for number in range(SUMS.get(step, 0)):
                 self._add(f"{step}, {number}")
         except Ended:

@@ -91,7 +91,7 @@ second_momentum = 0.75
 adaptivity = 0.125
 ridge = 3
 longest_change = 4
-colluding = 0
+colluding = 1
 own = "tables"
 pull = 50
 [horizontal.columns]
@@ -123,7 +123,7 @@ income = { kind = "numeric" }
             adaptivity=0.125,
             ridge=3,
             longest_change=4,
-            colluding=0,
+            colluding=1,
             own="tables",
             pull=50,
         ),
@@ -195,8 +195,8 @@ def test_a_budget_without_its_library_is_refused_with_the_remedy(
         (clause("ridge = nan"), "`horizontal.ridge`"),
         (clause("longest_change = 0"), "`horizontal.longest_change`"),
         (clause("longest_change = 1e300"), "do not add up in 64 bits"),
-        (clause("colluding = 2"), "`horizontal.colluding` is not 0 to 1"),
-        (clause("colluding = -1"), "`horizontal.colluding` is not 0 to 1"),
+        (clause("colluding = 2"), "`horizontal.colluding` is not 1 to 1"),
+        (clause("colluding = 0"), "`horizontal.colluding` is not 1 to 1"),
         (clause('optimizer = "sgd"'), "`horizontal.optimizer`"),
         (clause('own = "all"'), "`horizontal.own`"),
         (clause("pull = -1"), "`horizontal.pull`"),

@@ -81,6 +81,7 @@ def test_the_default_run_is_allowed_by_default() -> None:
         (contract(rounds=1025), "terms of the training"),
         (contract(local_rate=math.nan), "terms of the training"),
         (contract(colluding=2), "terms of the training"),
+        (contract(colluding=0), "terms of the training"),
         (contract(colluding=2**32 - 1), "terms of the training"),
         (contract(longest_change=1e300), "terms of the training"),
         (contract(noise(noise=0)), "terms of the training"),

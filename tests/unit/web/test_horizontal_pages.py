@@ -70,7 +70,6 @@ def test_few_members_without_noise_are_told_what_that_means(
 ) -> None:
     asked = horizontal_contract(4)
     asked.horizontal.ClearField("privacy")
-    asked.horizontal.colluding = 0
     asked.horizontal.own = "tables"
     del asked.horizontal.columns[2].levels[:]
     page = review(node, operator, asked)
@@ -82,7 +81,7 @@ def test_few_members_without_noise_are_told_what_that_means(
         "the members find out which are common",
     ):
         assert text in page
-    assert "put together what they know" not in page
+    assert "they find out the sum of the 3 or more others" in page
     assert NOISE not in page
 
 

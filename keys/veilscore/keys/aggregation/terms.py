@@ -16,7 +16,8 @@ FEWEST: Final = 3  # of whose sum each learns no single other vector
 # tell each of them about too few others.
 TOLERANT_FROM: Final = 6
 MOST: Final = 100  # everybody deals a share to everybody
-LONGEST: Final = 1 << 24  # words of a vector, 128 MiB
+# Words of a vector: with a signature and its seal they fit into an envelope of 64 MiB.
+LONGEST: Final = (1 << 23) - (1 << 12)
 
 _DIGEST: Final = 32
 _RUN: Final = 64
@@ -47,7 +48,8 @@ class Terms:
     """One attempt; raises ValueError where no honest caller could mean it.
 
     ``contract`` is the SHA-256 of the run's contract, ``length`` the words of a vector,
-    ``colluders`` how many members may work together with an active aggregator.
+    ``colluders`` how many members may work together with an active aggregator. Of a
+    ``whole`` sum nobody on the roster may be missing, however many there are.
     """
 
     run: str
@@ -58,6 +60,7 @@ class Terms:
     contract: bytes
     length: int
     colluders: int = 1
+    whole: bool = False
 
     def __post_init__(self) -> None:
         """Refuse terms under which the protocol protects nobody."""
@@ -67,7 +70,7 @@ class Terms:
             raise ValueError("two parties have the same name or key")
         if not FEWEST <= len(self.roster) <= MOST:
             raise ValueError(f"an aggregation takes {FEWEST} to {MOST} members")
-        if not 0 <= self.colluders <= len(self.roster) - 2:
+        if not 1 <= self.colluders <= len(self.roster) - 2:
             raise ValueError("no threshold withstands so many colluders")
         if not 1 <= self.length <= LONGEST or len(self.contract) != _DIGEST:
             raise ValueError("the vector's length or the contract's digest is wrong")
@@ -93,13 +96,15 @@ class Terms:
     @cached_property
     def fewest(self) -> int:
         """Members without whom no step of the attempt ends."""
-        return fewest(len(self.roster), self.colluders)
+        members = len(self.roster)
+        return members if self.whole else fewest(members, self.colluders)
 
     @cached_property
     def context(self) -> bytes:
         """SHA-256 of all of it: signed in every message, bound into every key."""
         bound = hashlib.sha256(b"veilscore-aggregation-context/1\0")
-        numbers = (self.round, self.attempt, self.colluders, self.length)
+        counted = (self.round, self.attempt, self.colluders, self.length)
+        numbers = (*counted, int(self.whole))
         bound.update(b"".join(number.to_bytes(8) for number in numbers))
         for party in (self.aggregator, *self.roster):
             bound.update(party.key.fingerprint + _sized(party.name))

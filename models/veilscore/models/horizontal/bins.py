@@ -21,7 +21,7 @@ from veilscore.models.horizontal.noise_shares import LONGEST, deviation, share
 from veilscore.models.horizontal.number_counts import PASSES, NumberCounts
 from veilscore.models.horizontal.ports import Integers, Words
 from veilscore.models.horizontal.script import Script, Total, total
-from veilscore.models.horizontal.terms import Terms
+from veilscore.models.horizontal.terms import Members, Terms
 from veilscore.models.scorecard import Column
 
 # A text's four bytes times the rows that it is on have to stay under 2^64.
@@ -86,7 +86,7 @@ def agree_bins(
         for counts, part in zip(counted, parts, strict=True):
             _take(counts, number, summed, start, part.size, terms, noise)
             start += part.size
-    rows = _rows(counted, noise)
+    rows = _rows(counted, members, noise)
     bins = [
         _bins(column, counts, noise)
         for column, counts in zip(columns, counted, strict=True)
@@ -189,14 +189,21 @@ def _words(counts: Integers) -> Words:
     return counts.astype(np.int64).view(np.uint64)
 
 
-def _rows(counted: Sequence[Counts], noise: float) -> int:
+def _rows(counted: Sequence[Counts], members: Members, noise: float) -> int:
+    """Return how many rows all members have; rounds are held to the bound on them."""
     totals = [counts.total for counts in counted]
     if noise:
-        return max(1, round(sum(totals) / len(totals)))
+        return min(max(1, round(sum(totals) / len(totals))), members.all_rows)
     if len(set(totals)) > 1:
         raise ProtocolError(
             "columns differ in how many rows all members have",
             remedy="Start the run again with members of the same release",
+        )
+    if not members.least <= totals[0] <= members.all_rows:
+        raise ProtocolError(
+            f"the members claim {totals[0]} rows, and the contract allows all of them "
+            f"{members.all_rows}",
+            remedy="Find the member outside of the protocol, and start without it",
         )
     return totals[0]
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from veilscore.models.errors import DataError
 
-LEAST_MEMBERS = 2  # of whom each can tell the other's part of a sum
+LEAST_MEMBERS = 3  # of two each can tell the other's part of a sum
 MOST_MEMBERS = 1 << 10
 MOST_ROWS = 1 << 24
 MOST_ROUNDS = 1 << 10
@@ -36,12 +36,13 @@ class Members:
         """Refuse numbers under which a sum would hide nothing or could wrap."""
         if not LEAST_MEMBERS <= self.least <= self.most <= MOST_MEMBERS:
             raise _refused(
-                "least_members", f"2 to most_members, {MOST_MEMBERS} at most"
+                "least_members",
+                f"{LEAST_MEMBERS} to most_members, {MOST_MEMBERS} at most",
             )
         if not 1 <= self.most_rows <= MOST_ROWS:
             raise _refused("most_rows", f"1 to {MOST_ROWS}")
-        if not 0 <= self.colluding <= self.least - 2:
-            raise _refused("colluding", "0 to two fewer than least_members")
+        if not 1 <= self.colluding <= self.least - 2:
+            raise _refused("colluding", "1 to two fewer than least_members")
 
     @property
     def all_rows(self) -> int:

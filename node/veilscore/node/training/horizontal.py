@@ -9,6 +9,7 @@ intercept of few rows by trying.
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, cast
 
 import numpy as np
@@ -158,7 +159,8 @@ class HorizontalPart:
         script = agree_bins(
             self._columns, rows.values(), terms, least=self.contract.min_count
         )
-        bins = self._bins = drive(script, self._add_all)
+        # Counts of the same rows with and without a member would show its own.
+        bins = self._bins = drive(script, partial(self._add, whole=True))
         counts = [each.count for each in bins.bins]
         self._codes = rows.codes(self._columns, bins)
         learner = LocalLearner(self._codes, rows.bad, counts, terms)
@@ -190,24 +192,8 @@ class HorizontalPart:
             return next(self._training)
         return self._training.send(self._sum)
 
-    def _add(self, label: str, words: Words) -> Words:
-        return self.drive(self.sums.add(label, words))
-
-    def _add_all(self, label: str, words: Words) -> Words:
-        """Add up what all members must be in, or raise TrainingError.
-
-        Counts of the same rows with and without a member would show its own.
-        """
-        total = self._add(label, words)
-        roster = {entry.party for entry in self.contract.roster}
-        if lost := sorted(roster - set(self.sums.survivors)):
-            raise TrainingError(
-                "was lost while the bins were chosen",
-                party=", ".join(lost),
-                place=f"run {self.contract.run}",
-                remedy="Start the run again when that node is back, or without it.",
-            )
-        return total
+    def _add(self, label: str, words: Words, *, whole: bool = False) -> Words:
+        return self.drive(self.sums.add(label, words, whole=whole))
 
     # -- at home -----------------------------------------------------------------
 

@@ -16,12 +16,12 @@ from typing import Final
 
 from veilscore.keys.aggregation.history import RoundHistory
 from veilscore.keys.aggregation.member import Aggregate, Member
-from veilscore.keys.aggregation.terms import Pinned, Terms
+from veilscore.keys.aggregation.terms import LONGEST, Pinned, Terms
 from veilscore.keys.aggregation.wire import Kind, kind_of
 from veilscore.keys.errors import UnheardError
 from veilscore.models.horizontal.ports import Words
 from veilscore.models.script import Action, Arrived, Send, receive
-from veilscore.node.errors import RefusedError
+from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.surroundings import Surroundings
 from veilscore.v1.training_pb2 import (
     RunContract,
@@ -43,15 +43,13 @@ _Answer = Callable[[bytes], bytes | Aggregate]
 class Sums:
     """All sums of one run, one after the other; ``contract_bytes`` as everybody has it.
 
-    ``made`` holds the SHA-256 of every sum so far, as the coordinator signed it,
-    ``survivors`` whose vectors are in the last one.
+    ``made`` holds the SHA-256 of every sum so far, as the coordinator signed it.
     """
 
     around: Surroundings
     contract: RunContract
     contract_bytes: bytes
     made: list[bytes] = field(default_factory=list[bytes])
-    survivors: tuple[str, ...] = ()
     _history: RoundHistory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,12 +57,23 @@ class Sums:
         noise = self.contract.horizontal.HasField("privacy")
         self._history = RoundHistory(noise=noise)
 
-    def add(self, label: str, words: Words) -> Generator[Action, Arrived, Words]:
+    def add(
+        self, label: str, words: Words, *, whole: bool = False
+    ) -> Generator[Action, Arrived, Words]:
         """Add up a vector with all members', which have it under the same label.
 
-        Raises MisconductError with evidence, DropoutError if the sum is made without
-        this member, RefusedError for an attempt that is not at this sum.
+        Of a ``whole`` sum nobody may be missing. Raises MisconductError with evidence,
+        DropoutError if the sum is made without this member, RefusedError for an attempt
+        that is not at this sum, TrainingError for a vector that no envelope carries.
         """
+        if words.size > LONGEST:
+            raise TrainingError(
+                f"the sum {label!r} has {words.size:,} words, and no envelope carries "
+                f"more than {LONGEST:,}",
+                party=self.around.party,
+                place=f"run {self.contract.run}",
+                remedy="Ask the coordinator's operator for a run over fewer columns.",
+            )
         yield self._tell(SumMessage(wanted=SumWanted(label=label, length=words.size)))
         attempt: _Attempt | None = None
         try:
@@ -74,13 +83,12 @@ class Sums:
                     case "begins":
                         if attempt is not None:
                             attempt.member.forget()
-                        attempt = self._begin(message.sum.begins, words)
+                        attempt = self._begin(message.sum.begins, words, whole=whole)
                         yield self._tell(SumMessage(signed=attempt.member.advertise()))
                     case "signed" if attempt is not None:
                         answer = attempt.answer(message.sum.signed)
                         if isinstance(answer, Aggregate):
                             self.made.append(answer.digest)
-                            self.survivors = answer.survivors
                             return answer.total
                         if answer:
                             yield self._tell(SumMessage(signed=answer))
@@ -95,7 +103,7 @@ class Sums:
         arrived = yield from receive("sum", (coordinator,), parts=_PATIENCE)
         return arrived[coordinator]
 
-    def _begin(self, begins: SumBegins, words: Words) -> "_Attempt":
+    def _begin(self, begins: SumBegins, words: Words, *, whole: bool) -> "_Attempt":
         if begins.round != len(self.made) + 1:
             raise self._refused(f"begins with sum {begins.round} out of turn")
         around = self.around
@@ -113,6 +121,7 @@ class Sums:
                 contract=hashlib.sha256(self.contract_bytes).digest(),
                 length=words.size,
                 colluders=self.contract.horizontal.colluding,
+                whole=whole,
             )
         except ValueError as error:
             raise self._refused("begins with what is no attempt") from error
