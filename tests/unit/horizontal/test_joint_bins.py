@@ -219,3 +219,16 @@ def test_a_column_that_does_not_vary_or_is_absent_is_named() -> None:
         agreed([["a"] * 9] * 3, column=TEXT)
     with pytest.raises(DataError, match="0 rows"):
         agreed([np.ones(0)] * 3)
+
+
+def test_rows_beyond_what_all_members_may_have_are_refused() -> None:
+    """No bucket has too many, but all of them together."""
+    honest = replace(TERMS, members=Members(most=3, most_rows=400))
+    loose = replace(TERMS, members=Members(most=3, most_rows=1000))
+    claims = {"one": (300, honest), "other": (300, honest), "third": (1000, loose)}
+    scripts = {
+        name: agree_bins([NUMBER], {"c": RNG.normal(size=rows)}, terms)
+        for name, (rows, terms) in claims.items()
+    }
+    with pytest.raises(ProtocolError, match="claim 1600 rows"):
+        together(scripts)

@@ -11,7 +11,7 @@ import pytest
 from tests.protocol.conduct import Talk
 from tests.sample_contract import sample_contract
 from veilscore.keys.aggregation.aggregator import Aggregator
-from veilscore.keys.aggregation.terms import Pinned, Terms
+from veilscore.keys.aggregation.terms import LONGEST, Pinned, Terms
 from veilscore.keys.aggregation.wire import Kind, write
 from veilscore.keys.errors import Breach, MisconductError
 from veilscore.keys.identity import Signer
@@ -22,10 +22,16 @@ from veilscore.models.horizontal.ports import Words
 from veilscore.models.script import Script, Send
 from veilscore.node.columns import Columns
 from veilscore.node.entities import Entities
-from veilscore.node.errors import RefusedError
+from veilscore.node.errors import RefusedError, TrainingError
 from veilscore.node.training.summing import Sums
 from veilscore.node.training.surroundings import Surroundings
-from veilscore.v1.aggregation_pb2 import SignedList
+from veilscore.runtime.chunks import MAX_ENVELOPE_BYTES
+from veilscore.v1.aggregation_pb2 import (
+    AggregationBody,
+    MaskedInput,
+    SignedAggregation,
+    SignedList,
+)
 from veilscore.v1.training_pb2 import (
     HorizontalTerms,
     RunContract,
@@ -261,3 +267,23 @@ def test_two_lists_of_keys_convict_the_coordinator(table: Table) -> None:
         table.hear(COUNTIES[0], SumMessage(signed=other))
     assert caught.value.party == HUB
     assert len(caught.value.evidence) == 2
+
+
+def test_a_vector_that_no_envelope_carries_is_refused_at_home(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veilscore.node.training.summing.LONGEST", LENGTH - 1)
+    with pytest.raises(TrainingError, match="has 4 words") as caught:
+        table.ask("bins 1", vectors(1))
+    assert caught.value.party == COUNTIES[0]
+    assert "fewer columns" in caught.value.remedy
+
+
+def test_the_longest_vector_fits_into_an_envelope() -> None:
+    """With its signature, the message around it and the seal of the envelope."""
+    body = AggregationBody(masked=MaskedInput(words=bytes(32)))
+    said = SignedAggregation(
+        body=body.SerializeToString(), signature=bytes(64), words=bytes(8 * LONGEST)
+    )
+    message = TrainingMessage(sum=SumMessage(signed=said.SerializeToString()))
+    assert message.ByteSize() + (1 << 12) < MAX_ENVELOPE_BYTES
