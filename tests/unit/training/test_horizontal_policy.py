@@ -14,6 +14,7 @@ from veilscore.node.columns import NumericColumn
 from veilscore.node.errors import RefusedError
 from veilscore.node.training.horizontal_policy import (
     check,
+    learning_rows,
     trained_with,
 )
 from veilscore.node.training.policy import TrainingSettings
@@ -67,7 +68,6 @@ def test_the_default_run_is_allowed_by_default() -> None:
         (of("bank", *(f"m{at}" for at in range(MOST))), "more than 100 members"),
         (changed(min_count=4), "counts as small"),
         (changed(max_rows=2_000_001), "so many rows"),
-        (changed(max_rows=299), "more labelled rows than the contract"),
         (changed(granularity=0), "granularity"),
         (changed(points_to_double_odds=201), "such fine points"),
         (changed(base_odds=0), "scale is out of range"),
@@ -117,14 +117,29 @@ def test_an_operator_may_ask_for_more_members_and_rows() -> None:
     assert "300" not in caught.value.what
 
 
+def test_of_more_rows_than_a_contract_allows_some_are_drawn() -> None:
+    """To refuse would tell others, contract by contract, how many there are."""
+    for most in (299, 100, 1):
+        check(changed(max_rows=most), "bank", TrainingSettings(), SOURCE)
+    everything = learning_rows(contract(), SOURCE)
+    few = changed(max_rows=100)
+    drawn = learning_rows(few, SOURCE)
+    assert drawn.size == 100
+    assert (np.diff(drawn) > 0).all()
+    assert np.isin(drawn, everything).all()
+    np.testing.assert_array_equal(drawn, learning_rows(few, SOURCE))
+    few.run = "1b" * 16  # another run draws others
+    assert not np.array_equal(drawn, learning_rows(few, SOURCE))
+
+
 def test_only_labelled_rows_that_are_not_held_out_are_learnt_from() -> None:
     labels = SOURCE.labels.copy()
     labels[:101] = -1
     some = replace(SOURCE, labels=labels)
-    rows = some.labelled(held_out=False)
-    assert not rows[:101].any()
-    assert not (rows & SOURCE.holdout).any()
-    assert rows.sum() == 225
+    rows = learning_rows(contract(), some)
+    assert rows.min() > 100
+    assert not SOURCE.holdout[rows].any()
+    assert rows.size == 225
     with pytest.raises(RefusedError, match="so few labelled rows"):
         check(contract(), "bank", TrainingSettings(min_rows=226), some)
 

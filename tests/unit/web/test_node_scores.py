@@ -243,6 +243,8 @@ def test_the_status_says_what_the_page_shows(
             "work_ms": 754_000,
             "sent_bytes": 1_340_000_000,
             "privacy": None,
+            "rows": 0,
+            "labelled": 0,
         }
     ]
     assert status["hosted"][0] == {

@@ -72,7 +72,9 @@ def test_a_translation_keeps_every_placeholder(folder: Path) -> None:
         | dict.fromkeys(
             ("others", "rows", "run", "size", "time", "version", "zone"), "1.5"
         )
-        | dict.fromkeys(("allowed", "cost", "delta", "left", "spent"), "1.5")
+        | dict.fromkeys(
+            ("allowed", "cost", "delta", "labelled", "left", "spent"), "1.5"
+        )
     )
     for text in translated_texts(folder):
         if isinstance(text, str):

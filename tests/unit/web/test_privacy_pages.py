@@ -37,6 +37,8 @@ def propose(
         work_ms=754_000,
         sent_bytes=1_340_000,
         privacy=cost,
+        rows=5000,
+        labelled=6120,
     )
     node.current = replace(
         node.current, party="bank", pending=(pending,), privacy=PRIVACY
@@ -51,6 +53,7 @@ def test_a_run_is_shown_with_what_it_would_spend_and_leave(
         "The run spends epsilon 1.045 by itself. With it, 1.532 of 2 would be spent",
         "on the rows “loans of 2026” at delta 1e-05, and 0.468 would be left.",
         "About 13 minutes of computing, and about 1.3 MB to send.",
+        "would learn from so many of its 6,120 rows",
     ):
         assert text in page
     chinese = operator.get(f"/runs/{RUN}?lang=zh-CN").text
@@ -117,6 +120,8 @@ def test_programs_read_the_same_figures(
             "work_ms": 754_000,
             "sent_bytes": 1_340_000,
             "privacy": {"epsilon": 1.0453, "spent": 1.5321},
+            "rows": 5000,
+            "labelled": 6120,
         }
     ]
     assert status["privacy"] == {

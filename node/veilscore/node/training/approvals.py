@@ -32,12 +32,17 @@ _MOST_WAITING = 64  # runs, for one operator
 
 @dataclass(frozen=True, slots=True)
 class WaitingRun:
-    """A run that waits for the operator; ``digest`` is what will be logged."""
+    """A run that waits for the operator; ``digest`` is what will be logged.
+
+    A horizontal one would learn from ``rows`` of the node's ``labelled`` ones.
+    """
 
     contract: RunContract
     digest: bytes
     proposed: float  # seconds since 1970
     estimate: Estimate
+    rows: int = 0
+    labelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class Approvals:
         """Return what a run takes at this node, as far as can be known before it."""
         source = around.source
         if contract.HasField("horizontal"):
-            rows = int(source.labelled(held_out=False).sum())
+            rows = horizontal_policy.learning_rows(contract, source).size
             return Learning.of(contract, rows).at(self.learning_speed())
         holding = Holding(
             around.party,
@@ -177,6 +182,16 @@ class Approvals:
         if shown is not None and shown.digest != digest:
             raise RefusedError("another contract of this run waits for the operator")
         if shown is None:
+            rows = labelled = 0
+            if contract.HasField("horizontal"):
+                source = around.source
+                rows = horizontal_policy.learning_rows(contract, source).size
+                labelled = int(source.labelled(held_out=False).sum())
             self._waiting[contract.run] = WaitingRun(
-                contract, digest, around.clock(), self.estimate(contract, around)
+                contract,
+                digest,
+                around.clock(),
+                self.estimate(contract, around),
+                rows,
+                labelled,
             )

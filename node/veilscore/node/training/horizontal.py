@@ -28,6 +28,7 @@ from veilscore.models.scorecard import Card, Column, Parameter
 from veilscore.models.vertical.run import DOUBLINGS_LIMIT
 from veilscore.node.columns import Columns, NumericColumn
 from veilscore.node.errors import TrainingError
+from veilscore.node.training.horizontal_policy import learning_rows
 from veilscore.node.training.run_keys import RunKeys
 from veilscore.node.training.summing import Sums
 from veilscore.node.training.surroundings import Drive, Surroundings
@@ -39,10 +40,6 @@ class _Rows:
     """The member's rows that teach or judge a model, and their outcomes."""
 
     columns: Columns
-
-    @classmethod
-    def of(cls, source: Columns, *, judging: bool) -> "_Rows":
-        return cls(source.take(np.flatnonzero(source.labelled(held_out=judging))))
 
     @property
     def bad(self) -> Booleans:
@@ -96,7 +93,8 @@ class HorizontalPart:
         least = fewest(len(contract.roster), contract.horizontal.colluding)
         self._terms = terms_of(contract, least)
         self._columns = columns_of(contract)
-        self._rows = _Rows.of(self.around.source, judging=False)
+        source = self.around.source
+        self._rows = _Rows(source.take(learning_rows(contract, source)))
 
     @property
     def rows(self) -> int:
@@ -238,7 +236,9 @@ class HorizontalPart:
             what="tables",
             pull=self._terms.ridge,
         )
-        held_out = _Rows.of(self.around.source, judging=True)
+        source = self.around.source
+        judging = np.flatnonzero(source.labelled(held_out=True))
+        held_out = _Rows(source.take(judging))
         judged = held_out if held_out.has_both else rows
         codes = judged.codes(self._columns, bins)
         return measure(

@@ -9,6 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from veilscore.keys.aggregation.terms import MOST, fewest
 from veilscore.models.errors import BoundError, DataError
 from veilscore.models.horizontal import noise_shares
@@ -77,7 +80,20 @@ def check(
     )
     _check_noise(trained_with(contract, own), len(columns), own)
     _check_columns(contract, own, source)
-    _check_rows(contract, own, settings, source)
+    _check_rows(own, settings, source)
+
+
+def learning_rows(contract: RunContract, source: Columns) -> NDArray[np.intp]:
+    """Return the places of the own rows that a run learns from, drawn for the run.
+
+    A member with more than a contract allows leaves some out. If it refused, others
+    would find out how many it has, by contracts that allow more and more.
+    """
+    rows = np.flatnonzero(source.labelled(held_out=False))
+    if rows.size <= contract.max_rows:
+        return rows
+    draw = np.random.default_rng([*contract.run.encode()])
+    return np.sort(draw.choice(rows, contract.max_rows, replace=False))
 
 
 def trained_with(contract: RunContract, own: str) -> Terms:
@@ -142,9 +158,7 @@ def _lacking(contract: RunContract, source: Columns) -> Iterator[str]:
         yield "no labels"
 
 
-def _check_rows(
-    contract: RunContract, own: str, settings: TrainingSettings, source: Columns
-) -> None:
+def _check_rows(own: str, settings: TrainingSettings, source: Columns) -> None:
     rows = int(source.labelled(held_out=False).sum())
     if rows < settings.min_rows:
         raise RefusedError(
@@ -153,12 +167,4 @@ def _check_rows(
             place=f"[training] min_rows: {settings.min_rows}, the data source has "
             f"{rows} rows with a label that are not held out",
             remedy="Wait for more rows, or lower `min_rows`.",
-        )
-    if rows > contract.max_rows:
-        raise RefusedError(
-            "this node has more labelled rows than the contract allows a member",
-            party=own,
-            place=f"max_rows of the contract: {contract.max_rows}, the data source has "
-            f"{rows} rows with a label that are not held out",
-            remedy="Ask the coordinator's operator for a contract with more rows.",
         )

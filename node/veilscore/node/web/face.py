@@ -164,7 +164,8 @@ class PendingRun:
     """A run that waits for this node's decision; ``digest`` is what will be logged.
 
     ``work_ms`` and ``sent_bytes`` are what it is estimated to take at this node,
-    ``privacy`` what a run with noise would spend.
+    ``privacy`` what a run with noise would spend. A horizontal run would learn from
+    ``rows`` of this node's ``labelled`` ones.
     """
 
     contract: RunContract
@@ -173,6 +174,8 @@ class PendingRun:
     work_ms: int
     sent_bytes: int
     privacy: PrivacyCost | None = None
+    rows: int = 0
+    labelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

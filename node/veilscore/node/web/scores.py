@@ -267,6 +267,8 @@ def describe(status: NodeStatus, reasons: Sequence[Unready]) -> dict[str, object
                 "work_ms": pending.work_ms,
                 "sent_bytes": pending.sent_bytes,
                 "privacy": asdict(pending.privacy) if pending.privacy else None,
+                "rows": pending.rows,
+                "labelled": pending.labelled,
             }
             for pending in status.pending
         ],
