@@ -10,10 +10,12 @@ from google.protobuf.message import DecodeError
 
 from veilscore.coordinator.errors import PartyStoppedError, RunError
 from veilscore.coordinator.fleet import StepReply
+from veilscore.keys.errors import MisconductError
 from veilscore.runtime.errors import UnreachableError
 from veilscore.v1.training_pb2 import StepReport
 
 UNREACHABLE: Final = UnreachableError.code
+MISCONDUCT: Final = MisconductError.code
 _CODE = re.compile(r"[a-z0-9-]{1,40}")
 # What this hub refuses because of itself, not of who asks; codes of ``refusals``.
 _OWN_FAILURES: Final = frozenset({"log-store", "internal", "overload"})
@@ -41,6 +43,14 @@ def check_reply(reply: StepReply, step: str) -> None:
             place=f"step {step}",
             remedy="Start the run again; if it recurs, see whether this machine stood "
             "still or was overloaded, then look at the line to that party.",
+        )
+    if code == MISCONDUCT:
+        raise PartyStoppedError(
+            "says that a party broke the rules of secure sums",
+            reason=code,
+            party=reply.party,
+            place=f"step {step}",
+            remedy="Ask its operator whom the last file in its state/incidents names.",
         )
     said = reply.reason if code == "refused" and reply.reason else code
     raise PartyStoppedError(said, reason=code, party=reply.party, place=f"step {step}")

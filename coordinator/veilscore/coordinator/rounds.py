@@ -6,7 +6,8 @@ computes passes through here in the clear.
 
 A run ends with the first party that refuses, fails or is lost; what ends it is raised
 as a Fault that names the party. A horizontal run that all have joined goes on without
-such a party, as long as its sums have enough members (``Terms.fewest``).
+such a party, as long as its sums have enough members (``Terms.fewest``); it ends if a
+member reports misconduct.
 """
 
 import logging
@@ -21,7 +22,12 @@ from veilscore.coordinator.fleet import StepReply
 from veilscore.coordinator.joining import Joining
 from veilscore.coordinator.manifest import read_card, write_manifest
 from veilscore.coordinator.post import RunPost
-from veilscore.coordinator.replies import UNREACHABLE, check_reply, read_report
+from veilscore.coordinator.replies import (
+    MISCONDUCT,
+    UNREACHABLE,
+    check_reply,
+    read_report,
+)
 from veilscore.coordinator.sums import Sums, run_terms
 from veilscore.coordinator.surroundings import Caller, Surroundings, Watcher
 from veilscore.fault import Fault
@@ -253,7 +259,12 @@ class Director:
             try:
                 reports[reply.party] = self._judge(reply, step)
             except Fault as fault:
-                self._leave(reply.party, fault)
+                if reply.code == MISCONDUCT:
+                    # If who reports it were left out, a member could put others out by
+                    # what it deals them, and see sums with and without them.
+                    self.stop(fault)
+                else:
+                    self._leave(reply.party, fault)
                 self._check()
             if sums is not None:
                 sums.note_answer(reply.party)

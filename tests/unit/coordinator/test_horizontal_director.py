@@ -121,6 +121,20 @@ def test_from_six_on_the_run_goes_on_without_it(
     assert len(set(register.values())) == 1
 
 
+def test_a_report_of_misconduct_ends_the_run_for_all(tmp_path: Path) -> None:
+    """Left out, its reporter could be put out by whom it accuses."""
+    stage = HorizontalStage(6, tmp_path)
+    code = MisconductError.code
+    stage.nodes[LOST].scripted["round-1"] = functools.partial(failed, LOST, code)
+    with pytest.raises(PartyStoppedError, match="broke the rules") as caught:
+        stage.lead()
+    assert caught.value.party == LOST
+    assert caught.value.reason == code
+    assert "state/incidents" in caught.value.remedy
+    assert stage.notes.left == {}
+    assert [each.round for each in stage.made] == [1, 2]  # those of bins
+
+
 def test_a_member_that_says_nothing_is_given_three_attempts(tmp_path: Path) -> None:
     stage = HorizontalStage(3, tmp_path, Patience(again_s=0.01, phase_s=0.5))
     stage.nodes[LOST].dies_before = ("round-1", "masked")
