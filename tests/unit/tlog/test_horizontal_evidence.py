@@ -1,11 +1,15 @@
 """Evidence of horizontal runs: honest passes, everything else fails at a named step."""
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from tests.unit.tlog.evidence_story import NODES, RUN, Change, Evidence, Said
 from tests.unit.tlog.horizontal_story import (
+    TERMS,
     TOTALS,
     horizontal_story,
     manifest,
@@ -13,10 +17,14 @@ from tests.unit.tlog.horizontal_story import (
 )
 from tests.unit.tlog.sample_log import Parties
 from tests.unit.tlog.test_audit_commands import run
-from veilscore.keys.errors import AuditError
+from veilscore.keys.errors import AuditError, ProofError
 from veilscore.keys.tlog.evidence import steps, sums
 from veilscore.keys.tlog.evidence.audit import EvidenceReport, audit_evidence
-from veilscore.v1.audit_pb2 import ModelRegistered, StepDone, SumMade
+from veilscore.v1.audit_pb2 import Event, ModelRegistered, StepDone, SumMade
+from veilscore.v1.training_pb2 import RosterEntry, RunContract
+
+if TYPE_CHECKING:
+    from veilscore.keys.tlog.evidence.steps import VerifiedEvents
 
 
 def audited(
@@ -116,6 +124,53 @@ def test_what_is_wrong_with_a_horizontal_run_is_named(
         audited(tmp_path, parties, change)
     assert caught.value.step == step
     assert what in caught.value.what
+
+
+@dataclass
+class SixMembers:
+    """Verified events of a run among six, of whom the last leaves after two sums."""
+
+    sent_to_the_last: bytes
+    coordinator: str = "hub"
+    names: tuple[str, ...] = tuple(f"county-{number}" for number in range(6))
+
+    def own(self, kind: str) -> list[Event]:
+        """Return three sums, each a step of its own, and what members say of them."""
+        if kind == "sum_made":
+            return [
+                Event(actor="hub", sum_made=SumMade(
+                    round=at + 1, attempt=1, total=TOTALS[at],
+                    members=self.names if at < 2 else self.names[:-1],
+                ))
+                for at in range(3)
+            ]  # fmt: skip
+        sent = {
+            (name, at): hashlib.sha256(TOTALS[at]).digest()
+            for name in self.names
+            for at in range(3 if name != self.names[-1] else 2)
+        }
+        sent[self.names[-1], 1] = self.sent_to_the_last
+        return [
+            Event(actor=name, step_done=StepDone(step=f"round-{at + 1}", sums=digest))
+            for (name, at), digest in sent.items()
+        ]
+
+    def fact(self, what: str, told: str) -> None:
+        """Take what is found out."""
+        assert (what, told) == ("sums", "3, each of at least 4 of 6 members")
+
+
+def test_what_a_member_that_left_was_sent_counts_too() -> None:
+    honest = SixMembers(hashlib.sha256(TOTALS[1]).digest())
+    contract = RunContract(
+        roster=[RosterEntry(party=name) for name in honest.names], horizontal=TERMS
+    )
+    stayed = honest.names[:-1]
+    sums.audit_sums(cast("VerifiedEvents", honest), contract, stayed)
+    another = cast("VerifiedEvents", SixMembers(hashlib.sha256(b"another").digest()))
+    with pytest.raises(ProofError, match="sent other sums") as caught:
+        sums.audit_sums(another, contract, stayed)
+    assert caught.value.party == honest.names[-1]
 
 
 def test_an_auditor_takes_the_evidence_of_a_horizontal_run(

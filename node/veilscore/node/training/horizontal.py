@@ -6,6 +6,7 @@ digest of its card, which is salted: they have the joint model, and would find a
 intercept of few rows by trying.
 """
 
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from veilscore.node.training.run_keys import RunKeys
 from veilscore.node.training.summing import Sums
 from veilscore.node.training.surroundings import Drive, Surroundings
 from veilscore.v1.training_pb2 import RunContract
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,12 @@ class HorizontalPart:
         self._terms = terms_of(contract, least)
         self._columns = columns_of(contract)
         source = self.around.source
-        self._rows = _Rows(source.take(learning_rows(contract, source)))
+        rows = learning_rows(contract, source)
+        labelled = int(source.labelled(held_out=False).sum())
+        if rows.size < labelled:
+            what = "the contract allows no more rows of a member"
+            _LOG.warning("learns from %d of %d rows: %s", rows.size, labelled, what)
+        self._rows = _Rows(source.take(rows))
 
     @property
     def rows(self) -> int:

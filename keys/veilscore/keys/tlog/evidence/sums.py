@@ -19,7 +19,10 @@ SUMS: Final = "sums"
 def audit_sums(
     evidence: VerifiedEvents, contract: RunContract, stayed: Collection[str]
 ) -> None:
-    """Verify all sums of a run; ``stayed`` were in it to the end. Raises ProofError."""
+    """Verify all sums of a run; ``stayed`` were in it to the end. Raises ProofError.
+
+    Of one that left counts what it was sent in the steps that it did.
+    """
     roster = {entry.party for entry in contract.roster}
     least = fewest(len(roster), contract.horizontal.colluding)
     totals: list[bytes] = []
@@ -38,14 +41,19 @@ def audit_sums(
         if missing := sorted({*stayed} - members):
             raise ProofError(f"sum {number} is without it", party=missing[0])
         totals.append(made.total)
-    for party in stayed:
-        _check_sent(evidence, party, totals)
-    told = f"{len(totals)}, each of at least {least} of {len(roster)} members"
-    evidence.fact("sums", told)
+    for party in sorted(roster):
+        told = _count_sent(evidence, party, totals)
+        if party in stayed and told < len(totals):
+            raise ProofError("it was not sent all sums that the log has", party=party)
+    all_of = f"each of at least {least} of {len(roster)} members"
+    evidence.fact("sums", f"{len(totals)}, {all_of}")
 
 
-def _check_sent(evidence: VerifiedEvents, party: str, totals: Sequence[bytes]) -> None:
-    """Check that a party was sent these sums, in this order, over all its steps."""
+def _count_sent(evidence: VerifiedEvents, party: str, totals: Sequence[bytes]) -> int:
+    """Return how many of these sums a party was sent, in this order, over its steps.
+
+    Raises ProofError if it was sent others.
+    """
     told = 0
     for event in evidence.own("step_done"):
         done = event.step_done
@@ -60,5 +68,4 @@ def _check_sent(evidence: VerifiedEvents, party: str, totals: Sequence[bytes]) -
                 )
             running.update(totals[told])
             told += 1
-    if told < len(totals):
-        raise ProofError("it was not sent all sums that the log has", party=party)
+    return told
