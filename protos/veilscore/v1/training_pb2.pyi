@@ -78,7 +78,7 @@ class RunContract(_message.Message):
     max_columns: _builtins.int
     """Most columns any holder may bring; every proven width follows from it."""
     max_rows: _builtins.int
-    """Most rows a run may hold."""
+    """Most rows a run may hold; in a horizontal one, that a member learns from."""
     base_points: _builtins.int
     """Points of the scale's anchor."""
     base_odds: _builtins.float
@@ -194,7 +194,9 @@ class HorizontalTerms(_message.Message):
     longest_change: _builtins.float
     """Length (L2) to which a member cuts its change of a round; each entry to an eighth."""
     colluding: _builtins.int
-    """Members that may put together what they know without opening another's part."""
+    """Members, at least one, that may put together what they know without opening
+    another's part.
+    """
     own: _builtins.str
     """What a member fits to its own rows afterwards: "nothing", the "intercept", or the
     whole "tables".
