@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.attacks.region_transcript import RegionTranscript, Said
-from tests.protocol.region_run import HUB, RegionRun, Summand, county, signer
+from tests.protocol.counties import HUB, county, signer
+from tests.protocol.region_run import RegionRun, Summand
 from veilscore.coordinator.adding import Adding, Outcome, Say
 from veilscore.keys import masks
 from veilscore.keys.aggregation import sharing

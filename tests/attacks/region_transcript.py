@@ -19,7 +19,8 @@ import numpy as np
 
 from tests.attacks.allowed_fields import PublicKnowledge, allowed_fields
 from tests.attacks.canary_forms import Form, spelt
-from tests.protocol.region_run import HUB, NOW, RUN, RegionRun
+from tests.protocol.counties import HUB, RUN
+from tests.protocol.region_run import NOW, RegionRun
 from veilscore.keys.aggregation.wire import Kind, read_words
 from veilscore.lab.beginnings import Beginnings
 from veilscore.models.horizontal.ports import Words

@@ -14,7 +14,8 @@ import pytest
 from tests.attacks.region_hub import VICTIM, ActiveHub, signed, stolen
 from tests.attacks.region_transcript import RegionTranscript
 from tests.conftest import Tell
-from tests.protocol.region_run import HUB, NOW, RegionRun, registry, signer
+from tests.protocol.counties import HUB, registry, signer
+from tests.protocol.region_run import NOW, RegionRun
 from tests.unit.tlog.sample_log import own_word
 from veilscore.fault import Fault
 from veilscore.keys.aggregation.evidence import MisconductEvidence
@@ -177,10 +178,7 @@ def test_no_share_leaves_for_counts_of_bins_without_a_member(
     run = RegionRun(tmp_path / "hub", members=6)
     with hub.leads(), pytest.raises(Fault):
         run.play()
-    convicted = convictions(run, Breach.SURVIVOR_SPLIT)
-    assert convicted
-    for party, error in convicted.items():
-        assert kept(party, error, run, tmp_path).accused == HUB
+    check_convicted(run, Breach.SURVIVOR_SPLIT, tmp_path)
     said = RegionTranscript(run).said
     kinds = {(each.body.round, each.kind) for each in said}
     assert {(1, Kind.REVEALED), (2, Kind.MASKED)} <= kinds
@@ -202,10 +200,7 @@ def test_a_second_attempt_without_a_member_would_show_its_vector_and_is_refused(
     hub, run = twice(), RegionRun(tmp_path / "hub", members=6)
     with hub.leads(), pytest.raises(Fault):
         run.play()
-    convicted = convictions(run, Breach.BOTH_SHARES)
-    assert convicted
-    for party, error in convicted.items():
-        assert kept(party, error, run, tmp_path).accused == HUB
+    check_convicted(run, Breach.BOTH_SHARES, tmp_path)
     found = stolen(run, hub)
     tell("second attempt: vectors computed", len(found), 0)
     assert found == set()
@@ -258,6 +253,14 @@ def convictions(run: RegionRun, breach: Breach) -> dict[str, MisconductError]:
     for party, error in run.failed.items():
         assert party in found or isinstance(error, Fault)
     return found
+
+
+def check_convicted(run: RegionRun, breach: Breach, folder: Path) -> None:
+    """Check that members convict the coordinator, each by evidence that verifies."""
+    convicted = convictions(run, breach)
+    assert convicted
+    for party, error in convicted.items():
+        assert kept(party, error, run, folder).accused == HUB
 
 
 def kept(

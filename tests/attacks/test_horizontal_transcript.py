@@ -21,8 +21,9 @@ from tests.attacks.region_transcript import (
     without_digests,
 )
 from tests.conftest import Tell
+from tests.protocol.counties import county
 from tests.protocol.farm_tables import farms
-from tests.protocol.region_run import KilledError, RegionRun, county
+from tests.protocol.region_run import KilledError, RegionRun
 from veilscore.fault import Fault
 from veilscore.keys.aggregation.member import Member
 from veilscore.keys.aggregation.wire import Kind, digest, kind_of, read_words

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.protocol.counties import county
 from tests.protocol.farm_tables import farms
 from tests.protocol.plain_sums import together
-from tests.protocol.region_run import KilledError, RegionRun, county
+from tests.protocol.region_run import KilledError, RegionRun
 from veilscore.fault import Fault
 from veilscore.keys.aggregation.wire import kind_of
 from veilscore.models import card_file

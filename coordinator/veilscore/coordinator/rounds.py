@@ -31,7 +31,7 @@ from veilscore.coordinator.replies import (
 from veilscore.coordinator.sums import Sums, run_terms
 from veilscore.coordinator.surroundings import Caller, Surroundings, Watcher
 from veilscore.fault import Fault
-from veilscore.keys.aggregation.terms import fewest
+from veilscore.keys.aggregation.terms import fewest_of
 from veilscore.models.steps import steps
 from veilscore.runtime.errors import PeerLostError
 from veilscore.v1.score_pb2 import CardEntry
@@ -323,9 +323,8 @@ class Director:
         Not before: counts of the same rows with and without a member would show its
         own, and members reveal nothing of such sums (``Terms.whole``).
         """
-        colluding = self.contract.horizontal.colluding
         with self._lock:
-            self._fewest = fewest(len(self.contract.roster), colluding)
+            self._fewest = fewest_of(self.contract)
 
     def _rows(self) -> Callable[[], None]:
         """Return what places the rows of the run."""

@@ -220,7 +220,6 @@ def show_waiting(waiting: WaitingRun, budget: PrivacyBudget) -> PendingRun:
         work_ms=_ms(waiting.estimate.seconds),
         sent_bytes=waiting.estimate.sent_bytes,
         privacy=cost,
-        rows=waiting.rows,
         labelled=waiting.labelled,
     )
 

@@ -30,6 +30,7 @@ def propose(
     contract = horizontal_contract(
         {name: digest(name) for name in MEMBERS}, RUN, privacy
     )
+    contract.max_rows = 5000
     pending = PendingRun(
         contract,
         digest("pending"),
@@ -37,7 +38,6 @@ def propose(
         work_ms=754_000,
         sent_bytes=1_340_000,
         privacy=cost,
-        rows=5000,
         labelled=6120,
     )
     node.current = replace(

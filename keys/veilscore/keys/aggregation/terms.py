@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from veilscore.keys.identity import VerifyKey
+from veilscore.v1.training_pb2 import RunContract
 
 FEWEST: Final = 3  # of whose sum each learns no single other vector
 # Below this many members one dropout ends the attempt: the sum of who is left would
@@ -29,6 +30,11 @@ def fewest(members: int, colluders: int) -> int:
     if members < TOLERANT_FROM:
         return members
     return max(_threshold(members, colluders), FEWEST)
+
+
+def fewest_of(contract: RunContract) -> int:
+    """Return how many members every sum of a horizontal run has at least."""
+    return fewest(len(contract.roster), contract.horizontal.colluding)
 
 
 def _threshold(members: int, colluders: int) -> int:
@@ -103,8 +109,7 @@ class Terms:
     def context(self) -> bytes:
         """SHA-256 of all of it: signed in every message, bound into every key."""
         bound = hashlib.sha256(b"veilscore-aggregation-context/1\0")
-        counted = (self.round, self.attempt, self.colluders, self.length)
-        numbers = (*counted, int(self.whole))
+        numbers = (self.round, self.attempt, self.colluders, self.length, self.whole)
         bound.update(b"".join(number.to_bytes(8) for number in numbers))
         for party in (self.aggregator, *self.roster):
             bound.update(party.key.fingerprint + _sized(party.name))

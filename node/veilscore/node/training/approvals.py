@@ -34,14 +34,14 @@ _MOST_WAITING = 64  # runs, for one operator
 class WaitingRun:
     """A run that waits for the operator; ``digest`` is what will be logged.
 
-    A horizontal one would learn from ``rows`` of the node's ``labelled`` ones.
+    ``labelled`` are the node's rows that a horizontal one would learn from, if it may
+    from so many.
     """
 
     contract: RunContract
     digest: bytes
     proposed: float  # seconds since 1970
     estimate: Estimate
-    rows: int = 0
     labelled: int = 0
 
 
@@ -96,7 +96,7 @@ class Approvals:
         """Return what a run takes at this node, as far as can be known before it."""
         source = around.source
         if contract.HasField("horizontal"):
-            rows = horizontal_policy.learning_rows(contract, source).size
+            rows = min(horizontal_policy.labelled_rows(source), contract.max_rows)
             return Learning.of(contract, rows).at(self.learning_speed())
         holding = Holding(
             around.party,
@@ -182,16 +182,11 @@ class Approvals:
         if shown is not None and shown.digest != digest:
             raise RefusedError("another contract of this run waits for the operator")
         if shown is None:
-            rows = labelled = 0
-            if contract.HasField("horizontal"):
-                source = around.source
-                rows = horizontal_policy.learning_rows(contract, source).size
-                labelled = int(source.labelled(held_out=False).sum())
+            horizontal = contract.HasField("horizontal")
             self._waiting[contract.run] = WaitingRun(
                 contract,
                 digest,
                 around.clock(),
                 self.estimate(contract, around),
-                rows,
-                labelled,
+                horizontal_policy.labelled_rows(around.source) if horizontal else 0,
             )

@@ -16,7 +16,7 @@ from typing import Literal, cast
 import numpy as np
 
 from veilscore.fault import concerning
-from veilscore.keys.aggregation.terms import fewest
+from veilscore.keys.aggregation.terms import fewest_of
 from veilscore.models.evaluation import Evaluation, measure
 from veilscore.models.horizontal.bins import ColumnTerms, JointBins, agree_bins
 from veilscore.models.horizontal.joint_card import joint_card
@@ -29,7 +29,7 @@ from veilscore.models.scorecard import Card, Column, Parameter
 from veilscore.models.vertical.run import DOUBLINGS_LIMIT
 from veilscore.node.columns import Columns, NumericColumn
 from veilscore.node.errors import TrainingError
-from veilscore.node.training.horizontal_policy import learning_rows
+from veilscore.node.training.horizontal_policy import labelled_rows, learning_rows
 from veilscore.node.training.run_keys import RunKeys
 from veilscore.node.training.summing import Sums
 from veilscore.node.training.surroundings import Drive, Surroundings
@@ -93,13 +93,12 @@ class HorizontalPart:
     def __post_init__(self) -> None:
         """Take the rows that teach; nothing is computed yet."""
         contract = self.contract
-        least = fewest(len(contract.roster), contract.horizontal.colluding)
+        least = fewest_of(contract)
         self._terms = terms_of(contract, least)
         self._columns = columns_of(contract)
         source = self.around.source
         rows = learning_rows(contract, source)
-        labelled = int(source.labelled(held_out=False).sum())
-        if rows.size < labelled:
+        if rows.size < (labelled := labelled_rows(source)):
             what = "the contract allows no more rows of a member"
             _LOG.warning("learns from %d of %d rows: %s", rows.size, labelled, what)
         self._rows = _Rows(source.take(rows))

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from veilscore.keys.aggregation.terms import fewest
+from veilscore.keys.aggregation.terms import fewest_of
 from veilscore.models.horizontal.number_counts import COARSE, FINE
 from veilscore.models.horizontal.run import terms_of
 from veilscore.models.horizontal.terms import Members, Terms
@@ -69,7 +69,7 @@ class Learning:
         With noise a member goes through its rows once a round, in one step.
         """
         asked = contract.horizontal
-        least = fewest(len(contract.roster), asked.colluding)
+        least = fewest_of(contract)
         terms, columns = terms_of(contract, least), len(asked.columns)
         passes, batches = terms.rounds, terms.rounds
         if terms.privacy is None:

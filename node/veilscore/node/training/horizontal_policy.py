@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from veilscore.keys.aggregation.terms import MOST, fewest
+from veilscore.keys.aggregation.terms import MOST, fewest_of
 from veilscore.models.errors import BoundError, DataError
 from veilscore.models.horizontal import noise_shares
 from veilscore.models.horizontal.fixed_point import FixedPoint
@@ -83,6 +83,11 @@ def check(
     _check_rows(own, settings, source)
 
 
+def labelled_rows(source: Columns) -> int:
+    """Return how many own rows there are to learn from."""
+    return int(source.labelled(held_out=False).sum())
+
+
 def learning_rows(contract: RunContract, source: Columns) -> NDArray[np.intp]:
     """Return the places of the own rows that a run learns from, drawn for the run.
 
@@ -98,7 +103,7 @@ def learning_rows(contract: RunContract, source: Columns) -> NDArray[np.intp]:
 
 def trained_with(contract: RunContract, own: str) -> Terms:
     """Return how the model is trained; raises RefusedError for numbers out of range."""
-    least = fewest(len(contract.roster), contract.horizontal.colluding)
+    least = fewest_of(contract)
     try:
         return terms_of(contract, least)
     except DataError as error:
@@ -159,7 +164,7 @@ def _lacking(contract: RunContract, source: Columns) -> Iterator[str]:
 
 
 def _check_rows(own: str, settings: TrainingSettings, source: Columns) -> None:
-    rows = int(source.labelled(held_out=False).sum())
+    rows = labelled_rows(source)
     if rows < settings.min_rows:
         raise RefusedError(
             "a run over so few labelled rows of this node is not allowed here",

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from veilscore.keys.aggregation.terms import fewest
+from veilscore.keys.aggregation.terms import fewest_of
 from veilscore.models import card_file
 from veilscore.models.scorecard import Card
 from veilscore.models.script import (
@@ -200,7 +200,7 @@ class RunSession:
         roster = [entry.party for entry in self.contract.roster]
         if not self.contract.HasField("horizontal"):
             return names == roster
-        least = fewest(len(roster), self.contract.horizontal.colluding)
+        least = fewest_of(self.contract)
         return names == [name for name in roster if name in names] and (
             len(names) >= least
         )

@@ -7,7 +7,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from veilscore.keys.aggregation.terms import fewest
+from veilscore.keys.aggregation.terms import fewest_of
 from veilscore.v1.training_pb2 import RunContract
 
 _ELSEWHERE: Final = {"run", "roster", "label_holder"}  # on the page
@@ -47,7 +47,7 @@ def clauses(contract: RunContract) -> list[Clause]:
 
 def fewest_added(contract: RunContract) -> int:
     """Return how many members every sum of a horizontal run has at least."""
-    return fewest(len(contract.roster), contract.horizontal.colluding)
+    return fewest_of(contract)
 
 
 def stages(steps: Sequence[str], current: str) -> Iterator[Stage]:

@@ -165,7 +165,7 @@ class PendingRun:
 
     ``work_ms`` and ``sent_bytes`` are what it is estimated to take at this node,
     ``privacy`` what a run with noise would spend. A horizontal run would learn from
-    ``rows`` of this node's ``labelled`` ones.
+    this node's ``labelled`` rows, or from some of them.
     """
 
     contract: RunContract
@@ -174,8 +174,12 @@ class PendingRun:
     work_ms: int
     sent_bytes: int
     privacy: PrivacyCost | None = None
-    rows: int = 0
     labelled: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows it would learn from."""
+        return min(self.labelled, self.contract.max_rows)
 
 
 @dataclass(frozen=True, slots=True)

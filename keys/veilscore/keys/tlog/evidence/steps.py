@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError, Message
 
-from veilscore.keys.aggregation.terms import fewest
+from veilscore.keys.aggregation.terms import fewest_of
 from veilscore.keys.errors import AuditError, KeysError, ProofError
 from veilscore.keys.tlog.audit import Watch
 from veilscore.keys.tlog.events import OpenedEvent
@@ -110,7 +110,7 @@ def check_registered_by_all(
     if manifest.whole != contract.HasField("horizontal"):
         raise ProofError("the model is of another kind than the contract")
     if manifest.whole:
-        least = fewest(len(roster), contract.horizontal.colluding)
+        least = fewest_of(contract)
         if not {*holders} <= {*roster} or len({*holders}) < least:
             raise ProofError(f"the model is of fewer than {least} members of the run")
     actors = {event.actor for event in registered}

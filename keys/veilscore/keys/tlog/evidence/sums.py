@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from veilscore.keys.aggregation.terms import fewest
+from veilscore.keys.aggregation.terms import fewest_of
 from veilscore.keys.errors import ProofError
 from veilscore.keys.tlog.evidence.steps import VerifiedEvents
 from veilscore.v1.training_pb2 import RunContract
@@ -24,7 +24,7 @@ def audit_sums(
     Of one that left counts what it was sent in the steps that it did.
     """
     roster = {entry.party for entry in contract.roster}
-    least = fewest(len(roster), contract.horizontal.colluding)
+    least = fewest_of(contract)
     totals: list[bytes] = []
     for number, event in enumerate(evidence.own("sum_made"), 1):
         made = event.sum_made
