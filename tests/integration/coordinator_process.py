@@ -114,6 +114,11 @@ class Coordinator:
 
     def start(self) -> None:
         """Start the process and wait until runs can start."""
+        self.spawn()
+        eventually(self.ready)
+
+    def spawn(self) -> None:
+        """Start the process."""
         command = ["coordinator", "run", "--config", str(self.toml)]
         with self.log_file.open("a") as output:
             self.process = subprocess.Popen(
@@ -122,15 +127,20 @@ class Coordinator:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        eventually(self.ready)
 
     def ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log_file.read_text()
-        with contextlib.suppress(httpx.HTTPError):
-            answer = httpx.get(f"{self.pages}/readyz", verify=self.trust)
-            return answer.status_code == 200
-        return False
+        return self.why_not_ready() == []
+
+    def why_not_ready(self) -> list[str]:
+        """Return the reasons that it gives in public, or that it does not answer."""
+        try:
+            answer = httpx.get(f"{self.pages}/readyz", verify=self.trust).json()
+        except httpx.HTTPError:
+            return ["no answer"]
+        reasons: list[str] = answer["reasons"]
+        return reasons
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """End the process; return its exit status and the seconds it took.

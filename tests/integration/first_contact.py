@@ -25,12 +25,15 @@ NODES: tuple[str, ...] = (BANK, "regulator", HOST)
 PAGES = "http://127.0.0.1:9080"
 LOG = f"{PAGES}/log.v1.json"
 UNTIL_READY = f"""
-import time, urllib.error, urllib.request
+import sys, time, urllib.error, urllib.request
+deadline = time.monotonic() + 60
 while True:
     try:
         urllib.request.urlopen("{PAGES}/readyz")
         break
-    except urllib.error.HTTPError:  # it answers, and its SuperLink is not up yet
+    except urllib.error.HTTPError as error:  # it answers, and says what is not up yet
+        if time.monotonic() > deadline:
+            sys.exit(error.read().decode())
         time.sleep(0.2)
 """
 PARTIES: tuple[str, ...] = (COORDINATOR, *NODES)

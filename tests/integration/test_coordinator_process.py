@@ -316,3 +316,36 @@ def test_killed_in_the_middle_of_a_run_and_started_again(tmp_path: Path) -> None
         status, took = coordinator.stop(signal.SIGINT)
         assert (status, took < 5) == (0, True)
         assert not list(coordinator.folder.rglob("secrets"))
+
+
+def test_stopped_while_flower_makes_its_database_and_started_again(
+    tmp_path: Path,
+) -> None:
+    with Coordinator.create(tmp_path / "coordinator") as coordinator:
+        database = coordinator.settings.state / "flower" / "superlink.db"
+        coordinator.spawn()
+        eventually(database.exists)
+        coordinator.stop()
+        coordinator.start()
+        coordinator.stop()
+
+
+def test_a_database_of_flower_that_is_damaged_is_named(tmp_path: Path) -> None:
+    with Coordinator.create(tmp_path / "coordinator") as coordinator:
+        coordinator.start()
+        coordinator.stop()
+        database = coordinator.settings.state / "flower" / "superlink.db"
+        for file in database.parent.glob(f"{database.name}*"):
+            file.unlink()
+        database.write_bytes(b"not a database, though it is long enough" * 100)
+
+        coordinator.spawn()
+        eventually(lambda: "SuperLink ended (1)" in str(coordinator.why_not_ready()))
+        log = coordinator.settings.state / "flower/superlink.log"
+        (said,) = coordinator.why_not_ready()
+        assert "flower/superlink.log in the coordinator's state folder" in said
+        assert "file is not a database" in log.read_text()
+
+        database.unlink()  # it holds nothing that the next start does not write again
+        eventually(coordinator.ready)
+        coordinator.stop()

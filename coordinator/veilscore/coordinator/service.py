@@ -56,6 +56,7 @@ _log = logging.getLogger(__name__)
 VERSION: Final = importlib.metadata.version("veilscore")
 _WATCH_S: Final = 1.0  # between looks at the registry file
 _STARTING_S: Final = 0.2  # between looks at a SuperLink that is not up
+_NOT_UP: Final = "Flower's SuperLink is not up yet"
 
 
 class CoordinatorService:
@@ -112,7 +113,7 @@ class CoordinatorService:
             app, settings.web.host, settings.web.port, tls if closed else None
         )
         self._announced = 0  # version of the registry that hub and log use
-        self._flower_up = False
+        self._flower_down = _NOT_UP  # why, or nothing when it is up
         self._flower_keys: dict[str, str] = {}  # registered or refused, by party
         self._closing = threading.Event()
         self._parts = ExitStack()
@@ -268,14 +269,17 @@ class CoordinatorService:
         self._desk.on_lost(party, reason)
 
     def _on_superlink_death(self, status: int) -> None:
-        self._flower_up = False
+        self._flower_down = (
+            f"Flower's SuperLink ended ({status}) and is started again; the end of "
+            "flower/superlink.log in the coordinator's state folder says why"
+        )
         self._desk.on_superlink_end()
-        _log.warning("the SuperLink ended (%d) and is started again", status)
+        _log.warning("%s", self._flower_down)
 
     # -- members -------------------------------------------------------------------
 
     def _reasons(self) -> Sequence[str]:
-        return () if self._flower_up else ("Flower's SuperLink is not up yet",)
+        return (self._flower_down,) if self._flower_down else ()
 
     def _warnings(self) -> Sequence[str]:
         return [
@@ -283,7 +287,7 @@ class CoordinatorService:
         ]
 
     def _watch(self) -> None:
-        while not self._closing.wait(_WATCH_S if self._flower_up else _STARTING_S):
+        while not self._closing.wait(_STARTING_S if self._flower_down else _WATCH_S):
             try:
                 self._members.reread()
                 self._take_registry()
@@ -342,15 +346,15 @@ class CoordinatorService:
     def _register_nodes(self) -> None:
         """Let the Flower keys of new parties in, once the SuperLink answers."""
         try:
-            if not self._flower_up:
+            if self._flower_down:
                 self._superlink.wait_until_healthy(0)
             for record in self._members.registry.records:
                 key = record.flower_key  # none: expelled, or runs no SuperNode
                 if key and key != self._flower_keys.get(record.name):
                     self._register_node(record.name, key)
-            self._flower_up = True
+            self._flower_down = ""
         except (FlowerError, UnreachableError):
-            self._flower_up = False  # not up yet, or on its way back
+            self._flower_down = self._flower_down or _NOT_UP
 
     def _register_node(self, party: str, flower_key: str) -> None:
         try:

@@ -2,7 +2,8 @@
 
 ``python -m veilscore.runtime.flower.superlink_process PARENT TOKEN_FILE ARGUMENTS...``
 runs ``flower-superlink ARGUMENTS...``. Nothing in Flower is edited: the name
-``uvicorn`` in its command module is replaced by one that wraps the application.
+``uvicorn`` in its command module is replaced by one that wraps the application, and
+what its migrations run on by one transaction.
 """
 
 import sys
@@ -25,11 +26,13 @@ def main(parent: str, token_file: str, *arguments: str) -> None:
 
         from veilscore.runtime.flower.come_again import ComeAgain  # noqa: PLC0415
         from veilscore.runtime.flower.guard import Guard  # noqa: PLC0415
+        from veilscore.runtime.flower.migration import one_transaction  # noqa: PLC0415
         from veilscore.runtime.flower.pin import replace, require_pinned  # noqa: PLC0415
 
         # By name: the package re-exports a function that hides the module.
         command = importlib.import_module("flwr.superlink.cli.flower_superlink")
         importlib.import_module("flwr.superlink.main")  # Flower imports it late
+        migrations = importlib.import_module("flwr.supercore.state.alembic.utils")
 
     require_pinned()
 
@@ -43,6 +46,7 @@ def main(parent: str, token_file: str, *arguments: str) -> None:
         uvicorn.run(Guard(ComeAgain(app), token), **options)  # type: ignore[arg-type] # theirs
 
     replace(command, "uvicorn", types.SimpleNamespace(run=run))
+    replace(migrations, "_migration_bind", one_transaction)
     wait_for_go()
     follow_parent(lambda: None)
     sys.argv = ["flower-superlink", *arguments]
