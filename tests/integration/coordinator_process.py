@@ -136,10 +136,11 @@ class Coordinator:
     def why_not_ready(self) -> list[str]:
         """Return the reasons that it gives in public, or that it does not answer."""
         try:
-            answer = httpx.get(f"{self.pages}/readyz", verify=self.trust).json()
+            answer = httpx.get(f"{self.pages}/readyz", verify=self.trust)
         except httpx.HTTPError:
             return ["no answer"]
-        reasons: list[str] = answer["reasons"]
+        reasons: list[str] = answer.json()["reasons"]
+        assert answer.status_code == (503 if reasons else 200)
         return reasons
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:

@@ -334,17 +334,17 @@ def test_a_database_of_flower_that_is_damaged_is_named(tmp_path: Path) -> None:
     with Coordinator.create(tmp_path / "coordinator") as coordinator:
         coordinator.start()
         coordinator.stop()
-        database = coordinator.settings.state / "flower" / "superlink.db"
-        for file in database.parent.glob(f"{database.name}*"):
+        flower = coordinator.settings.state / "flower"
+        for file in flower.glob("superlink.db*"):
             file.unlink()
+        database = flower / "superlink.db"
         database.write_bytes(b"not a database, though it is long enough" * 100)
 
         coordinator.spawn()
         eventually(lambda: "SuperLink ended (1)" in str(coordinator.why_not_ready()))
-        log = coordinator.settings.state / "flower/superlink.log"
         (said,) = coordinator.why_not_ready()
         assert "flower/superlink.log in the coordinator's state folder" in said
-        assert "file is not a database" in log.read_text()
+        assert "file is not a database" in (flower / "superlink.log").read_text()
 
         database.unlink()  # it holds nothing that the next start does not write again
         eventually(coordinator.ready)

@@ -25,6 +25,14 @@ def migrate(database: Path) -> None:
     engine.dispose()
 
 
+def migrate_each(copies: Path) -> list[Path]:
+    """Let a SuperLink start with each copy; return the databases."""
+    databases = [folder / "superlink.db" for folder in copies.iterdir()]
+    for database in databases:
+        migrate(database)
+    return databases
+
+
 def schema(database: Path) -> dict[str, set[str]]:
     """Return the lines that define each table and index, which come in any order."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
@@ -49,8 +57,10 @@ def copied_in_the_midst(database: Path, copies: Path) -> Generator[None]:
                 shutil.copyfile(file, left / file.name)
 
     event.listen(Engine, "after_cursor_execute", copy)
-    yield
-    event.remove(Engine, "after_cursor_execute", copy)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "after_cursor_execute", copy)
 
 
 def test_a_superlink_killed_while_it_migrates_can_start_again(
@@ -63,11 +73,10 @@ def test_a_superlink_killed_while_it_migrates_can_start_again(
         migrate(database)
     assert schema(database) == schema(whole)
 
-    killed = [*(tmp_path / "killed").iterdir()]
-    assert len(killed) > 10
-    for left in killed:
-        migrate(left / database.name)
-        assert schema(left / database.name) == schema(whole)
+    again = migrate_each(tmp_path / "killed")
+    assert len(again) > 10
+    for each in again:
+        assert schema(each) == schema(whole)
 
 
 def test_without_it_flower_would_not_start_again(tmp_path: Path) -> None:
@@ -75,7 +84,5 @@ def test_without_it_flower_would_not_start_again(tmp_path: Path) -> None:
     database = tmp_path / "superlink.db"
     with copied_in_the_midst(database, tmp_path / "killed"):
         migrate(database)
-    lefts = [each / database.name for each in (tmp_path / "killed").iterdir()]
-    begun = [left for left in lefts if left.exists() and schema(left)]
     with pytest.raises((SystemExit, OperationalError)):
-        migrate(begun[0])
+        migrate_each(tmp_path / "killed")

@@ -20,10 +20,11 @@ def one_transaction(engine: sqlalchemy.Engine) -> Generator[sqlalchemy.Connectio
     The connection is one of its own: those of Flower's engine keep foreign keys, and a
     migration that replaces a table would take along what refers to it.
     """
-    plain = sqlalchemy.create_engine(engine.url, poolclass=sqlalchemy.NullPool)
+    plain = sqlalchemy.create_engine(
+        engine.url,
+        connect_args={"isolation_level": None},  # only we begin
+        poolclass=sqlalchemy.NullPool,
+    )
     with plain.begin() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None  # noqa: S101 # it is connected
-        driver.isolation_level = None
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
